@@ -1,0 +1,3 @@
+"""Voxtral Voice AI: talk to a machine you own."""
+
+__version__ = "0.1.0"

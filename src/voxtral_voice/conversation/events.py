@@ -1,0 +1,448 @@
+"""The vocabulary of the core: events in, commands out. Frozen values, no behaviour.
+
+Knows: what can happen in a conversation. Does not know: JSON, sockets, models, time of day.
+
+Positions in the user's audio are **samples at 16 kHz since the session began**, and never wall time. `now` (given
+with each event) is seconds on any clock that does not go backwards.
+
+Events come from three sides: the client (through `realtime/`), the engines, and time. Commands go two ways: work for
+the engines (carried out by `server/runner`), and notices for the client (put on the wire by `realtime/`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from voxtral_voice.conversation.timeline import Timeline
+
+Samples = npt.NDArray[np.float32]
+
+Role = Literal["system", "user", "assistant"]
+Modality = Literal["audio", "text"]
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
+
+
+# --- settings ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDetection:
+    """How the end of a turn is found. Wire: `session.audio.input.turn_detection`."""
+
+    kind: Literal["server_vad", "semantic_vad"] = "semantic_vad"
+    threshold: float = 0.5
+    """Speech probability at which a frame counts as voiced (server_vad; semantic_vad uses the default)."""
+    prefix_padding_ms: int = 300
+    """Audio kept from before the first voiced frame."""
+    silence_duration_ms: int = 500
+    """server_vad: the turn ends after this much silence."""
+    eagerness: Literal["low", "medium", "high", "auto"] = "auto"
+    """semantic_vad: how long an unfinished turn may stay silent (8 / 4 / 2 s; auto = medium)."""
+    create_response: bool = True
+    interrupt_response: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the client chose for the session; replaced as a whole by `Configure`."""
+
+    instructions: str = ""
+    voice: str = "af_heart"
+    speed: float = 1.0
+    modality: Modality = "audio"
+    max_output_tokens: int | None = None
+    language: str | None = None
+    """ISO 639-1 the user speaks, None = detect."""
+    transcription_prompt: str = ""
+    turn_detection: TurnDetection | None = field(default_factory=TurnDetection)
+    """None: the client says when a turn ends (push to talk)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyOptions:
+    """Overrides for one reply (`response.create`); None = as the session has it."""
+
+    instructions: str | None = None
+    voice: str | None = None
+    modality: Modality | None = None
+    max_output_tokens: int | None = None
+
+
+# --- items ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One entry of the conversation history."""
+
+    id: str
+    role: Role
+    modality: Modality
+    """audio: spoken by the user or by us; text: typed, seeded, or a text reply."""
+    text: str | None
+    """The words. None: spoken, transcript not known yet. Of a cut-off reply: only what was heard."""
+    status: ItemStatus = "completed"
+
+
+# --- events: from the client ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class AudioReceived:
+    """More microphone audio is in the input buffer."""
+
+    end_sample: int
+    """Total received in the session so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitAudio:
+    """The client ends the turn by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClearAudio:
+    """The client drops the audio not yet committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddItem:
+    item: Item
+    after: str | None
+    """Id of the item to stand behind; None = at the end; "root" = at the front."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteItem:
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TruncateItem:
+    """The client says how much of a reply it played."""
+
+    item_id: str
+    audio_end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreateReply:
+    options: ReplyOptions = ReplyOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class CancelReply:
+    reply_id: str | None
+    """None: whichever is active."""
+
+
+# --- events: from the engines -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FramesHeard:
+    """Voice-activity result for consecutive 512-sample frames."""
+
+    first_sample: int
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnJudged:
+    attempt: int
+    probability: float
+    """That the turn is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptHeard:
+    """A transcript of the turn so far (final False), or of all of it up to its tentative end (final True)."""
+
+    attempt: int
+    text: str
+    language: str | None
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptFailed:
+    attempt: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyText:
+    reply_id: str
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTextEnded:
+    reply_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhraseAudio:
+    """Audio of one phrase; a phrase may come in several pieces, in order."""
+
+    reply_id: str
+    phrase: int
+    samples: Samples
+    """float32 mono, 24 kHz."""
+    words: tuple[tuple[str, float, float], ...] = ()
+    """(word, start_ms, end_ms) from the phrase's first sample; () when the engine has no word times."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhraseEnded:
+    reply_id: str
+    phrase: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFailed:
+    """The responder or the speaker failed."""
+
+    reply_id: str
+    engine: str
+    message: str
+
+
+# --- events: time -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """`wake_at()` was reached."""
+
+
+Event = (
+    Configure | AudioReceived | CommitAudio | ClearAudio | AddItem | DeleteItem | TruncateItem | CreateReply
+    | CancelReply | FramesHeard | TurnJudged | TranscriptHeard | TranscriptFailed | ReplyText | ReplyTextEnded
+    | PhraseAudio | PhraseEnded | ReplyFailed | Wake
+)  # fmt: skip
+
+
+# --- commands: work for the engines -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribe:
+    """Transcribe the user's audio [start_sample, end_sample); answer with TranscriptHeard(attempt)."""
+
+    attempt: int
+    start_sample: int
+    end_sample: int
+    language: str | None
+    prompt: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Is the turn over at end_sample? Answer with TurnJudged(attempt)."""
+
+    attempt: int
+    start_sample: int
+    end_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Stop all work of this attempt; its results are no longer wanted."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """Begin a reply; answer with ReplyText*, ReplyTextEnded or ReplyFailed."""
+
+    reply_id: str
+    messages: tuple[tuple[Role, str], ...]
+    """The history to answer, oldest first, instructions as a leading system message when there are any."""
+    language: str | None
+    max_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Speak:
+    """Say a phrase, after the ones before it; answer with PhraseAudio*, PhraseEnded or ReplyFailed."""
+
+    reply_id: str
+    phrase: int
+    text: str
+    voice: str
+    speed: float
+
+
+@dataclass(frozen=True, slots=True)
+class StopReply:
+    """Stop all work of this reply now; whether cancelled, failed or complete, nothing more is wanted from it."""
+
+    reply_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetAudio:
+    """The user's audio before this sample is not needed any more."""
+
+    before_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResetVoiceActivity:
+    """The voice-activity engine forgets what it heard."""
+
+
+# --- commands: notices for the client ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """The settings of the last Configure are in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    item_id: str
+    start_sample: int
+    """Prefix padding already subtracted."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    item_id: str
+    end_sample: int
+    """Behind the last voiced frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioCommitted:
+    """The turn is over; `item` (role user, text perhaps still None) enters the history behind `after`."""
+
+    item: Item
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AudioCleared:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptDelta:
+    """More words that will not change any more (append only), perhaps while the user still speaks."""
+
+    item_id: str
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptDone:
+    item_id: str
+    text: str
+    audio_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptLost:
+    """The transcriber failed on this item."""
+
+    item_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemAdded:
+    """From AddItem."""
+
+    item: Item
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDeleted:
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemTruncated:
+    item_id: str
+    audio_end_ms: int
+    """Clamped to the audio that there is."""
+    text: str
+    """What was heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyStarted:
+    """A reply is now the client's business (never sent for a speculative one)."""
+
+    reply_id: str
+    item_id: str
+    after: str | None
+    """The item before the reply's item."""
+    modality: Modality
+    voice: str
+    max_output_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTextDelta:
+    """Text of the reply. For a spoken reply: the words whose audio begins to leave now."""
+
+    reply_id: str
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyAudioDelta:
+    reply_id: str
+    samples: Samples
+    """float32 mono, 24 kHz, at most 100 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEnded:
+    """The one end of a reply."""
+
+    reply_id: str
+    status: Literal["completed", "cancelled", "failed", "incomplete"]
+    reason: Literal["turn_detected", "client_cancelled", "max_output_tokens"] | None
+    """Of cancelled and incomplete."""
+    text: str
+    """Concatenation of all ReplyTextDelta."""
+    audio_ms: int
+    """Sum of all ReplyAudioDelta."""
+    error: str | None
+    """Of failed: one sentence that names the engine."""
+    timeline: Timeline | None
+    """The turn's stamps; None for a reply that no spoken turn asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A client's request cannot be done; nothing changed. Codes are those of the OpenAI Realtime API."""
+
+    code: str
+    message: str
+    param: str | None = None
+
+
+EngineCommand = Transcribe | Judge | Abandon | Respond | Speak | StopReply | ForgetAudio | ResetVoiceActivity
+Notice = (
+    Configured | SpeechStarted | SpeechStopped | AudioCommitted | AudioCleared | TranscriptDelta | TranscriptDone
+    | TranscriptLost | ItemAdded | ItemDeleted | ItemTruncated | ReplyStarted | ReplyTextDelta | ReplyAudioDelta
+    | ReplyEnded | Refused
+)  # fmt: skip
+Command = EngineCommand | Notice

@@ -1,0 +1,155 @@
+"""The engine seams: what a session needs from a model, and nothing else.
+
+All methods are asynchronous. An engine that computes in this process runs its blocking code through `worker.Worker`;
+an engine behind a URL awaits its socket. In both cases **cancelling the awaiting task stops the work within one
+step** (a token, a phrase, one decoder call), and an async iterator that is closed early (`aclose`) does the same.
+
+Audio into engines is float32 mono at 16 kHz in [-1, 1]; audio out of a Speaker is float32 mono at 24 kHz.
+Failures are raised as `errors.EngineError` with the seam's name; there is no success with empty audio and no default
+transcript.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Samples = npt.NDArray[np.float32]
+"""float32 mono samples in [-1, 1]; the rate is said where it is used."""
+
+LISTEN_RATE_HZ = 16_000
+"""Rate of all audio that goes into engines."""
+SPEAK_RATE_HZ = 24_000
+"""Rate of all audio that comes out of a Speaker."""
+VAD_FRAME_SAMPLES = 512
+"""One voice-activity frame: 512 samples at 16 kHz = 32 ms."""
+
+
+class Engine(Protocol):
+    """What every engine has besides its work."""
+
+    @property
+    def name(self) -> str:
+        """What is running, for logs, `/readyz` and `doctor`: e.g. "whisper-base int8"."""
+
+    async def start(self) -> None:
+        """Load the model and run it once, so that the first user does not wait. Raises EngineError."""
+
+    async def aclose(self) -> None:
+        """Stop threads, free memory. Safe to call twice."""
+
+
+# --- voice activity ---------------------------------------------------------------------------------------------
+
+
+class VoiceActivitySession(Protocol):
+    """The recurrent state of one session."""
+
+    async def probabilities(self, frames: Samples) -> Sequence[float]:
+        """frames: [n, 512] in order. Returns n speech probabilities in [0, 1]."""
+
+    def reset(self) -> None:
+        """Forget what was heard (after `input_audio_buffer.clear`)."""
+
+
+class VoiceActivity(Engine, Protocol):
+    """Is someone speaking? 32 ms at a time."""
+
+    def session(self) -> VoiceActivitySession: ...
+
+
+# --- turn judge -------------------------------------------------------------------------------------------------
+
+
+class TurnJudge(Engine, Protocol):
+    """Is the speaker done, or only pausing?"""
+
+    async def complete_probability(self, audio: Samples) -> float:
+        """audio: the turn so far at 16 kHz (the engine takes the last seconds it wants). Returns P(turn is over)."""
+
+
+# --- transcriber ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    text: str
+    """What was said; "" when there were no words. Never a placeholder."""
+    language: str
+    """ISO 639-1 code that the model heard or was told."""
+
+
+class Transcriber(Engine, Protocol):
+    async def transcribe(self, audio: Samples, *, language: str | None, prompt: str, final: bool) -> Transcript:
+        """audio: the turn so far, 16 kHz. language: ISO 639-1, or None to detect. prompt: words to expect, or "".
+
+        final is False for a partial of a turn that still goes on: it may be cheaper, and gives way to final ones.
+        """
+
+
+# --- responder --------------------------------------------------------------------------------------------------
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    text: str
+
+
+class Responder(Engine, Protocol):
+    def respond(
+        self, messages: Sequence[Message], *, language: str | None, max_tokens: int | None
+    ) -> AsyncIterator[str]:
+        """messages: oldest first, the last one is what to answer. Yields pieces of text as they are made.
+
+        language: ISO 639-1 of the user's last turn when known. max_tokens: None = the engine's own limit.
+        """
+
+
+# --- speaker ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    id: str
+    """Kokoro's name: "af_heart"."""
+    language: str
+    """ISO 639-1 code: "en", "hi"."""
+    gender: Literal["female", "male"]
+
+
+@dataclass(frozen=True, slots=True)
+class WordTime:
+    word: str
+    start_ms: float
+    """From the first sample of this phrase's audio."""
+    end_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechChunk:
+    """A piece of one phrase's audio. Word times, when the engine has them, cover the whole phrase and come with the
+    first piece."""
+
+    samples: Samples
+    """float32 mono, 24 kHz."""
+    words: tuple[WordTime, ...] = ()
+
+
+class Speaker(Engine, Protocol):
+    @property
+    def voices(self) -> Mapping[str, Voice]:
+        """By id."""
+
+    def speak(self, text: str, *, voice: str, speed: float) -> AsyncIterator[SpeechChunk]:
+        """One phrase to audio. Leading silence is trimmed to about 30 ms, trailing to a natural pause.
+
+        text: one phrase, as written (numbers and symbols included). voice: a key of `voices`. speed: 0.25 .. 4,
+        1 = natural. A phrase with nothing to say aloud (only punctuation) yields nothing.
+        """

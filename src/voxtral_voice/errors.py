@@ -1,0 +1,47 @@
+"""Every error this package raises on purpose, at a glance.
+
+    VoiceError                    anything below; its text is one sentence a user can act on
+    ├── ConfigError               a setting is unknown, malformed or out of range
+    ├── WeightsError              a model file cannot be had, or is damaged
+    ├── AudioError                bytes or a file that are not the audio they claim to be
+    ├── EngineError               an engine failed or cannot run here; `engine` says which one
+    ├── ServerError               the server cannot start (port in use, ...)
+    └── TalkError                 the talk client cannot reach, or was refused by, a server
+
+Protocol errors of a client are not exceptions: they are answered on the wire (`realtime/`) and the session goes on.
+"""
+
+
+class VoiceError(Exception):
+    """Base of the tree. `str(error)` is a full sentence: what was wrong and what to do."""
+
+
+class ConfigError(VoiceError):
+    """A setting is unknown, malformed or out of range."""
+
+
+class WeightsError(VoiceError):
+    """A model file cannot be fetched or is damaged."""
+
+
+class AudioError(VoiceError):
+    """Audio that is not what it claims to be."""
+
+
+class EngineError(VoiceError):
+    """An engine failed, or cannot run on this machine.
+
+    `engine` is the seam's name: "voice_activity", "turn_judge", "transcriber", "responder" or "speaker".
+    """
+
+    def __init__(self, engine: str, message: str) -> None:
+        super().__init__(message)
+        self.engine = engine
+
+
+class ServerError(VoiceError):
+    """The server cannot start or went away."""
+
+
+class TalkError(VoiceError):
+    """The talk client cannot reach a server, or the server refused it."""
