@@ -1,0 +1,21 @@
+"""Model files: which there are (`catalogue`), how they get here (`fetch`), and whether they are whole (`verify`).
+
+Knows: files, sources, hashes. Does not know: what a model does.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+DIR_VARIABLE = "VOXTRAL_VOICE_WEIGHTS_DIR"
+
+__all__ = ["DIR_VARIABLE", "default_weights_dir"]
+
+
+def default_weights_dir() -> Path:
+    """Where model files are cached: `$VOXTRAL_VOICE_WEIGHTS_DIR`, else `voxtral-voice/weights` in the user's cache."""
+    if chosen := os.environ.get(DIR_VARIABLE):
+        return Path(chosen).expanduser().absolute()
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "voxtral-voice" / "weights"
