@@ -1,0 +1,298 @@
+"""Scripted engines: every seam of `base` with declared latencies, no model and no randomness.
+
+They ship with the package: `--profile fake`, tests, demos and the benchmark of everything around the models
+use them.
+
+Knows: the seams, energy of audio, a tone. Does not know: any model or native library.
+
+Latencies are slept with the `sleep` given (asyncio.sleep by default; a test gives one that takes no time). Each
+fake counts its steps (a call; for streams a word); `Broken` makes it fail from a step on. The attribute `broken`
+may be changed at any time, so a test can break an engine and mend it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from voxtral_voice.engines.base import (
+    SPEAK_RATE_HZ,
+    VAD_FRAME_SAMPLES,
+    Message,
+    Samples,
+    SpeechChunk,
+    Transcript,
+    Voice,
+    WordTime,
+)
+from voxtral_voice.errors import EngineError
+
+Sleep = Callable[[float], Awaitable[None]]
+"""Waits so many seconds."""
+
+SPEECH_LEVEL_DBFS: Final = -45.0
+"""A frame whose RMS is above this counts as speech."""
+TONE_HZ: Final = 440.0
+TONE_AMPLITUDE: Final = 0.1
+WORD_MS: Final = 200.0
+GAP_MS: Final = 40.0
+FADE_MS: Final = 10.0
+
+VOICES: Final[Mapping[str, Voice]] = {
+    voice.id: voice
+    for voice in (
+        Voice("af_heart", "en", "female"),
+        Voice("af_bella", "en", "female"),
+        Voice("af_nicole", "en", "female"),
+        Voice("af_sarah", "en", "female"),
+        Voice("hf_alpha", "hi", "female"),
+        Voice("hf_beta", "hi", "female"),
+        Voice("hm_omega", "hi", "male"),
+        Voice("hm_psi", "hi", "male"),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A fault: every step after the engine's first `after_steps` raises EngineError(seam, message)."""
+
+    message: str
+    after_steps: int = 0
+
+
+class _Fake:
+    """What the fakes share: a seam's name, latency, counted steps, the fault."""
+
+    seam: str
+
+    def __init__(self, broken: Broken | None, sleep: Sleep) -> None:
+        self.broken = broken
+        self._sleep = sleep
+        self._steps = 0
+
+    @property
+    def name(self) -> str:
+        return f"fake {self.seam.replace('_', ' ')}"
+
+    async def start(self) -> None:
+        """Nothing to load."""
+
+    async def aclose(self) -> None:
+        """Nothing to free."""
+
+    async def _step(self, latency_ms: float) -> None:
+        await self._sleep(latency_ms / 1000)
+        if self.broken is not None and self._steps >= self.broken.after_steps:
+            raise EngineError(self.seam, self.broken.message)
+        self._steps += 1
+
+
+# --- voice activity -----------------------------------------------------------------------------------------
+
+
+class FakeVoiceActivity(_Fake):
+    """An energy gate: 1.0 for a frame above SPEECH_LEVEL_DBFS, else 0.0."""
+
+    seam = "voice_activity"
+
+    def __init__(
+        self, latency_ms: float = 0.0, *, broken: Broken | None = None, sleep: Sleep = asyncio.sleep
+    ) -> None:
+        super().__init__(broken, sleep)
+        self._latency_ms = latency_ms
+
+    def session(self) -> _EnergyGate:
+        return _EnergyGate(lambda: self._step(self._latency_ms))
+
+
+class _EnergyGate:
+    def __init__(self, step: Callable[[], Awaitable[None]]) -> None:
+        self._step = step
+
+    async def probabilities(self, frames: Samples) -> Sequence[float]:
+        await self._step()
+        return [float(loud) for loud in _is_loud(frames)]
+
+    def reset(self) -> None:
+        """A gate has no memory."""
+
+
+def _is_loud(frames: Samples) -> Sequence[bool]:
+    """frames: [n, 512]."""
+    power = np.mean(np.square(frames, dtype=np.float64), axis=1)
+    return [bool(p > 10 ** (SPEECH_LEVEL_DBFS / 10)) for p in power]
+
+
+def _is_silent(audio: Samples) -> bool:
+    whole_frames = len(audio) // VAD_FRAME_SAMPLES
+    frames = audio[: whole_frames * VAD_FRAME_SAMPLES].reshape(whole_frames, VAD_FRAME_SAMPLES)
+    return not any(_is_loud(frames))
+
+
+# --- turn judge ---------------------------------------------------------------------------------------------
+
+
+class FakeTurnJudge(_Fake):
+    """Always equally sure."""
+
+    seam = "turn_judge"
+
+    def __init__(
+        self,
+        probability: float = 0.95,
+        latency_ms: float = 20.0,
+        *,
+        broken: Broken | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        super().__init__(broken, sleep)
+        self._probability = probability
+        self._latency_ms = latency_ms
+
+    async def complete_probability(self, audio: Samples) -> float:  # noqa: ARG002
+        await self._step(self._latency_ms)
+        return self._probability
+
+
+# --- transcriber --------------------------------------------------------------------------------------------
+
+
+class FakeTranscriber(_Fake):
+    """Hears the lines of a script, one per final transcript, from the top again after the last.
+
+    A partial hears the first half of the next line's words. Silence is heard as "" and consumes no line, and a
+    call that is cancelled consumes none. `lines` may be a function of the turn's audio instead.
+    """
+
+    seam = "transcriber"
+
+    def __init__(
+        self,
+        lines: Sequence[str] | Callable[[Samples], str] = ("Hello there.", "How are you today?"),
+        latency_ms: float = 60.0,
+        *,
+        broken: Broken | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        super().__init__(broken, sleep)
+        self._lines = lines
+        self._next = 0
+        self._latency_ms = latency_ms
+
+    async def transcribe(
+        self,
+        audio: Samples,
+        *,
+        language: str | None,
+        prompt: str,  # noqa: ARG002
+        final: bool,
+    ) -> Transcript:
+        await self._step(self._latency_ms)
+        text = "" if _is_silent(audio) else self._hear(audio, final=final)
+        return Transcript(text, language or "en")
+
+    def _hear(self, audio: Samples, *, final: bool) -> str:
+        line = self._lines(audio) if callable(self._lines) else self._lines[self._next % len(self._lines)]
+        if final:
+            self._next += 1
+            return line
+        words = line.split()
+        return " ".join(words[: len(words) // 2])
+
+
+# --- responder ----------------------------------------------------------------------------------------------
+
+
+def echo(messages: Sequence[Message]) -> str:
+    """`You said: <last user text>.`, with one stop at the end."""
+    said = next((m.text for m in reversed(messages) if m.role == "user"), "nothing")
+    return f"You said: {said.rstrip(' .!?।')}."
+
+
+class FakeResponder(_Fake):
+    """Says `reply(messages)`, streamed word by word; a word counts as one token."""
+
+    seam = "responder"
+
+    def __init__(
+        self,
+        reply: Callable[[Sequence[Message]], str] = echo,
+        first_token_ms: float = 40.0,
+        token_ms: float = 10.0,
+        *,
+        broken: Broken | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        super().__init__(broken, sleep)
+        self._reply = reply
+        self._first_token_ms = first_token_ms
+        self._token_ms = token_ms
+
+    async def respond(
+        self,
+        messages: Sequence[Message],
+        *,
+        language: str | None,  # noqa: ARG002
+        max_tokens: int | None,
+    ) -> AsyncIterator[str]:
+        for i, word in enumerate(self._reply(messages).split()[:max_tokens]):
+            await self._step(self._token_ms if i else self._first_token_ms)
+            yield f" {word}" if i else word
+
+
+# --- speaker ------------------------------------------------------------------------------------------------
+
+
+class FakeSpeaker(_Fake):
+    """A soft 440 Hz tone of WORD_MS and a gap of GAP_MS a word, one chunk per word; `speed` divides both.
+
+    realtime_factor: seconds of waiting per second of audio, after the first chunk.
+    """
+
+    seam = "speaker"
+
+    def __init__(
+        self,
+        first_audio_ms: float = 50.0,
+        realtime_factor: float = 0.1,
+        *,
+        broken: Broken | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        super().__init__(broken, sleep)
+        self._first_audio_ms = first_audio_ms
+        self._realtime_factor = realtime_factor
+
+    @property
+    def voices(self) -> Mapping[str, Voice]:
+        return VOICES
+
+    async def speak(self, text: str, *, voice: str, speed: float) -> AsyncIterator[SpeechChunk]:
+        if voice not in VOICES:
+            raise EngineError(self.seam, f"There is no voice {voice!r}; choose one of {', '.join(VOICES)}.")
+        words = [word for word in text.split() if any(c.isalnum() for c in word)]
+        tone, times = _tone(speed), _word_times(words, speed)
+        for i in range(len(words)):
+            chunk_ms = len(tone) * 1000 / SPEAK_RATE_HZ
+            await self._step(self._realtime_factor * chunk_ms if i else self._first_audio_ms)
+            yield SpeechChunk(tone, () if i else times)
+
+
+def _word_times(words: Sequence[str], speed: float) -> tuple[WordTime, ...]:
+    step_ms = (WORD_MS + GAP_MS) / speed
+    return tuple(WordTime(word, i * step_ms, i * step_ms + WORD_MS / speed) for i, word in enumerate(words))
+
+
+def _tone(speed: float) -> Samples:
+    """One word: the tone, faded in and out against clicks, and the gap behind it."""
+    t = np.arange(round(WORD_MS * SPEAK_RATE_HZ / 1000 / speed))
+    fade = FADE_MS * SPEAK_RATE_HZ / 1000
+    envelope = np.clip(np.minimum(t, t[::-1]) / fade, 0, 1)
+    wave = TONE_AMPLITUDE * envelope * np.sin(2 * np.pi * TONE_HZ / SPEAK_RATE_HZ * t)
+    gap = np.zeros(round(GAP_MS * SPEAK_RATE_HZ / 1000 / speed))
+    return np.concatenate([wave, gap]).astype(np.float32)
