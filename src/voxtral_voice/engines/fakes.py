@@ -5,9 +5,9 @@ use them.
 
 Knows: the seams, energy of audio, a tone. Does not know: any model or native library.
 
-Latencies are slept with the `sleep` given (asyncio.sleep by default; a test gives one that takes no time). Each
-fake counts its steps (a call; for streams a word); `Broken` makes it fail from a step on. The attribute `broken`
-may be changed at any time, so a test can break an engine and mend it.
+Latencies are slept with the `sleep` given (asyncio.sleep by default; a test gives one that takes no time).
+Each fake counts its steps (a call; for streams a word); `Broken` makes it fail from a step on. The attribute
+`broken` may be changed at any time, so a test can break an engine and mend it.
 """
 
 from __future__ import annotations
@@ -165,8 +165,8 @@ class FakeTurnJudge(_Fake):
 class FakeTranscriber(_Fake):
     """Hears the lines of a script, one per final transcript, from the top again after the last.
 
-    A partial hears the first half of the next line's words. Silence is heard as "" and consumes no line, and a
-    call that is cancelled consumes none. `lines` may be a function of the turn's audio instead.
+    A partial hears the first half of the next line's words. Silence is heard as "" and consumes no line; nor
+    does a call that is cancelled. `lines` may be a function of the turn's audio instead.
     """
 
     seam = "transcriber"
