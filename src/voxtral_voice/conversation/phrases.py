@@ -1,0 +1,101 @@
+"""Cuts a stream of reply text into phrases that can be spoken one after the other.
+
+Knows: where a voice may pause in Latin and Devanagari text. Does not know: voices, audio, time.
+
+The first phrase is kept short, since the user waits for its audio; later ones are longer, since long phrases sound
+better and are made while the earlier ones play. The concatenation of all phrases is the text, to the character.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+ABBREVIATIONS: Final = frozenset(
+    "mr mrs ms dr prof sr jr st vs etc e.g i.e no fig approx dept inc ltd co corp gen col sgt capt rev hon "
+    "jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun a.m p.m u.s u.k डॉ श्री".split()
+)
+"""Words whose full stop ends no sentence."""
+
+_STOP = re.compile(r"[.!?…।॥]+[\"'”’)\]]*(?=\s)|[,;:—–][\"'”’)\]]*(?=\s)|\n+(?=\S)")
+"""A pause mark, with closing quotes, and white space behind it (so "3.14", "1,000" and "10:30" hold none)."""
+
+_SENTENCE_MARKS: Final = ".!?…।॥\n"
+_JOINERS: Final = frozenset(
+    "and but or so because which that when while if then with for to in on at और लेकिन या कि".split()
+)
+"""A phrase without any mark is cut in front of one of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """In words."""
+
+    min_clause: int
+    """Shortest phrase that may end at a comma."""
+    min_sentence: int
+    """Shortest phrase that may end at a full stop; shorter ones join the next (alone they sound clipped)."""
+    longest: int
+    """Longest phrase without any mark."""
+
+
+FIRST: Final = Limits(min_clause=2, min_sentence=1, longest=8)
+LATER: Final = Limits(min_clause=4, min_sentence=2, longest=24)
+
+
+class PhraseSplitter:
+    """Feed it deltas; it returns the phrases that are complete."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._limits = FIRST
+
+    def feed(self, delta: str) -> list[str]:
+        self._text += delta
+        phrases = []
+        while (end := self._end_of_phrase()) is not None:
+            phrases.append(self._take(end))
+        return phrases
+
+    def finish(self) -> list[str]:
+        """The rest, when the text has ended."""
+        return [self._take(len(self._text))] if self._text else []
+
+    def _take(self, end: int) -> str:
+        phrase, self._text = self._text[:end], self._text[end:]
+        if phrase.strip():
+            self._limits = LATER
+        return phrase
+
+    def _end_of_phrase(self) -> int | None:
+        for mark in _STOP.finditer(self._text):
+            if self._pauses_at(mark):
+                return mark.end()
+        return self._cut_in_long_run()
+
+    def _pauses_at(self, mark: re.Match[str]) -> bool:
+        words = len(self._text[: mark.end()].split())
+        if mark.group()[0] not in _SENTENCE_MARKS:
+            return words >= self._limits.min_clause
+        return words >= self._limits.min_sentence and not self._is_abbreviation(mark)
+
+    def _is_abbreviation(self, mark: re.Match[str]) -> bool:
+        if mark.group() != ".":
+            return False
+        word = self._text[: mark.start()].rsplit(maxsplit=1)[-1:]
+        last = word[0].lstrip("(\"'“‘[") if word else ""
+        is_initial = len(last) == 1 and last.isalpha() and last != "I"
+        is_list_number = last.isdigit() and self._text[: mark.start()].strip() == last
+        return is_initial or is_list_number or last.lower() in ABBREVIATIONS
+
+    def _cut_in_long_run(self) -> int | None:
+        """No mark in sight: cut in front of a joining word, or at the limit."""
+        words = list(re.finditer(r"\S+\s+", self._text))
+        longest = self._limits.longest
+        if len(words) <= longest:
+            return None
+        for word in reversed(words[longest // 2 : longest + 1]):
+            if word.group().strip().lower() in _JOINERS:
+                return word.start()
+        return words[longest].start()
