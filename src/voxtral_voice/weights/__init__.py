@@ -1,4 +1,4 @@
-"""Model files: which there are (`catalogue`), how they get here (`fetch`), and whether they are whole (`verify`).
+"""Model files: which there are (`catalogue`), how they get here (`fetch`), if they are whole (`store`).
 
 Knows: files, sources, hashes. Does not know: what a model does.
 """
@@ -14,7 +14,7 @@ __all__ = ["DIR_VARIABLE", "default_weights_dir"]
 
 
 def default_weights_dir() -> Path:
-    """Where model files are cached: `$VOXTRAL_VOICE_WEIGHTS_DIR`, else `voxtral-voice/weights` in the user's cache."""
+    """Where model files lie: `$VOXTRAL_VOICE_WEIGHTS_DIR`, or `voxtral-voice/weights` in the user's cache."""
     if chosen := os.environ.get(DIR_VARIABLE):
         return Path(chosen).expanduser().absolute()
     cache = os.environ.get("XDG_CACHE_HOME")
