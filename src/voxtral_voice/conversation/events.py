@@ -70,6 +70,8 @@ class ReplyOptions:
     voice: str | None = None
     modality: Modality | None = None
     max_output_tokens: int | None = None
+    request: str | None = None
+    """The client's mark of this request, given back in ReplyStarted; means nothing to the core."""
 
 
 # --- items ------------------------------------------------------------------------------------------------------
@@ -395,6 +397,8 @@ class ReplyStarted:
     modality: Modality
     voice: str
     max_output_tokens: int | None
+    request: str | None = None
+    """`ReplyOptions.request` of the CreateReply that asked for it; None when a turn did."""
 
 
 @dataclass(frozen=True, slots=True)
