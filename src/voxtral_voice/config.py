@@ -6,78 +6,133 @@ Does not know: what the settings do, or argparse (the flags come in as plain tex
 
 from __future__ import annotations
 
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
+from voxtral_voice.errors import ConfigError
 from voxtral_voice.weights import default_weights_dir
+from voxtral_voice.weights.catalogue import voices
+
+FILE_NAME: Final = "voxtral-voice.toml"
+"""Read from the working folder when no other file is named."""
+PREFIX: Final = "VOXTRAL_VOICE_"
+"""Of every environment variable: VOXTRAL_VOICE_SERVER_PORT."""
+DEFAULT: Final = "default"
+"""Origin of a value that nobody set."""
+
+# --- the settings -----------------------------------------------------------------------------------------------
 
 
 class Part(BaseModel):
     """A group of settings: one table of the file, one prefix of the environment and of the flags."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ServerConfig(Part):
-    host: str = Field("127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 = every interface")
-    port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 = any free one")
-    max_session_minutes: float = Field(60, gt=0, le=1440, description="a session is ended after this many minutes")
+    host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 = every interface")
+    port: int = Field(default=8000, ge=0, le=65535, description="TCP port to listen on; 0 = any free one")
+    max_session_minutes: float = Field(
+        default=60, gt=0, le=1440, description="a session is ended after this many minutes"
+    )
 
 
 class TurnsConfig(Part):
     min_endpoint_ms: int = Field(
-        300, ge=50, le=10_000, description="silence, in ms, after which a turn ends when the turn judge is sure"
+        default=300, ge=50, le=10_000, description="silence, in ms, after which a turn ends when the turn judge is sure"
     )
     max_endpoint_ms: int = Field(
-        2000, ge=50, le=30_000, description="silence, in ms, after which a turn ends whatever the turn judge says"
+        default=2000,
+        ge=50,
+        le=30_000,
+        description="silence, in ms, after which a turn ends whatever the turn judge says",
     )
     contest_ms: int = Field(
-        250, ge=0, le=5_000, description="speech, in ms, during a reply that makes it an interruption"
+        default=250, ge=0, le=5_000, description="speech, in ms, during a reply that makes it an interruption"
     )
-    onset_ms: int = Field(64, ge=32, le=1_000, description="voiced audio, in ms, that starts a turn")
+    onset_ms: int = Field(default=96, ge=32, le=1_000, description="voiced audio, in ms, that starts a turn")
     tentative_silence_ms: int = Field(
-        96, ge=32, le=5_000, description="silence, in ms, after which a reply is prepared in case the turn is over"
+        default=96,
+        ge=32,
+        le=5_000,
+        description="silence, in ms, after which a reply is prepared in case the turn is over",
     )
     partial_every_ms: int = Field(
-        1000, ge=100, le=60_000, description="while the user speaks, a partial transcript is made every so many ms"
+        default=1000,
+        ge=0,
+        le=60_000,
+        description="while the user speaks, a partial transcript is made every so many ms; 0 = never",
     )
+
+    @model_validator(mode="after")
+    def _ends_in_order(self) -> Self:
+        if self.min_endpoint_ms > self.max_endpoint_ms:
+            raise ValueError(
+                f"turns.min_endpoint_ms ({self.min_endpoint_ms}) is above turns.max_endpoint_ms "
+                f"({self.max_endpoint_ms})"
+            )
+        return self
 
 
 class PlayoutConfig(Part):
-    lead_ms: int = Field(400, ge=40, le=10_000, description="how far, in ms, audio is sent ahead of being heard")
-    chunk_ms: int = Field(40, ge=10, le=100, description="length, in ms, of one piece of audio on the wire")
+    lead_ms: int = Field(
+        default=400, ge=40, le=10_000, description="how far, in ms, audio is sent ahead of being heard"
+    )
+    chunk_ms: int = Field(default=40, ge=10, le=100, description="length, in ms, of one piece of audio on the wire")
 
 
 class TranscriberConfig(Part):
-    threads: int = Field(1, ge=1, le=256, description="CPU threads of the transcriber")
+    threads: int = Field(default=1, ge=1, le=256, description="CPU threads of the transcriber")
 
 
 class ResponderConfig(Part):
-    intents: bool = Field(True, description="answer greetings, thanks, the time and the like without the model")
-    threads: int = Field(1, ge=1, le=256, description="CPU threads of the responder")
-    max_sentences: int = Field(2, ge=1, le=50, description="a reply is at most this many sentences long")
+    intents: bool = Field(default=True, description="answer greetings, thanks, the time and the like without the model")
+    threads: int = Field(default=1, ge=1, le=256, description="CPU threads of the responder")
+    max_sentences: int = Field(default=2, ge=1, le=50, description="a reply is at most this many sentences long")
 
 
 class SpeakerConfig(Part):
-    threads: int = Field(2, ge=1, le=256, description="CPU threads of the speaker")
-    student: bool = Field(True, description="speak af_heart with its distilled student, many times faster")
-    voice: str = Field("af_heart", description="voice of a session that asks for none, e.g. af_heart, hf_alpha")
+    threads: int = Field(default=2, ge=1, le=256, description="CPU threads of the speaker")
+    student: bool = Field(default=True, description="speak af_heart with its distilled student, many times faster")
+    voice: str = Field(default="af_heart", description="voice of a session that asks for none, e.g. af_heart, hf_alpha")
+
+    @field_validator("voice")
+    @classmethod
+    def _known_voice(cls, voice: str) -> str:
+        if voice not in voices():
+            raise ValueError(f"there is no such voice{_nearest(voice, voices())}")
+        return voice
 
 
 class WeightsConfig(Part):
     dir: Path = Field(default_factory=default_weights_dir, description="folder that holds the model files")
-    offline: bool = Field(False, description="never fetch a model file: use those in the folder, or fail")
+    offline: bool = Field(default=False, description="never fetch a model file: use those in the folder, or fail")
+
+    @field_validator("dir")
+    @classmethod
+    def _absolute(cls, folder: Path) -> Path:
+        return folder.expanduser().absolute()
 
 
 class LogConfig(Part):
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="least urgent events to log")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least urgent events to log"
+    )
 
 
 class Config(Part):
     profile: Literal["embedded", "fake"] = Field(
-        "embedded", description="which engines run: embedded = real models on the CPU, fake = scripted, no models"
+        default="embedded",
+        description="which engines run: embedded = real models on the CPU, fake = scripted, no models",
     )
     server: ServerConfig = ServerConfig()
     turns: TurnsConfig = TurnsConfig()
@@ -87,3 +142,157 @@ class Config(Part):
     speaker: SpeakerConfig = SpeakerConfig()
     weights: WeightsConfig = Field(default_factory=WeightsConfig)
     log: LogConfig = LogConfig()
+
+
+# --- where values come from -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value from one source."""
+
+    key: str
+    """Dotted: "server.port"."""
+    value: object
+    """A text, or what the file held."""
+    origin: str
+    """As a person would find it: "voxtral-voice.toml", "VOXTRAL_VOICE_SERVER_PORT", "--server-port"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    config: Config
+    origins: Mapping[str, str]
+    """By dotted key; `DEFAULT` where nobody set it."""
+
+
+def keys() -> dict[str, FieldInfo]:
+    """Every setting by its dotted key, in the order of the models."""
+    found: dict[str, FieldInfo] = {}
+    for name, info in Config.model_fields.items():
+        part = info.annotation
+        if isinstance(part, type) and issubclass(part, Part):
+            found |= {f"{name}.{key}": field for key, field in part.model_fields.items()}
+        else:
+            found[name] = info
+    return found
+
+
+def flag(key: str) -> str:
+    """ "server.port" -> "--server-port"."""
+    return "--" + key.replace(".", "-").replace("_", "-")
+
+
+def variable(key: str) -> str:
+    """ "server.port" -> "VOXTRAL_VOICE_SERVER_PORT"."""
+    return PREFIX + key.replace(".", "_").upper()
+
+
+def load(file: Path | None, environment: Mapping[str, str], flags: Sequence[Setting]) -> Loaded:
+    """Defaults < file < environment < flags. file: None = `voxtral-voice.toml` of the working folder, if there is one.
+
+    Raises ConfigError with one sentence that names the key, its source and what to do.
+    """
+    settings = [*_from_file(file), *_from_environment(environment), *flags]
+    chosen = {setting.key: setting for setting in settings}
+    try:
+        config = Config.model_validate(_nested(chosen.values()))
+    except ValidationError as error:
+        raise ConfigError(_sentence(error.errors()[0], chosen)) from error
+    return Loaded(config, {key: chosen[key].origin if key in chosen else DEFAULT for key in keys()})
+
+
+def as_toml(loaded: Loaded) -> str:
+    """The effective values with their meaning and origin, in the format of the settings file."""
+    lines: list[str] = []
+    part = ""
+    for key, info in keys().items():
+        table, _, name = key.rpartition(".")
+        if table != part:
+            lines += ["", f"[{table}]"]
+            part = table
+        value = getattr(getattr(loaded.config, table) if table else loaded.config, name)
+        lines += [f"# {info.description}", f"{name} = {_toml(value)}  # {loaded.origins[key]}"]
+    return "\n".join(lines) + "\n"
+
+
+def _from_file(file: Path | None) -> list[Setting]:
+    path = file or Path(FILE_NAME)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if file is None:
+            return []
+        raise ConfigError(f"There is no settings file {path}: name another with --config, or leave it out.") from None
+    except OSError as error:
+        raise ConfigError(f"The settings file {path} cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise ConfigError(f"The settings file {path} is not TOML: {error}.") from error
+    settings = [Setting(key, value, str(path)) for key, value in _flat(table)]
+    for setting in settings:
+        _require_known(setting)
+    return settings
+
+
+def _from_environment(environment: Mapping[str, str]) -> list[Setting]:
+    """A variable that is set to nothing counts as not set."""
+    known = {variable(key): key for key in keys()}
+    settings: list[Setting] = []
+    for name, value in environment.items():
+        if name.startswith(PREFIX) and name not in known:
+            raise ConfigError(f"The environment variable {name} is no setting{_nearest(name, known)}")
+        if name in known and value:
+            settings.append(Setting(known[name], value, name))
+    return settings
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, object]]:
+    """Dotted keys of nested tables."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _require_known(setting: Setting) -> None:
+    if setting.key in keys():
+        return
+    if setting.key in Config.model_fields:
+        raise ConfigError(f"In {setting.origin}, {setting.key} is a group of settings: write [{setting.key}].")
+    raise ConfigError(f"In {setting.origin}, {setting.key} is no setting{_nearest(setting.key, keys())}")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    close = close or [key for key in known if key.endswith(f".{name}")][:1]
+    return f"; did you mean {close[0]}?" if close else "; 'voxtral-voice config' lists all of them."
+
+
+def _nested(settings: Iterable[Setting]) -> dict[str, Any]:
+    """What the models take. Booleans become texts, so that a number set to `true` is refused instead of being 1."""
+    values: dict[str, Any] = {}
+    for setting in settings:
+        part, _, name = setting.key.rpartition(".")
+        value = str(setting.value).lower() if isinstance(setting.value, bool) else setting.value
+        (values.setdefault(part, {}) if part else values)[name] = value
+    return values
+
+
+def _sentence(error: ErrorDetails, chosen: Mapping[str, Setting]) -> str:
+    key = ".".join(str(step) for step in error["loc"])
+    message = error["msg"].removeprefix("Value error, ")
+    setting = chosen.get(key)
+    if setting is None:  # a rule about several keys; it names them
+        origins = ", ".join(s.origin for s in chosen.values() if s.key in message)
+        return f"{message} (from {origins})."
+    if message.startswith("Input should "):
+        message = "it should " + message.removeprefix("Input should ").split(", unable")[0]
+    message = message.replace("a valid boolean", "true or false")
+    shown = json.dumps(setting.value, ensure_ascii=False, default=str)
+    return f"{key} = {shown} (from {setting.origin}) cannot be used: {message}".rstrip("?.") + "."
+
+
+def _toml(value: object) -> str:
+    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)

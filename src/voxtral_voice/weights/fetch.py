@@ -133,6 +133,7 @@ class _Run:
         self._downloads = downloads
         self._packages = packages
         self._progress = progress
+        self._told: set[str] = set()
 
     def fetch(self, file: ModelFile) -> None:
         """Raises WeightsError when no source gives the file."""
@@ -144,10 +145,17 @@ class _Run:
                 self._fetch_from(source, file)
             except SourceError as error:
                 reasons.append(f"{source}: {error}")
+                self._tell(str(error))
                 continue
             self._progress.end()
             return
         raise WeightsError(_no_source(file, reasons, self._store.path(file)))
+
+    def _tell(self, reason: str) -> None:
+        """Once, however many files it concerns."""
+        if reason not in self._told:
+            self._told.add(reason)
+            self._progress.say(f"{reason}; trying the next source.")
 
     def _fetch_from(self, source: Source, file: ModelFile) -> None:
         """Raises SourceError.

@@ -36,7 +36,7 @@ class Downloads:
 
     def __init__(self) -> None:
         self._made: httpx.Client | None = None
-        self._unreachable: set[str] = set()
+        self._unreachable: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -52,7 +52,7 @@ class Downloads:
         SourceError."""
         url, headers = _address(source)
         if url.host in self._unreachable:
-            raise SourceError(f"{url.host} could not be reached before")
+            raise SourceError(self._unreachable[url.host])
         cuts = 0
         while (begun := _size_of(part)) < size:
             try:
@@ -72,8 +72,8 @@ class Downloads:
         try:
             response = client.send(client.build_request("GET", url, headers=headers), stream=True)
         except UNREACHABLE as error:
-            self._unreachable.add(url.host)
-            raise SourceError(f"{url.host} cannot be reached ({_reason(error)})") from error
+            self._unreachable[url.host] = f"{url.host} cannot be reached ({_reason(error)})"
+            raise SourceError(self._unreachable[url.host]) from error
         try:
             _receive(response, part, _offset(response, begun), size, at)
         finally:

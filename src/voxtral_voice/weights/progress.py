@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from tqdm import tqdm
 
@@ -29,22 +29,27 @@ class Progress(Protocol):
         """Something a person should know."""
 
 
+LONG_BYTES: Final = 10_000_000
+"""A file of this size is announced before it comes."""
+
+
 class PlainLines:
-    """For logs and pipes: a line when a file begins, and one when it is there."""
+    """For logs and pipes: a line for each file that is there, and one before a large file."""
 
     def __init__(self) -> None:
-        self._name = ""
+        self._what = ""
         self._began = 0.0
 
     def begin(self, name: str, size: int, source: str) -> None:
-        self._name, self._began = name, time.monotonic()
-        self.say(f"{name}: {size / 1e6:.1f} MB from {source}")
+        self._what, self._began = f"{name}, {size / 1e6:.1f} MB, from {source}", time.monotonic()
+        if size >= LONG_BYTES:
+            self.say(f"fetching {self._what}")
 
     def at(self, size: int) -> None:
         pass
 
     def end(self) -> None:
-        self.say(f"{self._name}: verified, {time.monotonic() - self._began:.1f} s")
+        self.say(f"verified {self._what} ({time.monotonic() - self._began:.1f} s)")
 
     def say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
