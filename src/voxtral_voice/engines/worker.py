@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -44,7 +44,7 @@ class Worker:
         """Run `work` on a thread. Cancelling stops it only if it has not begun; a single call is one step."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
-    async def stream(self, steps: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
+    async def stream(self, steps: Callable[[], Iterator[T]]) -> AsyncGenerator[T, None]:
         """Run an iterator on a thread and yield its items in order; its exception is raised here."""
         loop = asyncio.get_running_loop()
         items: asyncio.Queue[T | None] = asyncio.Queue(maxsize=STREAM_BUFFER)  # full: the thread waits

@@ -1,0 +1,223 @@
+"""Speaker on Kokoro-82M: one phrase is one ONNX run on this machine's CPU.
+
+Knows: the model's inputs and outputs, the voice files, which symbol became which stretch of audio. Does not know: how
+text becomes symbols (`phonemes`), where files come from, sessions.
+
+Model (kokoro-v1.0-int8.onnx): tokens int64 [1, n], style float32 [1, 256], speed float32 [1] -> audio float32
+[samples] at 24 kHz. Its duration predictor's result is not an output of the file, so one is added to the graph in
+memory: `frames` float32 [1, n], 25 ms each, one entry per token; their sum is the length of the audio.
+A voice file is float32 [510, 1, 256]: the style for 1 to 510 symbols.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    Fail,
+    InvalidArgument,
+    InvalidGraph,
+    InvalidProtobuf,
+    NotImplemented,
+    RuntimeException,
+)
+
+from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples, SpeechChunk, Voice, WordTime
+from voxtral_voice.engines.phonemes import Language, Phonemizer, Utterance
+from voxtral_voice.engines.trim import Trimmed, pause_after_ms, trim
+from voxtral_voice.engines.voices import EMBEDDED_VOICES
+from voxtral_voice.engines.worker import Worker
+from voxtral_voice.errors import EngineError
+
+log = logging.getLogger(__name__)
+
+FRAME_MS: Final = 25.0
+MIN_SPEED: Final = 0.25
+MAX_SPEED: Final = 4.0
+_FRAMES_OUTPUT: Final = "/encoder/Clip_output_0"
+_STYLE_SHAPE: Final = (510, 1, 256)
+_WARM_UP: Final[Mapping[str, str]] = {"en": "Hello.", "hi": "नमस्ते।"}
+
+ONNX_ERRORS: Final = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
+"""What ONNX runtime raises; they have no common base but Exception."""
+
+Styles = npt.NDArray[np.float32]
+
+
+class Kokoro:
+    """A Speaker with the eight embedded voices.
+
+    model_path: the ONNX file. voices_dir: the folder of `<voice>.bin`. threads: of the model; one phrase runs at a time.
+    """
+
+    def __init__(self, model_path: Path, voices_dir: Path, threads: int = 2) -> None:
+        self._model_path = model_path
+        self._voices_dir = voices_dir
+        self._threads = threads
+        self._worker = Worker("kokoro")
+        self._phonemizer = Phonemizer()
+        self._session: onnxruntime.InferenceSession | None = None
+        self._styles: dict[str, Styles] = {}
+
+    @property
+    def name(self) -> str:
+        return f"{self._model_path.stem} on {self._threads} threads"
+
+    @property
+    def voices(self) -> Mapping[str, Voice]:
+        return EMBEDDED_VOICES
+
+    async def start(self) -> None:
+        """Load model and voices and speak one word per language. Raises EngineError naming the file at fault."""
+        await self._worker.run(self._load)
+
+    async def aclose(self) -> None:
+        self._worker.close()
+        self._session = None
+        self._styles = {}
+
+    async def speak(self, text: str, *, voice: str, speed: float) -> AsyncIterator[SpeechChunk]:
+        """As `base.Speaker.speak`. One chunk per phrase, more only for a phrase too long for one run."""
+        check_request(self.voices, voice, speed)
+        async with aclosing(self._worker.stream(lambda: self._chunks(text, voice, speed))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    # --- on the worker's thread
+
+    def _load(self) -> None:
+        self._styles = {voice: read_styles(self._voices_dir / f"{voice}.bin") for voice in self.voices}
+        self._session = open_model(self._model_path, extra_output=_FRAMES_OUTPUT, threads=self._threads)
+        for language, text in _WARM_UP.items():
+            voice = next(voice.id for voice in self.voices.values() if voice.language == language)
+            for _ in self._chunks(text, voice, 1.0):
+                pass
+
+    def _chunks(self, text: str, voice: str, speed: float) -> Iterator[SpeechChunk]:
+        for utterance in read_phrase(self._phonemizer, text, self.voices[voice]):
+            audio, frames = self._run(utterance, voice, speed)
+            yield chunk_of(utterance, audio, frames * FRAME_MS, text, speed)
+
+    def _run(self, utterance: Utterance, voice: str, speed: float) -> tuple[Samples, Samples]:
+        """Audio, and the frames of each token."""
+        feeds = {
+            "tokens": np.array([utterance.ids], np.int64),
+            "style": self._styles[voice][len(utterance.symbols) - 1],
+            "speed": np.array([speed], np.float32),
+        }
+        audio, frames = run_model(self._session, ["audio", _FRAMES_OUTPUT], feeds)
+        return audio, frames[0]
+
+
+# --- what Kokoro shares with its student ------------------------------------------------------------------------
+
+
+def check_request(voices: Mapping[str, Voice], voice: str, speed: float) -> None:
+    """Raises EngineError for what no Speaker can do."""
+    if voice not in voices:
+        raise EngineError("speaker", f"There is no voice {voice!r}: use one of {', '.join(sorted(voices))}.")
+    if not MIN_SPEED <= speed <= MAX_SPEED:
+        raise EngineError("speaker", f"Speed {speed:g} is out of range: use {MIN_SPEED:g} to {MAX_SPEED:g}.")
+
+
+def run_model(
+    session: onnxruntime.InferenceSession | None, outputs: Sequence[str] | None, feeds: Mapping[str, object]
+) -> list[Samples]:
+    """One run. Raises EngineError when the engine was not started, or the model fails."""
+    if session is None:
+        raise EngineError("speaker", "The speaker is not running: await start() before speak().")
+    try:
+        results: list[Samples] = session.run(outputs, feeds)
+    except ONNX_ERRORS as error:
+        raise EngineError("speaker", f"The speech model failed: {str(error).splitlines()[0][:200]}") from error
+    return results
+
+
+def read_phrase(phonemizer: Phonemizer, text: str, voice: Voice) -> tuple[Utterance, ...]:
+    """The phrase in the languages of its script; says in the log what cannot be spoken."""
+    language: Language = "hi" if voice.language == "hi" else "en"
+    reading = phonemizer.read(text, language=language)
+    if reading.dropped:
+        log.warning("no sound for %r in a phrase; left out", reading.dropped)
+    return reading.utterances
+
+
+def chunk_of(utterance: Utterance, audio: Samples, token_ms: Samples, text: str, speed: float) -> SpeechChunk:
+    """audio: 24 kHz, untrimmed. token_ms: length of each token. text: the phrase, for the pause behind it."""
+    spoken = utterance.words[-1].word if utterance.words else text
+    trimmed = trim(audio, pause_ms=pause_after_ms(spoken) / max(speed, 1.0))
+    if trimmed.samples.size == 0:
+        raise EngineError("speaker", f"The model made no sound for {utterance.symbols!r}: its file may be damaged.")
+    return SpeechChunk(trimmed.samples, tuple(_word_times(utterance, token_ms, trimmed)))
+
+
+def _word_times(utterance: Utterance, token_ms: Samples, trimmed: Trimmed) -> Iterator[WordTime]:
+    """Token 0 is the opening pad, so symbol i is token i + 1."""
+    starts_ms = np.concatenate(([0.0], np.cumsum(token_ms, dtype=np.float64))) - trimmed.head_ms
+    times_ms = np.clip(starts_ms, 0.0, trimmed.samples.size * 1000 / SPEAK_RATE_HZ)
+    for span in utterance.words:
+        yield WordTime(span.word, float(times_ms[span.first + 1]), float(times_ms[span.end + 1]))
+
+
+# --- files ------------------------------------------------------------------------------------------
+
+
+def read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EngineError("speaker", f"{path} cannot be read ({error.strerror}): fetch the models again.") from error
+
+
+def read_styles(path: Path) -> Styles:
+    """A voice file as [510, 1, 256]. Raises EngineError naming it."""
+    data = read_file(path)
+    size = 4 * math.prod(_STYLE_SHAPE)
+    if len(data) != size:
+        raise EngineError("speaker", f"{path} is damaged ({len(data)} bytes, not {size}): fetch the voice again.")
+    styles = np.frombuffer(data, "<f4").reshape(_STYLE_SHAPE)
+    if not np.isfinite(styles).all():
+        raise EngineError("speaker", f"{path} is damaged (values that are no numbers): fetch the voice again.")
+    return styles
+
+
+def open_model(path: Path, *, extra_output: str, threads: int) -> onnxruntime.InferenceSession:
+    """A session on the CPU whose threads sleep between runs, and that also returns one inner float tensor. Raises
+    EngineError naming the file."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    model = with_output(read_file(path), extra_output)
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except ONNX_ERRORS as error:
+        reason = str(error).splitlines()[0][:200]
+        raise EngineError("speaker", f"{path} is not a usable model ({reason}): fetch it again.") from error
+    session._model_bytes = None  # ONNX runtime keeps the bytes for a fall-back that we do not use
+    return session
+
+
+def with_output(model: bytes, tensor: str) -> bytes:
+    """A serialized ModelProto whose graph has one float output more.
+
+    Protocol buffers merge repeated occurrences of a message field, so a second `graph` (field 7) with nothing but an
+    `output` (field 12: name = 1, type = 2 {tensor_type = 1 {elem_type = 1: FLOAT}}), put behind the file, adds to the
+    first one.
+    """
+    value_info = _field(1, tensor.encode()) + _field(2, _field(1, b"\x08\x01"))
+    return model + _field(7, _field(12, value_info))
+
+
+def _field(number: int, payload: bytes) -> bytes:
+    """A length-delimited protobuf field; number < 16, payload shorter than 128 bytes."""
+    return bytes([number << 3 | 2, len(payload)]) + payload

@@ -1,0 +1,115 @@
+"""Speaker on hibari: Kokoro's af_heart distilled into 7.9 MB, about thirty times faster, English only.
+
+Knows: the student's model and signal processing (from the package `hibari-tts`, weights included), and when it may
+stand in for Kokoro. Does not know: how text becomes symbols, sessions.
+
+The student reads Kokoro's symbols and is trained on Kokoro's own audio. It is asked for its durations (25 ms frames
+per token) as Kokoro is, for word times. Its noise is seeded, so that the same text is the same audio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnxruntime
+
+from voxtral_voice.engines.base import Samples, Speaker, SpeechChunk, Voice
+from voxtral_voice.engines.kokoro import FRAME_MS, check_request, chunk_of, open_model, read_phrase, run_model
+from voxtral_voice.engines.phonemes import Phonemizer, Utterance, has_devanagari
+from voxtral_voice.engines.voices import EMBEDDED_VOICES
+from voxtral_voice.engines.worker import Worker
+from voxtral_voice.errors import EngineError
+
+VOICE: Final = "af_heart"
+GAIN: Final = 1.0
+"""Makes the student as loud as Kokoro's af_heart."""
+_FRAMES_OUTPUT: Final = "/Clip_output_0"
+_SEED: Final = 0
+
+
+class Student:
+    """A Speaker with one voice, `af_heart`, for English text."""
+
+    def __init__(self) -> None:
+        self._worker = Worker("student")
+        self._phonemizer = Phonemizer()
+        self._session: onnxruntime.InferenceSession | None = None
+
+    @property
+    def name(self) -> str:
+        return "hibari af_heart"
+
+    @property
+    def voices(self) -> Mapping[str, Voice]:
+        return {VOICE: EMBEDDED_VOICES[VOICE]}
+
+    async def start(self) -> None:
+        await self._worker.run(self._load)
+
+    async def aclose(self) -> None:
+        self._worker.close()
+        self._session = None
+
+    async def speak(self, text: str, *, voice: str, speed: float) -> AsyncIterator[SpeechChunk]:
+        """As `base.Speaker.speak`. Raises EngineError for text that is not English."""
+        check_request(self.voices, voice, speed)
+        if has_devanagari(text):
+            raise EngineError("speaker", "The student voice cannot read Devanagari: let Kokoro speak this phrase.")
+        async with aclosing(self._worker.stream(lambda: self._chunks(text, speed))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    # --- on the worker's thread
+
+    def _load(self) -> None:
+        from hibari.voices import voice_path
+
+        self._session = open_model(Path(voice_path("heart")), extra_output=_FRAMES_OUTPUT, threads=1)
+        for _ in self._chunks("Hello.", 1.0):
+            pass
+
+    def _chunks(self, text: str, speed: float) -> Iterator[SpeechChunk]:
+        for utterance in read_phrase(self._phonemizer, text, EMBEDDED_VOICES[VOICE]):
+            audio, frames = self._run(utterance, speed)
+            yield chunk_of(utterance, audio, frames * FRAME_MS, text, speed)
+
+    def _run(self, utterance: Utterance, speed: float) -> tuple[Samples, Samples]:
+        """Audio, and the frames of each token."""
+        from hibari import dsp
+
+        feeds = {"ids": np.array([utterance.ids], np.int64), "speed": np.array([speed], np.float32)}
+        *spectrum, frames = run_model(self._session, None, feeds)
+        audio = dsp.synth(*(part[0] for part in spectrum), np.random.default_rng(_SEED))
+        return (audio * GAIN).astype(np.float32), frames
+
+
+class WithStudent:
+    """One Speaker: English text in `af_heart` by the student, everything else by Kokoro."""
+
+    def __init__(self, kokoro: Speaker, student: Speaker) -> None:
+        self._kokoro = kokoro
+        self._student = student
+
+    @property
+    def name(self) -> str:
+        return f"{self._kokoro.name}, {self._student.name}"
+
+    @property
+    def voices(self) -> Mapping[str, Voice]:
+        return self._kokoro.voices
+
+    async def start(self) -> None:
+        await self._kokoro.start()
+        await self._student.start()
+
+    async def aclose(self) -> None:
+        await self._kokoro.aclose()
+        await self._student.aclose()
+
+    def speak(self, text: str, *, voice: str, speed: float) -> AsyncIterator[SpeechChunk]:
+        by_student = voice in self._student.voices and not has_devanagari(text)
+        return (self._student if by_student else self._kokoro).speak(text, voice=voice, speed=speed)
