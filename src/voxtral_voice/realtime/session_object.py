@@ -1,0 +1,343 @@
+"""The session's configuration on the wire: patched by `session.update`, echoed whole with explicit nulls.
+
+Knows: the GA session object of type "realtime", its defaults and ranges. Does not know: frames, events, the core's
+state. What this server cannot do yet (tools, prompts, G.711, idle timeouts) is refused, never dropped in silence.
+
+Patch: only the keys that are there change; `audio.input`, `audio.output` and `transcription` merge; `turn_detection`
+is replaced as a whole, with defaults filled in; null puts a key back to its default. All or nothing. Unknown keys are
+ignored outside `audio` (old clients send flat beta fields) and refused inside.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from voxtral_voice.conversation.events import Modality, Settings, TurnDetection
+from voxtral_voice.realtime.fields import (
+    Check,
+    FieldError,
+    Fields,
+    Json,
+    JsonObject,
+    Problem,
+    boolean,
+    choice,
+    each,
+    integer,
+    invalid,
+    number,
+    shape,
+    small_object,
+    text,
+    unsupported,
+)
+from voxtral_voice.realtime.voices import Voices
+
+RATE_HZ: Final = 24_000
+"""Of all audio on the wire, both ways."""
+MAX_OUTPUT_TOKENS: Final = 4096
+MAX_PREFIX_PADDING_MS: Final = 5_000
+MAX_SILENCE_MS: Final = 30_000
+LANGUAGE: Final = re.compile(r"([A-Za-z]{2,3})(-[A-Za-z0-9]{1,8})*")
+"""A BCP 47 tag; only its first part, the ISO 639 code, is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionObject:
+    id: str
+    model: str
+    expires_at: int
+    """Unix seconds."""
+    voices: Voices
+    voice: str
+    """A voice of `voices`, whatever name the client used."""
+    speed: float = 1.0
+    instructions: str = ""
+    modality: Modality = "audio"
+    max_output_tokens: int | None = None
+    """None: "inf" on the wire."""
+    turn_detection: TurnDetection | None = field(default_factory=TurnDetection)
+    transcription: JsonObject | None = None
+    """None: the client is not told what was said."""
+    noise_reduction: JsonObject | None = None
+    """Echoed only, like all that follow."""
+    tool_choice: Json = "auto"
+    parallel_tool_calls: bool = True
+    tracing: Json = None
+    truncation: Json = "auto"
+    include: Json = None
+    reasoning: JsonObject | None = None
+
+    def patched(self, patch: JsonObject) -> SessionObject | Problem:
+        """The object after `session.update` with this `session`; a Problem leaves all as it was."""
+        try:
+            fields = Fields(patch, "session")
+            _check_supported(fields)
+            audio = fields.inner("audio")
+            audio.only("input", "output")
+            return self._patch_general(fields)._patch_input(audio.inner("input"))._patch_output(audio.inner("output"))
+        except FieldError as error:
+            return error.problem
+
+    def to_settings(self) -> Settings:
+        transcription = self.transcription or {}
+        language, prompt = transcription.get("language"), transcription.get("prompt")
+        return Settings(
+            instructions=self.instructions,
+            voice=self.voice,
+            speed=self.speed,
+            modality=self.modality,
+            max_output_tokens=self.max_output_tokens,
+            language=language.split("-")[0].lower() if isinstance(language, str) else None,
+            transcription_prompt=prompt if isinstance(prompt, str) else "",
+            turn_detection=self.turn_detection,
+        )
+
+    def to_json(self) -> JsonObject:
+        return {
+            "type": "realtime",
+            "object": "realtime.session",
+            "id": self.id,
+            "model": self.model,
+            "expires_at": self.expires_at,
+            "output_modalities": [self.modality],
+            "instructions": self.instructions,
+            "tools": [],
+            "tool_choice": self.tool_choice,
+            "parallel_tool_calls": self.parallel_tool_calls,
+            "max_output_tokens": token_limit(self.max_output_tokens),
+            "tracing": self.tracing,
+            "truncation": self.truncation,
+            "prompt": None,
+            "reasoning": self.reasoning,
+            "include": self.include,
+            "audio": {
+                "input": {
+                    "format": pcm_format(),
+                    "transcription": self.transcription,
+                    "noise_reduction": self.noise_reduction,
+                    "turn_detection": _turn_detection_json(self.turn_detection),
+                },
+                "output": {"format": pcm_format(), "voice": self.voice, "speed": self.speed},
+            },
+        }
+
+    def _patch_general(self, fields: Fields) -> SessionObject:
+        return replace(
+            self,
+            instructions=fields.patch("instructions", text(), self.instructions, ""),
+            modality=fields.patch("output_modalities", output_modality, self.modality, "audio"),
+            max_output_tokens=fields.patch("max_output_tokens", output_tokens, self.max_output_tokens, None),
+            tool_choice=fields.patch("tool_choice", tool_choice, self.tool_choice, "auto"),
+            parallel_tool_calls=fields.patch("parallel_tool_calls", boolean, self.parallel_tool_calls, True),
+            tracing=fields.patch("tracing", _tracing, self.tracing, None),
+            truncation=fields.patch("truncation", _truncation, self.truncation, "auto"),
+            include=fields.patch("include", _include, self.include, None),
+            reasoning=fields.patch("reasoning", _REASONING, self.reasoning, None),
+        )
+
+    def _patch_input(self, fields: Fields) -> SessionObject:
+        fields.only("format", "transcription", "noise_reduction", "turn_detection")
+        fields.optional("format", audio_format, None)
+        return replace(
+            self,
+            transcription=fields.patch("transcription", self._merge_transcription, self.transcription, None),
+            noise_reduction=fields.patch("noise_reduction", _NOISE_REDUCTION, self.noise_reduction, None),
+            turn_detection=fields.patch("turn_detection", _turn_detection, self.turn_detection, None),
+        )
+
+    def _patch_output(self, fields: Fields) -> SessionObject:
+        fields.only("format", "voice", "speed")
+        fields.optional("format", audio_format, None)
+        name = fields.patch("voice", voice_name, self.voice, self.voices.default)
+        return replace(
+            self,
+            voice=self.voices.resolve(name, fields.param("voice")),
+            speed=fields.patch("speed", number(0.25, 1.5), self.speed, 1.0),
+        )
+
+    def _merge_transcription(self, value: Json, param: str) -> JsonObject:
+        current = self.transcription or {"model": None, "language": None, "prompt": None}
+        return current | _TRANSCRIPTION(value, param)
+
+
+# --- fields that response.create has too ------------------------------------------------------------------------
+
+
+def pcm_format() -> JsonObject:
+    return {"type": "audio/pcm", "rate": RATE_HZ}
+
+
+def token_limit(most: int | None) -> Json:
+    return "inf" if most is None else most
+
+
+def audio_format(value: Json, param: str) -> None:
+    """Only 16-bit PCM at 24 kHz."""
+    fields = Fields.of(value, param)
+    fields.only("type", "rate")
+    kind = fields.required("type", choice("audio/pcm", "audio/pcmu", "audio/pcma"))
+    if kind != "audio/pcm":
+        raise unsupported(fields.param("type"), f"Send and expect 16-bit PCM: audio/pcm at {RATE_HZ} Hz.")
+    rate = fields.optional("rate", integer(1, 1_000_000), RATE_HZ)
+    if rate != RATE_HZ:
+        raise invalid(fields.param("rate"), str(RATE_HZ), rate)
+
+
+def output_modality(value: Json, param: str) -> Modality:
+    if value == ["audio"]:
+        return "audio"
+    if value == ["text"]:
+        return "text"
+    got = ", ".join(map(str, value)) if isinstance(value, list) and len(value) <= 2 else value
+    raise invalid(param, '["audio"] (which comes with its text) or ["text"]', got)
+
+
+def output_tokens(value: Json, param: str) -> int | None:
+    if value == "inf":
+        return None
+    if isinstance(value, str):
+        raise invalid(param, f'an integer from 1 to {MAX_OUTPUT_TOKENS}, or "inf"', value)
+    return integer(1, MAX_OUTPUT_TOKENS)(value, param)
+
+
+def voice_name(value: Json, param: str) -> str:
+    """A name, or {"id": name}; whether there is such a voice is not known here."""
+    if isinstance(value, dict):
+        return Fields(value, param).required("id", text(256))
+    return text(256)(value, param)
+
+
+def tool_choice(value: Json, param: str) -> Json:
+    if isinstance(value, dict):
+        return shape({"type": choice("function"), "name": text(64)}, required=("type", "name"))(value, param)
+    return choice("auto", "none", "required")(value, param)
+
+
+def refuse_tools(fields: Fields) -> None:
+    """Tools and stored prompts are not there yet; empty ones do no harm."""
+    tools: list[JsonObject] = []
+    if fields.optional("tools", each(small_object, 1024), tools):
+        raise unsupported(fields.param("tools"), "Leave it out, or send an empty array.")
+    if fields.values.get("prompt") is not None:
+        raise unsupported(fields.param("prompt"), "Put the text into 'instructions'.")
+
+
+# --- fields of the session alone --------------------------------------------------------------------------------
+
+
+def _check_supported(fields: Fields) -> None:
+    if fields.required("type", choice("realtime", "transcription")) == "transcription":
+        raise unsupported("session.type", "Use 'realtime'.")
+    fields.optional("model", text(), "")  # ours, whatever the client repeats
+    refuse_tools(fields)
+
+
+def _language(value: Json, param: str) -> Json:
+    tag = text(35)(value, param)
+    if not LANGUAGE.fullmatch(tag):
+        raise invalid(param, "a language code such as 'en' or 'hi'", tag)
+    return tag
+
+
+def _list(check: Check[Json], most: int) -> Check[Json]:
+    return lambda value, param: list(each(check, most)(value, param))
+
+
+def _turn_detection(value: Json, param: str) -> TurnDetection:
+    fields = Fields.of(value, param)
+    if fields.required("type", choice("server_vad", "semantic_vad")) == "semantic_vad":
+        return _semantic_vad(fields)
+    return _server_vad(fields)
+
+
+def _semantic_vad(fields: Fields) -> TurnDetection:
+    fields.only("type", "eagerness", "create_response", "interrupt_response")
+    return TurnDetection(
+        kind="semantic_vad",
+        eagerness=fields.optional("eagerness", choice("low", "medium", "high", "auto"), "auto"),
+        create_response=fields.optional("create_response", boolean, True),
+        interrupt_response=fields.optional("interrupt_response", boolean, True),
+    )
+
+
+def _server_vad(fields: Fields) -> TurnDetection:
+    fields.only(
+        "type",
+        "threshold",
+        "prefix_padding_ms",
+        "silence_duration_ms",
+        "idle_timeout_ms",
+        "create_response",
+        "interrupt_response",
+    )
+    if fields.values.get("idle_timeout_ms") is not None:
+        raise unsupported(fields.param("idle_timeout_ms"), "Leave it out, or send null.")
+    return TurnDetection(
+        kind="server_vad",
+        threshold=fields.optional("threshold", number(0, 1), 0.5),
+        prefix_padding_ms=fields.optional("prefix_padding_ms", integer(0, MAX_PREFIX_PADDING_MS), 300),
+        silence_duration_ms=fields.optional("silence_duration_ms", integer(0, MAX_SILENCE_MS), 500),
+        create_response=fields.optional("create_response", boolean, True),
+        interrupt_response=fields.optional("interrupt_response", boolean, True),
+    )
+
+
+def _turn_detection_json(detection: TurnDetection | None) -> Json:
+    if detection is None:
+        return None
+    if detection.kind == "semantic_vad":
+        own: JsonObject = {"eagerness": detection.eagerness}
+    else:
+        own = {
+            "threshold": detection.threshold,
+            "prefix_padding_ms": detection.prefix_padding_ms,
+            "silence_duration_ms": detection.silence_duration_ms,
+            "idle_timeout_ms": None,
+        }
+    return {
+        "type": detection.kind,
+        **own,
+        "create_response": detection.create_response,
+        "interrupt_response": detection.interrupt_response,
+    }
+
+
+def _tracing(value: Json, param: str) -> Json:
+    if value == "auto":
+        return "auto"
+    return shape({"workflow_name": text(512), "group_id": text(512), "metadata": small_object})(value, param)
+
+
+def _truncation(value: Json, param: str) -> Json:
+    if isinstance(value, str):
+        return choice("auto", "disabled")(value, param)
+    return _RETENTION(value, param)
+
+
+_TRANSCRIPTION: Final = shape(
+    {
+        "model": text(256),
+        "language": _language,
+        "prompt": text(4096),
+        "languages": _list(_language, 100),
+        "keywords": _list(text(256), 1000),
+        "delay": choice("minimal", "low", "medium", "high", "xhigh"),
+    },
+    strict=True,
+)
+_NOISE_REDUCTION: Final = shape(
+    {"type": choice("near_field", "far_field"), "strength": number(0, 1)}, required=("type",), strict=True
+)
+_RETENTION: Final = shape(
+    {
+        "type": choice("retention_ratio"),
+        "retention_ratio": number(0, 1),
+        "token_limits": shape({"post_instructions": integer(0, 2**31)}),
+    },
+    required=("type", "retention_ratio"),
+)
+_REASONING: Final = shape({"effort": text(64)})
+_include: Final = _list(choice("item.input_audio_transcription.logprobs"), 1)
