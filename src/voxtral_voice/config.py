@@ -78,7 +78,7 @@ class TurnsConfig(Part):
         if self.min_endpoint_ms > self.max_endpoint_ms:
             raise ValueError(
                 f"turns.min_endpoint_ms ({self.min_endpoint_ms}) is above turns.max_endpoint_ms "
-                f"({self.max_endpoint_ms})"
+                f"({self.max_endpoint_ms}): lower the one or raise the other"
             )
         return self
 
@@ -286,12 +286,12 @@ def _sentence(error: ErrorDetails, chosen: Mapping[str, Setting]) -> str:
     setting = chosen.get(key)
     if setting is None:  # a rule about several keys; it names them
         origins = ", ".join(s.origin for s in chosen.values() if s.key in message)
-        return f"{message} (from {origins})."
+        return f"{message} (set by {origins})."
     if message.startswith("Input should "):
         message = "it should " + message.removeprefix("Input should ").split(", unable")[0]
     message = message.replace("a valid boolean", "true or false")
     shown = json.dumps(setting.value, ensure_ascii=False, default=str)
-    return f"{key} = {shown} (from {setting.origin}) cannot be used: {message}".rstrip("?.") + "."
+    return f"{key} = {shown} (from {setting.origin}) cannot be used: {message}" + "." * (message[-1] not in ".?")
 
 
 def _toml(value: object) -> str:

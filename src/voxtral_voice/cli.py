@@ -1,0 +1,212 @@
+"""The command line: which words mean which call. No logic.
+
+Knows: commands, flags, exit statuses (0 done, 1 failed with one sentence on stderr, 2 wrong usage, 130 Ctrl-C).
+Does not know: how anything is done.
+
+The check of Python comes before all other imports, so that an old one gets a sentence instead of a traceback; a
+command imports what it uses when it runs, so that `--version` does not wait for a model library.
+"""
+# ruff: noqa: E402
+
+import sys
+
+OLDEST_PYTHON = (3, 11)
+
+if sys.version_info < OLDEST_PYTHON:
+    sys.exit(
+        f"Voxtral Voice needs Python 3.11 or newer, and this is Python {sys.version_info[0]}.{sys.version_info[1]}: "
+        "make the environment with a newer one."
+    )
+
+import argparse
+import os
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+from voxtral_voice import __version__
+from voxtral_voice.config import Config, Loaded, Setting, as_toml, flag, keys, load
+from voxtral_voice.errors import VoiceError
+
+SHORT_FLAGS = {"--host": "server.host", "--port": "server.port", "--voice": "speaker.voice"}
+"""Besides the flag that every setting has by its full name."""
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+Options = argparse.Namespace
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; argv without the program's name (None: as called). Returns the exit status."""
+    options = _parse(sys.argv[1:] if argv is None else argv)
+    run: Callable[[Options], int] = options.run
+    try:
+        return run(options)
+    except VoiceError as error:
+        print(f"voxtral-voice: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone (`| head`); nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+# --- commands ---------------------------------------------------------------------------------------------------
+
+
+def _serve(options: Options) -> int:
+    from voxtral_voice.observe import log
+
+    config = _config(options)
+    log.set_up(config.log.level)
+    _ensure_models(config)
+
+    from voxtral_voice.server.run import serve
+
+    serve(config)
+    return 0
+
+
+def _talk(options: Options) -> int:
+    config = _config(options)
+    if options.url is None:
+        _ensure_models(config)
+
+    from voxtral_voice.talk import talk
+
+    talk(options.question, options.answer, options.url, config)
+    return 0
+
+
+def _models_list(options: Options) -> int:
+    from voxtral_voice.weights.catalogue import catalogue
+    from voxtral_voice.weights.listing import table
+
+    return _print(table(catalogue(), _config(options).weights.dir))
+
+
+def _models_pull(options: Options) -> int:
+    from voxtral_voice.weights.catalogue import needed
+    from voxtral_voice.weights.listing import summary
+
+    config = _config(options)
+    _ensure_models(config)
+    return _print([summary(needed(config.profile), config.weights.dir)])
+
+
+def _models_verify(options: Options) -> int:
+    from voxtral_voice.weights.catalogue import needed
+    from voxtral_voice.weights.fetch import verify
+    from voxtral_voice.weights.listing import verdicts
+
+    config = _config(options)
+    findings = verify(needed(config.profile), config.weights.dir)
+    _print(verdicts(findings, config.weights.dir))
+    return int(any(finding.state != "ok" for finding in findings))
+
+
+def _doctor(options: Options) -> int:
+    from voxtral_voice.doctor import examine
+
+    checks = []
+    for check in examine(_config(options)):
+        print(check, flush=True)
+        checks.append(check)
+    return int(any(check.verdict == "wrong" for check in checks))
+
+
+def _show_config(options: Options) -> int:
+    return _print([as_toml(_loaded(options)).rstrip()])
+
+
+def _ensure_models(config: Config) -> None:
+    from voxtral_voice.weights.fetch import ensure_profile
+
+    ensure_profile(config.profile, config.weights.dir, offline=config.weights.offline)
+
+
+def _config(options: Options) -> Config:
+    return _loaded(options).config
+
+
+def _loaded(options: Options) -> Loaded:
+    return load(options.config, os.environ, getattr(options, "settings", ()))
+
+
+def _print(lines: Iterable[str]) -> int:
+    for line in lines:
+        print(line)
+    return 0
+
+
+# --- words and flags --------------------------------------------------------------------------------------------
+
+
+def _parse(argv: Sequence[str]) -> Options:
+    options, unknown = _parser().parse_known_args(argv)
+    if unknown:
+        _refuse(options.parser, unknown[0])
+    return options
+
+
+def _refuse(parser: argparse.ArgumentParser, word: str) -> NoReturn:
+    name = word.partition("=")[0]
+    known = [text for action in parser._actions for text in action.option_strings if text.startswith("--")]
+    close = get_close_matches(name, known, n=1, cutoff=0.5) if name.startswith("-") else []
+    advice = f"did you mean {close[0]}?" if close else f"see {parser.prog} --help"
+    parser.error(f"{'unknown flag' if name.startswith('-') else 'one word too many:'} {name}; {advice}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="voxtral-voice", description="A voice assistant on your own machine.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"voxtral-voice {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _command(commands, "serve", _serve, "serve the page and the API; prints the URL to open")
+    talk = _command(commands, "talk", _talk, "ask a question from a WAV file", "WAV -o OUT [--url URL] ")
+    talk.add_argument("question", type=Path, metavar="WAV", help="the question")
+    talk.add_argument("-o", dest="answer", type=Path, metavar="OUT", required=True, help="the answer, as WAV")
+    talk.add_argument("--url", help="a running server (default: one of its own, in this process)")
+    models = commands.add_parser("models", help="list, pull or verify the model files")
+    actions = models.add_subparsers(metavar="ACTION", required=True)
+    _command(actions, "list", _models_list, "every model file: size, licence, state")
+    _command(actions, "pull", _models_pull, "fetch what is missing or damaged")
+    _command(actions, "verify", _models_verify, "read every file and check its sha256")
+    _command(commands, "doctor", _doctor, "say in plain words what is missing or wrong")
+    _command(commands, "config", _show_config, "print every setting, its value and where that came from")
+    return parser
+
+
+def _command(
+    commands: Any, name: str, run: Callable[[Options], int], text: str, words: str = ""
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text, usage=f"%(prog)s {words}[SETTINGS]", allow_abbrev=False
+    )
+    parser.set_defaults(run=run, parser=parser)
+    settings = parser.add_argument_group("settings", "they go before the environment, and that before the file")
+    settings.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: voxtral-voice.toml)")
+    for short, key in SHORT_FLAGS.items():
+        settings.add_argument(short, action=_Set, dest=key, help=f"short for {flag(key)}")
+    settings.add_argument("--offline", action=_Set, nargs=0, const="true", dest="weights.offline", help="fetch nothing")
+    for key, info in keys().items():
+        settings.add_argument(flag(key), action=_Set, dest=key, help=(info.description or "").replace("%", "%%"))
+    return parser
+
+
+class _Set(argparse.Action):
+    """Collects flags as settings, unread: `config` knows their types, and names the flag when a value is wrong."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, default=argparse.SUPPRESS, metavar="VALUE", **options)
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, options: Options, values: object, option_string: str | None = None
+    ) -> None:
+        value = self.const if self.nargs == 0 else values
+        setting = Setting(self.dest, value, option_string or self.option_strings[0])
+        options.settings = [*getattr(options, "settings", []), setting]

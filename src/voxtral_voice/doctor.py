@@ -1,0 +1,213 @@
+"""Says in plain words what this machine has, lacks, or has wrong, for the chosen profile.
+
+Knows: how to look. Does not know: how to repair; each line says what the user can do.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Final, Literal
+
+from voxtral_voice.config import Config
+from voxtral_voice.weights.catalogue import needed
+from voxtral_voice.weights.store import SPARE_BYTES, Store
+
+Verdict = Literal["ok", "warning", "wrong"]
+
+SERVER_LIBRARIES: Final = (
+    ("numpy", "numpy"),
+    ("soxr", "soxr"),
+    ("soundfile", "soundfile"),
+    ("fastapi", "fastapi"),
+    ("uvicorn", "uvicorn"),
+    ("uvloop", "uvloop"),
+    ("httptools", "httptools"),
+    ("websockets", "websockets"),
+    ("orjson", "orjson"),
+    ("pybase64", "pybase64"),
+    ("prometheus_client", "prometheus-client"),
+)
+"""(name to import, name to install) of what every profile needs."""
+ENGINE_LIBRARIES: Final = (
+    ("onnxruntime", "onnxruntime"),
+    ("ctranslate2", "ctranslate2"),
+    ("tokenizers", "tokenizers"),
+    ("xllamacpp", "xllamacpp"),
+    ("espeakng_loader", "espeakng-loader"),
+    ("hibari", "hibari-tts"),
+)
+"""What the engines of the embedded profile need besides."""
+
+CORES_WANTED: Final = 2
+MEMORY_WANTED_BYTES: Final = 2_000_000_000
+"""All embedded models take up to 1.5 GB."""
+IMPORT_TIMEOUT_S: Final = 120.0
+
+IMPORT_EACH: Final = """
+import importlib, sys
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+        print(name, flush=True)
+    except BaseException as error:
+        print(name, type(error).__name__, *str(error).split(), flush=True)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    verdict: Verdict
+    subject: str
+    text: str
+    """What was found, and when it is not ok, what to do."""
+
+    def __str__(self) -> str:
+        return f"{self.verdict:8} {self.subject}: {self.text}"
+
+
+def examine(config: Config) -> Iterator[Check]:
+    """Every check, as soon as it is done. The profile cannot run if one is "wrong"."""
+    yield _python()
+    yield from _libraries(config.profile)
+    yield from _model_files(config)
+    yield _port(config.server.host, config.server.port)
+    yield _gpu()
+    yield _disk(config)
+    yield _machine()
+
+
+def _python() -> Check:
+    return Check("ok", "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+
+
+def _libraries(profile: str) -> Iterator[Check]:
+    libraries = SERVER_LIBRARIES + (ENGINE_LIBRARIES if profile == "embedded" else ())
+    failures = _import_failures([module for module, _ in libraries])
+    for module, distribution in libraries:
+        if module in failures:
+            yield Check(
+                "wrong", f"library {distribution}", f"{failures[module]}; run 'make install' to install it again"
+            )
+        else:
+            yield Check("ok", f"library {distribution}", metadata.version(distribution))
+
+
+def _import_failures(modules: Sequence[str]) -> dict[str, str]:
+    """Which modules cannot be imported, and why. Imports in another process: a native library that crashes takes
+    only that with it, and the rest is tried in a new one."""
+    failures: dict[str, str] = {}
+    rest = list(modules)
+    while rest:
+        lines, ending = _import_in_child(rest)
+        for line in lines:
+            module, _, failure = line.partition(" ")
+            rest.remove(module)
+            if failure:
+                failures[module] = f"cannot be imported ({failure})"
+        if rest:
+            failures[rest.pop(0)] = f"breaks Python when it is imported ({ending})"
+    return failures
+
+
+def _import_in_child(modules: Sequence[str]) -> tuple[list[str], str]:
+    """The lines that the child printed, and how it ended."""
+    command = [sys.executable, "-c", IMPORT_EACH, *modules]
+    try:
+        child = subprocess.run(command, capture_output=True, text=True, timeout=IMPORT_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        printed = error.stdout or b""
+        text = printed.decode() if isinstance(printed, bytes) else printed
+        return _results(text, modules), f"no end after {IMPORT_TIMEOUT_S:.0f} s"
+    return _results(child.stdout, modules), f"exit status {child.returncode}"
+
+
+def _results(printed: str, modules: Sequence[str]) -> list[str]:
+    """Only our own lines; a library may print, too."""
+    return [line for line in printed.splitlines() if line.partition(" ")[0] in modules]
+
+
+def _model_files(config: Config) -> Iterator[Check]:
+    files = needed(config.profile)
+    if not files:
+        yield Check("ok", "model files", f"the {config.profile} profile needs none")
+        return
+    store = Store(config.weights.dir)
+    findings = [store.look(file) for file in files]
+    for state in ("missing", "damaged"):
+        names = [finding.file.name for finding in findings if finding.state == state]
+        if names:
+            shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+            text = f"{len(names)} of {len(files)} {state} in {store.folder} ({shown}): run 'voxtral-voice models pull'"
+            yield Check("wrong", "model files", text)
+    unchecked = sum(finding.state == "unchecked" for finding in findings)
+    if unchecked:
+        text = f"{unchecked} of {len(files)} not checked yet; the next start, or 'voxtral-voice models verify', does"
+        yield Check("warning", "model files", text)
+    if all(finding.state == "ok" for finding in findings):
+        yield Check("ok", "model files", f"all {len(files)} in {store.folder}, sha256 checked before")
+
+
+def _port(host: str, port: int) -> Check:
+    subject = f"port {port}"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        reason = error.strerror or error
+        return Check("wrong", subject, f"cannot listen on {host} ({reason}): choose another with --port or --host")
+    return Check("ok", subject, f"free on {host}")
+
+
+def _gpu() -> Check:
+    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except FileNotFoundError:
+        return Check("ok", "GPU", "none found, and this profile needs none")
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Check("warning", "GPU", f"nvidia-smi cannot be asked ({error}); this profile needs no GPU")
+    if found.returncode or not found.stdout.strip():
+        reason = (found.stdout + found.stderr).strip().splitlines()[:1]
+        return Check("warning", "GPU", f"nvidia-smi finds none ({''.join(reason)}); this profile needs none")
+    return Check("ok", "GPU", f"{'; '.join(found.stdout.strip().splitlines())}; this profile does not use it")
+
+
+def _disk(config: Config) -> Check:
+    store = Store(config.weights.dir)
+    missing = sum(file.size for file in needed(config.profile) if store.look(file).state in ("missing", "damaged"))
+    place = next(path for path in (store.folder, *store.folder.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    found = f"{free / 1e9:.1f} GB free at {place}"
+    if free < missing + SPARE_BYTES:
+        wanted = (missing + SPARE_BYTES) / 1e9
+        return Check("wrong", "disk", f"{found}, and {wanted:.1f} GB are needed: free some, or choose --weights-dir")
+    return Check("ok", "disk", found)
+
+
+def _machine() -> Check:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = _memory_bytes()
+    found = f"{cores} cores, {memory / 1e9:.1f} GB of memory"
+    if cores < CORES_WANTED or memory < MEMORY_WANTED_BYTES:
+        wanted = f"{CORES_WANTED} cores and {MEMORY_WANTED_BYTES / 1e9:.0f} GB"
+        return Check("warning", "machine", f"{found}; answers will be slow below {wanted}")
+    return Check("ok", "machine", found)
+
+
+def _memory_bytes() -> int:
+    """Of the machine, or of the container if that has a limit."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.exists() else "max"
+    return min(machine, int(text)) if text.isdigit() else machine
