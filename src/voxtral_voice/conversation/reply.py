@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Final
 
 from voxtral_voice.audio.playout import PlayoutLedger
 from voxtral_voice.conversation.events import (
@@ -19,7 +20,9 @@ from voxtral_voice.conversation.events import (
 )
 from voxtral_voice.conversation.phrases import PhraseSplitter
 
-RATE_HZ = 24_000
+RATE_HZ: Final = 24_000
+CLOCK_GRAIN_S: Final = 0.001
+"""Waking this much late makes sure that the audio is due by then, whatever the rounding."""
 
 
 @dataclass(slots=True)
@@ -65,9 +68,14 @@ class NewPhrase:
 
 
 class Reply:
-    """Speculative until `release()`: before that nothing may leave, and `due()` must not be called."""
+    """Speculative until `release()`: before that nothing may leave, and `due()` must not be called.
 
-    def __init__(self, reply_id: str, item_id: str, modality: Modality, voice: str, chunk_ms: int) -> None:
+    free_at: when the client has played the replies before this one.
+    """
+
+    def __init__(
+        self, reply_id: str, item_id: str, modality: Modality, voice: str, chunk_ms: int, free_at: float
+    ) -> None:
         self.id = reply_id
         self.item_id = item_id
         self.modality: Modality = modality
@@ -80,7 +88,7 @@ class Reply:
         self.after: str | None = None
         self.sent_text = ""
         self.text_ended = False
-        self.ledger = PlayoutLedger()
+        self.ledger = PlayoutLedger(free_at)
         self._chunk_samples = RATE_HZ * chunk_ms // 1000
         self._phrases: list[Phrase] = []
         self._splitter = PhraseSplitter()
@@ -112,15 +120,6 @@ class Reply:
         return NewPhrase(len(self._phrases) - 1, text)
 
     # --- to the client ------------------------------------------------------------------------------------------
-
-    @property
-    def has_audio(self) -> bool:
-        """Some audio was made."""
-        return any(phrase.audio_ms for phrase in self._phrases)
-
-    @property
-    def has_phrase(self) -> bool:
-        return bool(self._phrases)
 
     @property
     def audio_ms(self) -> int:
@@ -159,11 +158,11 @@ class Reply:
         """When pacing lets the next audio leave; None when there is none waiting."""
         if self._sending == len(self._phrases) or not self._phrases[self._sending].pieces:
             return None
-        return self.ledger.ends_at() - lead_ms / 1000
+        return self.ledger.ends_at() - lead_ms / 1000 + CLOCK_GRAIN_S
 
     def played_at(self) -> float:
-        """When the client has played all that was sent; 0 when nothing was."""
-        return self.ledger.ends_at() if self._sent_samples else 0.0
+        """When the client has played all that was sent; -inf when nothing was."""
+        return self.ledger.ends_at()
 
     def discard(self) -> None:
         """Drop all that was not sent."""

@@ -9,6 +9,7 @@ models, threads, clocks. All state of a session is here; the same events at the 
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -240,14 +241,13 @@ class Session:
         turn.timeline = Timeline(speech_end=now - heard_ago, tentative_end=now)
         turn.judged = None
         attempt = self._transcribe(turn, max(self._heard_to, turn.end_sample), final=True)
-        if self.settings.turn_detection is not None and self._detection.kind == "semantic_vad":
+        if self._detection.kind == "semantic_vad":
             self._out.append(ev.Judge(attempt, turn.start_sample, self._heard_to))
         self._arm_endpoint(now)
 
     def _arm_endpoint(self, _: float) -> None:
         turn = self._open
-        if self.settings.turn_detection is None or turn.timeline.speech_end is None:
-            return
+        assert turn.timeline.speech_end is not None
         wait_ms = endpoint_wait_ms(self._detection, turn.judged, self._policy.min_endpoint_ms)
         self._deadline = turn.timeline.speech_end + wait_ms / 1000
 
@@ -437,7 +437,8 @@ class Session:
         modality = options.modality or self.settings.modality
         voice = options.voice or self.settings.voice
         reply_id, item_id = self._ids("resp"), self._ids("item")
-        self._reply = Reply(reply_id, item_id, modality, voice, self._policy.chunk_ms)
+        free_at = self._reply.played_at() if self._reply is not None else -math.inf
+        self._reply = Reply(reply_id, item_id, modality, voice, self._policy.chunk_ms, free_at)
         return self._reply
 
     def _respond(self, reply: Reply, turn: Turn | None) -> None:

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voxtral_voice.conversation.phrases import FIRST, LATER, PhraseSplitter
+
+
+def split(text: str, size: int = 3) -> list[str]:
+    splitter = PhraseSplitter()
+    phrases: list[str] = []
+    for i in range(0, len(text), size):
+        phrases += splitter.feed(text[i : i + size])
+    return phrases + splitter.finish()
+
+
+@pytest.mark.parametrize(
+    "phrases",
+    [
+        ["Hello there.", " How are you today?"],
+        ["Of course,", " I can help you with that,", " if you like."],
+        ["Well, yes."],
+        ["Sure!", " Dr. Smith lives at No. 5 Elm St. in Springfield.", " He is in."],
+        ["It costs $3.50,", " and the meeting is at 10:30 on 1,000 screens."],
+        ["J. R. R. Tolkien wrote it.", " It is long."],
+        ["So do I.", " You too?"],
+        ["1. Take the flour.", " 2. Add water slowly."],
+        ["पेरिस फ्रांस की राजधानी है।", " यह बहुत सुंदर शहर है॥", " सच में।"],
+        ["She said “Stop!”", " and then she left."],
+        ["One line\n", "another line of words"],
+        ["Yes…", " I think so too."],
+        ["I think you should take the train ", "because it is much faster."],
+        ["One two three four five six seven eight ", "nine ten."],
+        [" ", "\n"],
+    ],
+)
+def test_where_a_voice_may_pause(phrases: list[str]) -> None:
+    text = "".join(phrases)
+    expected = phrases if text.strip() else [text]
+    for size in (1, 3, 1000):
+        assert split(text, size) == expected
+
+
+def test_a_comma_ends_the_first_phrase_sooner_than_a_later_one() -> None:
+    assert split("Good morning, my friend, I am here, as I said I would be, today.") == [
+        "Good morning,",
+        " my friend, I am here,",
+        " as I said I would be,",
+        " today.",
+    ]
+
+
+def test_a_short_sentence_joins_the_next_one_but_not_at_the_start() -> None:
+    assert split("No. 5 is here. Yes. That is right. Fine.") == ["No. 5 is here.", " Yes. That is right.", " Fine."]
+
+
+def test_nothing_in_nothing_out() -> None:
+    assert split("") == []
+
+
+@given(st.text(alphabet=st.sampled_from("ab .,!?।\n1;:\"'")), st.integers(1, 7))
+def test_phrases_concatenate_to_the_text_however_it_arrives(text: str, size: int) -> None:
+    assert "".join(split(text, size)) == text
+
+
+@given(st.lists(st.text("abc", min_size=1, max_size=5), max_size=80))
+def test_no_phrase_without_marks_is_longer_than_the_limit(words: list[str]) -> None:
+    phrases = split(" ".join(words))
+    for phrase, limits in zip(phrases, [FIRST] + [LATER] * len(phrases), strict=False):
+        assert len(phrase.split()) <= limits.longest + 1

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tests.conversation.stage import names, sound
+from voxtral_voice.conversation import events as ev
+from voxtral_voice.conversation.reply import Reply
+
+
+def reply(modality: ev.Modality = "audio", free_at: float = -math.inf) -> Reply:
+    return Reply("resp_1", "item_1", modality, "af_heart", 40, free_at)
+
+
+def spoken(text: str, *audio_ms: float, words: tuple[tuple[str, float, float], ...] = ()) -> Reply:
+    made = reply()
+    phrases = made.add_text(text) + made.end_text()
+    for phrase, ms in zip(phrases, audio_ms, strict=True):
+        made.add_audio(ev.PhraseAudio(made.id, phrase.index, sound(ms), words))
+        made.end_phrase(phrase.index)
+    return made
+
+
+def test_text_leaves_with_the_first_audio_of_its_phrase() -> None:
+    made = reply()
+    assert [p.text for p in made.add_text("Hello there. How are")] == ["Hello there."]
+    assert made.due(0.0, 400) == []
+    made.add_audio(ev.PhraseAudio("resp_1", 0, sound(60)))
+    out = made.due(0.0, 400)
+    assert names(out) == ["ReplyTextDelta", "ReplyAudioDelta", "ReplyAudioDelta"]
+    assert [a.samples.size for a in out if isinstance(a, ev.ReplyAudioDelta)] == [960, 480]
+    assert not made.all_sent
+    made.end_phrase(0)
+    made.end_text()
+    made.due(0.0, 400)
+    made.end_phrase(1)
+    assert names(made.due(0.0, 400)) == ["ReplyTextDelta"]  # a phrase that is only punctuation has no sound
+    assert made.all_sent
+    assert made.audio_ms == 60
+
+
+def test_pacing_waits_for_playout() -> None:
+    made = spoken("Hello there.", 1000)
+    assert len(made.due(0.0, 390)) == 1 + 10
+    assert made.due(0.0, 390) == []
+    assert made.next_due_at(390) == pytest.approx(0.011, abs=0.001)
+    assert len(made.due(0.2, 390)) == 5
+    assert made.played_at() == pytest.approx(0.6)
+
+
+def test_a_reply_behind_another_is_heard_after_it() -> None:
+    made = reply(free_at=10.0)
+    made.add_text("Hello there. ")
+    made.add_audio(ev.PhraseAudio("resp_1", 0, sound(200)))
+    made.due(9.8, 400)
+    assert made.played_at() == pytest.approx(10.2)
+
+
+@pytest.mark.parametrize(
+    ("heard_ms", "text"),
+    [
+        (0, ""),
+        (90, ""),
+        (290, "One two"),
+        (900, "One two three four."),
+        (1600, "One two three four. Five"),
+        (2000, "One two three four. Five six."),
+    ],
+)
+def test_heard_text_is_cut_at_a_word(heard_ms: float, text: str) -> None:
+    made = spoken("One two three four. Five six.", 1000, 1000)
+    made.due(0.0, 10_000)
+    assert made.heard_text(heard_ms) == text
+
+
+def test_word_times_decide_when_there_are_any() -> None:
+    words = (("One", 0.0, 100.0), ("two", 800.0, 900.0))
+    made = spoken("One two.", 1000, words=words)
+    made.due(0.0, 10_000)
+    assert made.heard_text(700) == "One"
+    assert made.heard_text(850) == "One two."
+
+
+def test_what_did_not_leave_was_not_heard() -> None:
+    made = spoken("One two three four. Five six.", 1000, 1000)
+    made.due(0.0, 400)
+    made.discard()
+    assert made.heard_text(10_000) == "One two three four."
+    assert made.next_due_at(400) is None
+
+
+def test_a_text_reply_is_read_as_it_leaves() -> None:
+    made = reply("text")
+    made.add_text("Hello there. How")
+    assert names(made.due(0.0, 0)) == ["ReplyTextDelta"]
+    assert made.heard_text(0) == "Hello there."

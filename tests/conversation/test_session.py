@@ -1,0 +1,705 @@
+"""The core as a whole: every race is a few lines here."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conversation.stage import SERVER_VAD, Stage, names, sound
+from voxtral_voice.conversation import events as ev
+from voxtral_voice.conversation.floor import State
+from voxtral_voice.conversation.policy import Policy
+from voxtral_voice.conversation.session import MAX_COMMIT_MS, REMEMBERED_REPLIES
+
+MANUAL = ev.Settings(turn_detection=None)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+# --- a turn -----------------------------------------------------------------------------------------------------
+
+
+def test_a_turn_from_onset_to_the_end_of_playout(stage: Stage) -> None:
+    stage.silence(500)
+    out = stage.speak(800)
+    assert names(out) == ["SpeechStarted"]
+    assert stage.last(ev.SpeechStarted).start_sample == round(0.5 * 16_000 / 512) * 512 - 4800
+    out = stage.silence(128)
+    assert names(out) == ["Transcribe", "Judge"]
+    assert stage.session.state is State.SETTLING
+    assert names(stage.transcribe("hello")) == ["Respond"]
+    assert stage.last(ev.Respond).messages == (("user", "hello"),)
+    stage.judge(0.99)
+    stage.answer("Hi there.", 1000)
+    assert stage.all(ev.ReplyStarted) == []  # held
+    out = stage.silence(300)
+    assert names(out)[:6] == [
+        "SpeechStopped",
+        "AudioCommitted",
+        "TranscriptDelta",
+        "TranscriptDone",
+        "ReplyStarted",
+        "ReplyTextDelta",
+    ]
+    stage.silence(2000)
+    assert stage.session.state is State.OPEN
+    ended = stage.last(ev.ReplyEnded)
+    assert (ended.status, ended.text, ended.audio_ms) == ("completed", "Hi there.", 1000)
+    assert stage.texts() == [("user", "hello"), ("assistant", "Hi there.")]
+    assert stage.session.wake_at() is None
+
+
+def test_the_stages_of_a_turn_sum_to_its_latency(stage: Stage) -> None:
+    stage.turn()
+    stage.silence(2000)
+    timeline = stage.last(ev.ReplyEnded).timeline
+    assert timeline is not None
+    total = timeline.total_ms()
+    assert total is not None
+    assert sum(timeline.stages_ms().values()) == pytest.approx(total, abs=1)
+    assert timeline.endpoint_ms() == pytest.approx(309, abs=10)  # min_endpoint_ms and a judge who is sure
+    assert total == pytest.approx(309, abs=10)
+
+
+def test_audio_leaves_at_most_the_lead_ahead_of_playout(stage: Stage) -> None:
+    stage.turn()
+    played_ms = 1000 * (stage.now - stage.sent[0])
+    sent_ms = 40 * len(stage.sent)
+    assert played_ms + 360 <= sent_ms <= played_ms + 440
+    stage.pass_time(5000)
+    assert 40 * len(stage.sent) == 1000
+    assert stage.session.state is State.OPEN
+
+
+def test_speech_that_goes_on_drops_what_was_prepared(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(128)
+    stage.transcribe("I would like")
+    reply_id = stage.answer()
+    out = stage.speak(300)
+    assert ev.StopReply(reply_id) in out
+    stage.silence(128)
+    stage.transcribe("I would like to order a pizza")
+    stage.judge(0.99)
+    second = stage.answer("Sure.")
+    stage.silence(3000)
+    assert [c.reply_id for c in stage.all(ev.ReplyStarted)] == [second]
+    assert stage.texts() == [("user", "I would like to order a pizza"), ("assistant", "Sure.")]
+
+
+def test_speech_before_the_transcript_abandons_it(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(128)
+    attempt = stage.last(ev.Transcribe).attempt
+    assert ev.Abandon(attempt) in stage.speak(128)
+    assert stage.do(ev.TranscriptHeard(attempt, "late", "en", True)) == []
+    assert stage.do(ev.TurnJudged(attempt, 0.9)) == []
+
+
+def test_the_judge_moves_the_deadline(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    unjudged = stage.session.wake_at()
+    stage.judge(0.01)
+    unfinished = stage.session.wake_at()
+    stage.judge(0.99)
+    finished = stage.session.wake_at()
+    assert finished is not None
+    assert unjudged is not None
+    assert unfinished is not None
+    assert finished < unjudged < unfinished
+
+
+def test_a_judgement_of_an_earlier_pause_changes_nothing(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stale = stage.last(ev.Judge).attempt
+    stage.speak(300)
+    stage.silence(96)
+    before = stage.session.wake_at()
+    stage.do(ev.TurnJudged(stale, 0.99))
+    assert stage.session.wake_at() == before
+
+
+def test_server_vad_waits_for_its_silence_and_asks_no_judge() -> None:
+    stage = Stage(ev.Settings(turn_detection=SERVER_VAD))
+    stage.speak(800)
+    stage.silence(450)
+    assert stage.all(ev.Judge) == []
+    assert stage.session.state is State.SETTLING
+    stage.silence(100)
+    assert stage.session.state is State.REPLYING
+
+
+def test_a_transcript_that_comes_after_the_commit_starts_the_reply(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stage.judge(0.99)
+    stage.silence(500)
+    assert stage.last(ev.AudioCommitted).item.text is None
+    assert stage.all(ev.ReplyStarted) == []
+    assert names(stage.transcribe("hello")) == ["TranscriptDelta", "TranscriptDone", "Respond", "ReplyStarted"]
+    assert stage.last(ev.Respond).messages == (("user", "hello"),)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_turn_without_words_gets_no_reply(stage: Stage, late: bool) -> None:
+    stage.speak(300)
+    stage.silence(96)
+    if not late:
+        stage.transcribe("")
+    stage.silence(2000)
+    if late:
+        stage.transcribe("  ")
+    assert stage.last(ev.TranscriptDone).text == ""
+    assert stage.all(ev.Respond) == []
+    assert stage.session.state is State.OPEN
+    stage.turn()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_lost_transcript_is_a_failed_reply_and_the_conversation_goes_on(stage: Stage, late: bool) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    failed = ev.TranscriptFailed(stage.last(ev.Transcribe).attempt, "transcriber: out of memory")
+    if not late:
+        stage.do(failed)
+    stage.silence(2000)
+    if late:
+        stage.do(failed)
+    assert stage.last(ev.TranscriptLost).message == "transcriber: out of memory"
+    ended = stage.last(ev.ReplyEnded)
+    assert (ended.status, ended.error) == ("failed", "transcriber: out of memory")
+    assert stage.session.state is State.OPEN
+    stage.turn()
+
+
+def test_no_reply_by_itself_when_the_client_says_so() -> None:
+    stage = Stage(ev.Settings(turn_detection=ev.TurnDetection(create_response=False)))
+    stage.speak(800)
+    stage.silence(96)
+    stage.transcribe("hello")
+    stage.silence(2000)
+    assert stage.all(ev.Respond) == []
+    assert stage.session.state is State.OPEN
+    stage.do(ev.CreateReply())
+    assert stage.last(ev.Respond).messages == (("user", "hello"),)
+
+
+def test_a_turn_that_never_ends_is_ended() -> None:
+    stage = Stage(policy=Policy(max_turn_ms=2000, partial_every_ms=0))
+    stage.speak(2016)
+    assert stage.session.state is State.REPLYING
+    job = stage.last(ev.Transcribe)
+    assert job.final
+    assert 1900 <= (job.end_sample - job.start_sample) / 16 <= 2100
+    stage.speak(600)  # and what is said after it is a new turn
+    assert len(stage.all(ev.SpeechStarted)) == 2
+
+
+# --- partial transcripts ----------------------------------------------------------------------------------------
+
+
+def test_partials_tell_only_what_two_in_a_row_agree_on(stage: Stage) -> None:
+    stage.speak(1200)
+    assert [c.final for c in stage.all(ev.Transcribe)] == [False]
+    assert stage.partial("what is a") == []
+    stage.speak(1100)
+    assert stage.partial("what is the cap") == [ev.TranscriptDelta("item_1", "what is")]
+    stage.speak(1100)
+    assert stage.partial("what is the capital") == [ev.TranscriptDelta("item_1", " the")]
+    stage.speak(1100)
+    assert stage.partial("which is the capital") == []
+    stage.silence(96)
+    stage.transcribe("what is the capital of France")
+    stage.judge(0.99)
+    stage.silence(500)
+    assert "".join(d.delta for d in stage.all(ev.TranscriptDelta)) == "what is the capital of France"
+
+
+def test_the_final_transcript_may_contradict_the_partials(stage: Stage) -> None:
+    stage.speak(1200)
+    stage.partial("witch is")
+    stage.speak(1100)
+    stage.partial("witch is the")
+    stage.silence(96)
+    stage.transcribe("which is the capital")
+    stage.silence(3000)
+    assert [d.delta for d in stage.all(ev.TranscriptDelta)] == ["witch is"]
+    assert stage.last(ev.TranscriptDone).text == "which is the capital"
+
+
+def test_one_partial_at_a_time_and_none_when_it_fails(stage: Stage) -> None:
+    stage.speak(3000)
+    assert len(stage.all(ev.Transcribe)) == 1
+    assert stage.do(ev.TranscriptFailed(stage.last(ev.Transcribe).attempt, "busy")) == []
+    stage.speak(64)
+    assert len(stage.all(ev.Transcribe)) == 2
+    assert ev.Abandon(2) in stage.silence(96)
+
+
+# --- interruptions ----------------------------------------------------------------------------------------------
+
+
+def test_a_barge_in_cancels_the_reply_and_keeps_only_what_was_heard(stage: Stage) -> None:
+    reply_id = stage.turn(reply="One two three four five. Six seven eight nine ten.")
+    stage.silence(300)
+    out = stage.speak(400)
+    kinds = names(out)
+    assert kinds.index("SpeechStarted") < kinds.index("ReplyEnded")
+    ended = stage.last(ev.ReplyEnded)
+    assert (ended.status, ended.reason) == ("cancelled", "turn_detected")
+    assert ev.StopReply(reply_id) in out
+    heard = stage.texts()[-1][1]
+    assert heard is not None
+    assert "One two three" in heard
+    assert "Six" not in heard
+    for late in (
+        ev.ReplyText(reply_id, "more"),
+        ev.ReplyTextEnded(reply_id),
+        ev.PhraseAudio(reply_id, 0, sound(100)),
+        ev.PhraseEnded(reply_id, 0),
+        ev.ReplyFailed(reply_id, "speaker", "late"),
+    ):
+        assert stage.do(late) == []
+
+
+def test_nothing_leaves_during_a_contest(stage: Stage) -> None:
+    stage.turn(reply="One two three four five six seven.")
+    stage.silence(64)
+    sent = len(stage.all(ev.ReplyAudioDelta))
+    stage.speak(128)
+    assert stage.session.state is State.CONTESTED
+    held = len(stage.all(ev.ReplyAudioDelta))
+    stage.speak(128)
+    assert len(stage.all(ev.ReplyAudioDelta)) == held >= sent
+
+
+def test_a_backchannel_does_not_stop_the_reply(stage: Stage) -> None:
+    stage.turn(reply="One two three four five six seven.")
+    stage.speak(224)
+    assert stage.session.state is State.CONTESTED
+    stage.silence(300)
+    assert stage.session.state is State.REPLYING
+    stage.silence(2000)
+    assert stage.last(ev.ReplyEnded).status == "completed"
+    assert len(stage.all(ev.SpeechStarted)) == 1
+
+
+def test_an_interruption_of_the_last_words_still_playing_cuts_the_history() -> None:
+    stage = Stage(policy=Policy(contest_ms=160))
+    stage.turn(reply="One two three four five.")
+    stage.silence(448)
+    assert stage.last(ev.ReplyEnded).status == "completed"
+    stage.speak(400)
+    assert len(stage.all(ev.ReplyEnded)) == 1
+    heard = stage.texts()[-1][1]
+    assert heard is not None
+    assert heard.startswith("One")
+    assert "five" not in heard
+
+
+def test_interruption_before_the_reply_has_begun_drops_it(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stage.judge(0.99)
+    stage.silence(320)
+    assert stage.session.state is State.REPLYING
+    stage.speak(500)
+    assert stage.session.state is State.HEARING
+    first = next(c for c in stage.all(ev.Transcribe) if c.final)
+    assert names(stage.do(ev.TranscriptHeard(first.attempt, "first words", "en", True))) == [
+        "TranscriptDelta",
+        "TranscriptDone",
+    ]
+    stage.silence(96)
+    stage.transcribe("second words")
+    assert stage.last(ev.Respond).messages == (("user", "first words"), ("user", "second words"))
+
+
+def test_without_interrupt_response_the_reply_goes_on_and_the_turn_opens_after_it() -> None:
+    stage = Stage(ev.Settings(turn_detection=ev.TurnDetection(interrupt_response=False)))
+    stage.turn(reply="One two three.")
+    stage.speak(2000)
+    assert stage.last(ev.ReplyEnded).status == "completed"
+    assert stage.session.state is State.HEARING
+    assert len(stage.all(ev.SpeechStarted)) == 2
+
+
+def test_a_sound_that_fell_silent_at_the_contest_deadline_is_no_interruption(stage: Stage) -> None:
+    stage.turn(reply="One two three four five six seven.")
+    stage.speak(256)
+    stage.pass_time(10)
+    stage.silence(32)
+    stage.pass_time(60)
+    assert stage.session.state is State.CONTESTED
+    stage.silence(64)
+    assert stage.session.state is State.REPLYING
+
+
+# --- the client's requests --------------------------------------------------------------------------------------
+
+
+def test_cancel_stops_the_reply(stage: Stage) -> None:
+    reply_id = stage.turn()
+    out = stage.do(ev.CancelReply(reply_id))
+    assert names(out) == ["StopReply", "ReplyEnded"]
+    assert stage.last(ev.ReplyEnded).reason == "client_cancelled"
+    assert stage.session.state is State.OPEN
+    assert stage.do(ev.CancelReply(None)) == [
+        ev.Refused("response_cancel_not_active", "Cancellation failed: no active response found")
+    ]
+
+
+def test_cancel_of_another_reply_is_refused(stage: Stage) -> None:
+    stage.turn()
+    assert names(stage.do(ev.CancelReply("resp_x"))) == ["Refused"]
+    assert stage.session.state is State.REPLYING
+
+
+def test_cancel_cannot_reach_a_speculative_reply(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stage.transcribe("hello")
+    assert names(stage.do(ev.CancelReply(None))) == ["Refused"]
+
+
+def test_cancel_during_a_contest_opens_the_turn(stage: Stage) -> None:
+    stage.turn(reply="One two three four five six seven.")
+    stage.speak(128)
+    assert names(stage.do(ev.CancelReply(None))) == ["SpeechStarted", "StopReply", "ReplyEnded"]
+    assert stage.session.state is State.HEARING
+
+
+def test_text_in_audio_out(stage: Stage) -> None:
+    item = ev.Item("item_a", "user", "text", "hello")
+    assert stage.do(ev.AddItem(item, None)) == [ev.ItemAdded(item, None)]
+    assert names(stage.do(ev.CreateReply())) == ["ReplyStarted", "Respond"]
+    stage.answer("Hi there.", 400)
+    stage.pass_time(1000)
+    assert stage.last(ev.ReplyEnded).status == "completed"
+    assert stage.last(ev.ReplyEnded).timeline is None
+    assert stage.session.state is State.OPEN
+
+
+def test_text_out_needs_no_speaker_and_no_playout() -> None:
+    stage = Stage(ev.Settings(modality="text", instructions="Be kind.", max_output_tokens=7))
+    stage.do(ev.AddItem(ev.Item("item_a", "user", "text", "hello"), None))
+    stage.do(ev.CreateReply())
+    assert stage.last(ev.Respond).messages == (("system", "Be kind."), ("user", "hello"))
+    assert stage.last(ev.Respond).max_tokens == 7
+    stage.answer("Hi there. Good day.")
+    assert stage.all(ev.Speak) == []
+    assert "".join(d.delta for d in stage.all(ev.ReplyTextDelta)) == "Hi there. Good day."
+    assert stage.session.state is State.OPEN
+
+
+def test_options_of_one_reply_override_the_session() -> None:
+    stage = Stage(ev.Settings(instructions="Be kind."))
+    stage.do(ev.CreateReply(ev.ReplyOptions("Be brief.", "af_bella", "text", 3)))
+    started = stage.last(ev.ReplyStarted)
+    assert (started.voice, started.modality, started.max_output_tokens) == ("af_bella", "text", 3)
+    assert stage.last(ev.Respond).messages == (("system", "Be brief."),)
+
+
+def test_a_second_reply_is_refused_until_the_first_ended(stage: Stage) -> None:
+    reply_id = stage.turn()
+    out = stage.do(ev.CreateReply())
+    assert names(out) == ["Refused"]
+    assert reply_id in stage.last(ev.Refused).message
+    stage.silence(480)
+    assert stage.last(ev.ReplyEnded).status == "completed"
+    assert stage.session.state is State.REPLYING  # its last words are still playing
+    assert names(stage.do(ev.CreateReply())) == ["ReplyStarted", "Respond"]
+    stage.answer("More.", 200)
+    stage.silence(2000)
+    assert stage.session.state is State.OPEN
+    assert len(stage.all(ev.ReplyEnded)) == 2
+
+
+def test_a_reply_asked_for_in_a_contest_starts(stage: Stage) -> None:
+    stage.turn()
+    stage.silence(480)
+    stage.speak(128)
+    assert stage.session.state is State.CONTESTED
+    assert names(stage.do(ev.CreateReply())) == ["ReplyStarted", "Respond"]
+
+
+@pytest.mark.parametrize("settling", [False, True])
+def test_a_reply_asked_for_while_the_user_speaks_waits_for_the_turn(settling: bool) -> None:
+    stage = Stage(ev.Settings(turn_detection=ev.TurnDetection(create_response=False)))
+    stage.speak(800)
+    if settling:
+        stage.silence(96)
+    assert stage.do(ev.CreateReply(ev.ReplyOptions(voice="af_bella"))) == []
+    if not settling:
+        stage.silence(96)
+    stage.transcribe("hello")
+    stage.silence(3000)
+    assert stage.last(ev.ReplyStarted).voice == "af_bella"
+
+
+@pytest.mark.parametrize(("options", "begun_again"), [(ev.ReplyOptions(), False), (ev.ReplyOptions("Shout."), True)])
+def test_asking_for_a_reply_that_is_being_prepared(stage: Stage, options: ev.ReplyOptions, begun_again: bool) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stage.transcribe("hello")
+    first = stage.last(ev.Respond).reply_id
+    assert (ev.StopReply(first) in stage.do(ev.CreateReply(options))) is begun_again
+    stage.judge(0.99)
+    stage.silence(3000)
+    assert (stage.last(ev.ReplyStarted).reply_id != first) is begun_again
+    assert len(stage.all(ev.ReplyStarted)) == 1
+
+
+def test_asked_reply_is_given_up_with_the_turn(stage: Stage) -> None:
+    stage.speak(800)
+    stage.do(ev.CreateReply())
+    stage.do(ev.ClearAudio())
+    stage.silence(3000)
+    assert stage.all(ev.ReplyStarted) == []
+    assert stage.session.state is State.OPEN
+
+
+# --- push to talk -----------------------------------------------------------------------------------------------
+
+
+def test_push_to_talk_waits_for_the_words() -> None:
+    stage = Stage(MANUAL)
+    stage.speak(1000)
+    assert stage.log == []
+    assert names(stage.do(ev.CommitAudio())) == ["Transcribe", "AudioCommitted"]
+    assert names(stage.do(ev.CreateReply())) == ["ReplyStarted"]
+    out = stage.transcribe("hello")
+    assert names(out) == ["TranscriptDelta", "TranscriptDone", "Respond"]
+    assert stage.last(ev.Respond).messages == (("user", "hello"),)
+    stage.answer()
+    stage.pass_time(5000)
+    assert stage.last(ev.ReplyEnded).status == "completed"
+    assert stage.last(ev.ReplyEnded).timeline is not None
+
+
+def test_push_to_talk_with_a_lost_transcript_fails_the_reply() -> None:
+    stage = Stage(MANUAL)
+    stage.speak(1000)
+    stage.do(ev.CommitAudio())
+    stage.do(ev.CreateReply())
+    stage.do(ev.TranscriptFailed(stage.last(ev.Transcribe).attempt, "transcriber: gone"))
+    assert stage.last(ev.ReplyEnded).error == "transcriber: gone"
+    assert stage.session.state is State.OPEN
+
+
+def test_push_to_talk_during_a_reply_adds_the_turn() -> None:
+    stage = Stage(MANUAL)
+    stage.do(ev.CreateReply())
+    stage.answer()
+    stage.speak(500)
+    stage.do(ev.CommitAudio())
+    stage.transcribe("and now")
+    assert stage.session.state is State.REPLYING
+    assert stage.all(ev.ReplyEnded) == []
+    assert ("user", "and now") in stage.texts()
+
+
+def test_a_commit_of_too_little_audio_is_refused() -> None:
+    stage = Stage(MANUAL)
+    stage.speak(64)
+    assert stage.do(ev.CommitAudio()) == [
+        ev.Refused(
+            "input_audio_buffer_commit_empty",
+            "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, "
+            "but buffer only has 64.00ms of audio.",
+        )
+    ]
+
+
+def test_the_client_may_end_the_turn_early(stage: Stage) -> None:
+    stage.speak(800)
+    out = stage.do(ev.CommitAudio())
+    assert names(out) == ["Transcribe", "Judge", "SpeechStopped", "AudioCommitted"]
+    assert stage.session.state is State.REPLYING
+    job = stage.last(ev.Transcribe)
+    assert job.end_sample == stage.samples
+
+
+def test_the_client_may_end_the_turn_in_a_pause(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stage.transcribe("hello")
+    assert "ReplyStarted" in names(stage.do(ev.CommitAudio()))
+
+
+def test_a_commit_during_a_contest_is_an_interruption(stage: Stage) -> None:
+    stage.turn()
+    stage.speak(128)
+    out = stage.do(ev.CommitAudio())
+    assert [n for n in names(out) if n in ("SpeechStarted", "ReplyEnded", "AudioCommitted")] == [
+        "SpeechStarted",
+        "ReplyEnded",
+        "AudioCommitted",
+    ]
+
+
+def test_a_commit_under_voice_activity_takes_what_is_there_and_answers(stage: Stage) -> None:
+    stage.silence(40_000)
+    assert stage.all(ev.ForgetAudio)
+    out = stage.do(ev.CommitAudio())
+    assert names(out) == ["Transcribe", "AudioCommitted", "ReplyStarted"]
+    job = stage.last(ev.Transcribe)
+    assert (job.end_sample - job.start_sample) / 16 == MAX_COMMIT_MS
+    stage.transcribe("")
+    stage.do(ev.CommitAudio())
+    assert stage.last(ev.Refused).code == "input_audio_buffer_commit_empty"
+    stage.silence(200)
+    stage.do(ev.CommitAudio())  # during the reply: no second one
+    assert len(stage.all(ev.ReplyStarted)) == 1
+
+
+def test_old_audio_is_given_up_only_when_no_turn_needs_it(stage: Stage) -> None:
+    stage.silence(36_000)
+    assert [c.before_sample / 16_000 for c in stage.all(ev.ForgetAudio)] == [pytest.approx(5.0, abs=0.1)]
+    assert stage.hear(38_000, 0.95)
+    assert len(stage.all(ev.ForgetAudio)) == 1
+
+
+@pytest.mark.parametrize("settling", [False, True])
+def test_clear_drops_the_turn(stage: Stage, settling: bool) -> None:
+    stage.speak(800)
+    if settling:
+        stage.silence(96)
+        stage.transcribe("hello")
+    out = stage.do(ev.ClearAudio())
+    assert names(out)[-3:] == ["ForgetAudio", "ResetVoiceActivity", "AudioCleared"]
+    assert stage.session.state is State.OPEN
+    stage.silence(3000)
+    assert stage.all(ev.AudioCommitted) == []
+    assert stage.texts() == []
+    stage.turn()
+
+
+def test_clear_during_a_contest_lets_the_reply_go_on(stage: Stage) -> None:
+    stage.turn()
+    stage.speak(128)
+    stage.do(ev.ClearAudio())
+    assert stage.session.state is State.REPLYING
+
+
+# --- settings ---------------------------------------------------------------------------------------------------
+
+
+def test_switching_to_push_to_talk_keeps_the_audio_and_closes_the_turn(stage: Stage) -> None:
+    stage.speak(800)
+    assert names(stage.do(ev.Configure(MANUAL))) == ["Configured"]
+    assert stage.session.state is State.OPEN
+    stage.speak(200)
+    stage.do(ev.CommitAudio())
+    job = stage.last(ev.Transcribe)
+    assert (job.start_sample, job.end_sample) == (0, stage.samples)
+
+
+def test_a_new_threshold_counts_from_the_next_frame(stage: Stage) -> None:
+    stage.do(ev.Configure(ev.Settings(turn_detection=ev.TurnDetection(kind="server_vad", threshold=0.9))))
+    stage.hear(500, 0.8)
+    assert stage.all(ev.SpeechStarted) == []
+    stage.do(ev.Configure(ev.Settings()))
+    stage.hear(500, 0.8)
+    assert len(stage.all(ev.SpeechStarted)) == 1
+
+
+def test_settings_that_stay_manual_change_nothing_else() -> None:
+    stage = Stage(MANUAL)
+    assert names(stage.do(ev.Configure(MANUAL))) == ["Configured"]
+
+
+# --- items ------------------------------------------------------------------------------------------------------
+
+
+def test_items_in_order_and_their_errors(stage: Stage) -> None:
+    for item_id in "ab":
+        stage.do(ev.AddItem(ev.Item(item_id, "user", "text", item_id), None))
+    assert stage.do(ev.AddItem(ev.Item("c", "user", "text", "c"), "a"))[0] == ev.ItemAdded(
+        ev.Item("c", "user", "text", "c"), "a"
+    )
+    stage.do(ev.AddItem(ev.Item("d", "system", "text", "d"), "root"))
+    assert [text for _, text in stage.texts()] == ["d", "a", "c", "b"]
+    codes = []
+    for event in (
+        ev.AddItem(ev.Item("a", "user", "text", "again"), None),
+        ev.AddItem(ev.Item("e", "user", "text", "e"), "nobody"),
+        ev.DeleteItem("nobody"),
+        ev.TruncateItem("nobody", 1),
+        ev.TruncateItem("a", 1),
+    ):
+        stage.do(event)
+        codes.append(stage.last(ev.Refused).code)
+    assert codes == [
+        "item_create_duplicate_item_id",
+        "item_create_invalid_previous_item_id",
+        "item_delete_invalid_item_id",
+        "item_truncate_invalid_item_id",
+        "unsupported_content_type",
+    ]
+    assert stage.do(ev.DeleteItem("c")) == [ev.ItemDeleted("c")]
+    assert [text for _, text in stage.texts()] == ["d", "a", "b"]
+
+
+def test_truncate_overrides_the_estimate_and_is_clamped(stage: Stage) -> None:
+    stage.turn(reply="One two three four five.")
+    stage.silence(3000)
+    item_id = stage.last(ev.ReplyStarted).item_id
+    out = stage.do(ev.TruncateItem(item_id, 420))
+    assert out == [ev.ItemTruncated(item_id, 420, "One two")]
+    assert stage.texts()[-1] == ("assistant", "One two")
+    assert stage.do(ev.TruncateItem(item_id, 99_999)) == [ev.ItemTruncated(item_id, 1000, "One two three four five.")]
+
+
+def test_truncate_of_a_reply_still_being_sent_stops_it(stage: Stage) -> None:
+    stage.turn(reply="One two three four five.")
+    item_id = stage.last(ev.ReplyStarted).item_id
+    out = stage.do(ev.TruncateItem(item_id, 0))
+    assert names(out) == ["StopReply", "ReplyEnded", "ItemTruncated"]
+    assert stage.texts()[-1] == ("assistant", "")
+
+
+def test_only_the_last_replies_can_be_truncated() -> None:
+    stage = Stage(ev.Settings(modality="audio"))
+    for _ in range(REMEMBERED_REPLIES + 1):
+        stage.do(ev.CreateReply())
+        stage.answer("Hi.", 40)
+        stage.pass_time(100)
+    first = stage.all(ev.ReplyStarted)[0].item_id
+    stage.do(ev.TruncateItem(first, 0))
+    assert stage.last(ev.Refused).code == "unsupported_content_type"
+
+
+# --- failures ---------------------------------------------------------------------------------------------------
+
+
+def test_a_speculative_failure_shows_when_the_turn_is_committed(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stage.transcribe("hello")
+    reply_id = stage.last(ev.Respond).reply_id
+    assert stage.do(ev.ReplyFailed(reply_id, "responder", "no memory")) == [ev.StopReply(reply_id)]
+    stage.silence(3000)
+    ended = stage.last(ev.ReplyEnded)
+    assert (ended.status, ended.error) == ("failed", "responder: no memory")
+    assert stage.session.state is State.OPEN
+    stage.turn()
+
+
+def test_a_failure_in_the_middle_keeps_what_was_heard(stage: Stage) -> None:
+    reply_id = stage.turn(reply="One two three four five.")
+    stage.silence(300)
+    stage.do(ev.ReplyFailed(reply_id, "speaker", "gone"))
+    assert stage.last(ev.ReplyEnded).status == "failed"
+    heard = stage.texts()[-1][1]
+    assert heard is not None
+    assert heard.startswith("One")
+    assert "five" not in heard
+
+
+def test_a_wake_that_nobody_needs_does_nothing(stage: Stage) -> None:
+    assert stage.do(ev.Wake()) == []
