@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from voxtral_voice.conversation import events as ev
+from voxtral_voice.conversation.floor import State
 from voxtral_voice.conversation.gate import FRAME_SAMPLES, RATE_HZ
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.conversation.session import Session
@@ -104,6 +105,9 @@ class Stage:
         return reply_id
 
     # --- looking back -------------------------------------------------------------------------------------------
+
+    def state(self) -> State:
+        return self.session.state
 
     def all(self, kind: type[C]) -> list[C]:
         return [c for c in self.log if isinstance(c, kind)]

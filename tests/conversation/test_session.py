@@ -28,7 +28,7 @@ def test_a_turn_from_onset_to_the_end_of_playout(stage: Stage) -> None:
     assert stage.last(ev.SpeechStarted).start_sample == round(0.5 * 16_000 / 512) * 512 - 4800
     out = stage.silence(128)
     assert names(out) == ["Transcribe", "Judge"]
-    assert stage.session.state is State.SETTLING
+    assert stage.state() is State.SETTLING
     assert names(stage.transcribe("hello")) == ["Respond"]
     assert stage.last(ev.Respond).messages == (("user", "hello"),)
     stage.judge(0.99)
@@ -44,7 +44,7 @@ def test_a_turn_from_onset_to_the_end_of_playout(stage: Stage) -> None:
         "ReplyTextDelta",
     ]
     stage.silence(2000)
-    assert stage.session.state is State.OPEN
+    assert stage.state() is State.OPEN
     ended = stage.last(ev.ReplyEnded)
     assert (ended.status, ended.text, ended.audio_ms) == ("completed", "Hi there.", 1000)
     assert stage.texts() == [("user", "hello"), ("assistant", "Hi there.")]
@@ -70,7 +70,7 @@ def test_audio_leaves_at_most_the_lead_ahead_of_playout(stage: Stage) -> None:
     assert played_ms + 360 <= sent_ms <= played_ms + 440
     stage.pass_time(5000)
     assert 40 * len(stage.sent) == 1000
-    assert stage.session.state is State.OPEN
+    assert stage.state() is State.OPEN
 
 
 def test_speech_that_goes_on_drops_what_was_prepared(stage: Stage) -> None:
@@ -128,9 +128,9 @@ def test_server_vad_waits_for_its_silence_and_asks_no_judge() -> None:
     stage.speak(800)
     stage.silence(450)
     assert stage.all(ev.Judge) == []
-    assert stage.session.state is State.SETTLING
+    assert stage.state() is State.SETTLING
     stage.silence(100)
-    assert stage.session.state is State.REPLYING
+    assert stage.state() is State.REPLYING
 
 
 def test_a_transcript_that_comes_after_the_commit_starts_the_reply(stage: Stage) -> None:
@@ -155,7 +155,7 @@ def test_a_turn_without_words_gets_no_reply(stage: Stage, late: bool) -> None:
         stage.transcribe("  ")
     assert stage.last(ev.TranscriptDone).text == ""
     assert stage.all(ev.Respond) == []
-    assert stage.session.state is State.OPEN
+    assert stage.state() is State.OPEN
     stage.turn()
 
 
@@ -172,7 +172,7 @@ def test_a_lost_transcript_is_a_failed_reply_and_the_conversation_goes_on(stage:
     assert stage.last(ev.TranscriptLost).message == "transcriber: out of memory"
     ended = stage.last(ev.ReplyEnded)
     assert (ended.status, ended.error) == ("failed", "transcriber: out of memory")
-    assert stage.session.state is State.OPEN
+    assert stage.state() is State.OPEN
     stage.turn()
 
 
@@ -183,7 +183,7 @@ def test_no_reply_by_itself_when_the_client_says_so() -> None:
     stage.transcribe("hello")
     stage.silence(2000)
     assert stage.all(ev.Respond) == []
-    assert stage.session.state is State.OPEN
+    assert stage.state() is State.OPEN
     stage.do(ev.CreateReply())
     assert stage.last(ev.Respond).messages == (("user", "hello"),)
 
@@ -191,7 +191,7 @@ def test_no_reply_by_itself_when_the_client_says_so() -> None:
 def test_a_turn_that_never_ends_is_ended() -> None:
     stage = Stage(policy=Policy(max_turn_ms=2000, partial_every_ms=0))
     stage.speak(2016)
-    assert stage.session.state is State.REPLYING
+    assert stage.state() is State.REPLYING
     job = stage.last(ev.Transcribe)
     assert job.final
     assert 1900 <= (job.end_sample - job.start_sample) / 16 <= 2100
@@ -271,7 +271,7 @@ def test_nothing_leaves_during_a_contest(stage: Stage) -> None:
     stage.silence(64)
     sent = len(stage.all(ev.ReplyAudioDelta))
     stage.speak(128)
-    assert stage.session.state is State.CONTESTED
+    assert stage.state() is State.CONTESTED
     held = len(stage.all(ev.ReplyAudioDelta))
     stage.speak(128)
     assert len(stage.all(ev.ReplyAudioDelta)) == held >= sent
@@ -280,9 +280,9 @@ def test_nothing_leaves_during_a_contest(stage: Stage) -> None:
 def test_a_backchannel_does_not_stop_the_reply(stage: Stage) -> None:
     stage.turn(reply="One two three four five six seven.")
     stage.speak(224)
-    assert stage.session.state is State.CONTESTED
+    assert stage.state() is State.CONTESTED
     stage.silence(300)
-    assert stage.session.state is State.REPLYING
+    assert stage.state() is State.REPLYING
     stage.silence(2000)
     assert stage.last(ev.ReplyEnded).status == "completed"
     assert len(stage.all(ev.SpeechStarted)) == 1
@@ -306,9 +306,9 @@ def test_interruption_before_the_reply_has_begun_drops_it(stage: Stage) -> None:
     stage.silence(96)
     stage.judge(0.99)
     stage.silence(320)
-    assert stage.session.state is State.REPLYING
+    assert stage.state() is State.REPLYING
     stage.speak(500)
-    assert stage.session.state is State.HEARING
+    assert stage.state() is State.HEARING
     first = next(c for c in stage.all(ev.Transcribe) if c.final)
     assert names(stage.do(ev.TranscriptHeard(first.attempt, "first words", "en", True))) == [
         "TranscriptDelta",
@@ -324,7 +324,7 @@ def test_without_interrupt_response_the_reply_goes_on_and_the_turn_opens_after_i
     stage.turn(reply="One two three.")
     stage.speak(2000)
     assert stage.last(ev.ReplyEnded).status == "completed"
-    assert stage.session.state is State.HEARING
+    assert stage.state() is State.HEARING
     assert len(stage.all(ev.SpeechStarted)) == 2
 
 
@@ -334,9 +334,9 @@ def test_a_sound_that_fell_silent_at_the_contest_deadline_is_no_interruption(sta
     stage.pass_time(10)
     stage.silence(32)
     stage.pass_time(60)
-    assert stage.session.state is State.CONTESTED
+    assert stage.state() is State.CONTESTED
     stage.silence(64)
-    assert stage.session.state is State.REPLYING
+    assert stage.state() is State.REPLYING
 
 
 # --- the client's requests --------------------------------------------------------------------------------------
@@ -347,7 +347,7 @@ def test_cancel_stops_the_reply(stage: Stage) -> None:
     out = stage.do(ev.CancelReply(reply_id))
     assert names(out) == ["StopReply", "ReplyEnded"]
     assert stage.last(ev.ReplyEnded).reason == "client_cancelled"
-    assert stage.session.state is State.OPEN
+    assert stage.state() is State.OPEN
     assert stage.do(ev.CancelReply(None)) == [
         ev.Refused("response_cancel_not_active", "Cancellation failed: no active response found")
     ]
@@ -356,7 +356,7 @@ def test_cancel_stops_the_reply(stage: Stage) -> None:
 def test_cancel_of_another_reply_is_refused(stage: Stage) -> None:
     stage.turn()
     assert names(stage.do(ev.CancelReply("resp_x"))) == ["Refused"]
-    assert stage.session.state is State.REPLYING
+    assert stage.state() is State.REPLYING
 
 
 def test_cancel_cannot_reach_a_speculative_reply(stage: Stage) -> None:
@@ -370,7 +370,7 @@ def test_cancel_during_a_contest_opens_the_turn(stage: Stage) -> None:
     stage.turn(reply="One two three four five six seven.")
     stage.speak(128)
     assert names(stage.do(ev.CancelReply(None))) == ["SpeechStarted", "StopReply", "ReplyEnded"]
-    assert stage.session.state is State.HEARING
+    assert stage.state() is State.HEARING
 
 
 def test_text_in_audio_out(stage: Stage) -> None:
@@ -381,7 +381,7 @@ def test_text_in_audio_out(stage: Stage) -> None:
     stage.pass_time(1000)
     assert stage.last(ev.ReplyEnded).status == "completed"
     assert stage.last(ev.ReplyEnded).timeline is None
-    assert stage.session.state is State.OPEN
+    assert stage.state() is State.OPEN
 
 
 def test_text_out_needs_no_speaker_and_no_playout() -> None:
@@ -393,7 +393,7 @@ def test_text_out_needs_no_speaker_and_no_playout() -> None:
     stage.answer("Hi there. Good day.")
     assert stage.all(ev.Speak) == []
     assert "".join(d.delta for d in stage.all(ev.ReplyTextDelta)) == "Hi there. Good day."
-    assert stage.session.state is State.OPEN
+    assert stage.state() is State.OPEN
 
 
 def test_options_of_one_reply_override_the_session() -> None:
@@ -411,11 +411,11 @@ def test_a_second_reply_is_refused_until_the_first_ended(stage: Stage) -> None:
     assert reply_id in stage.last(ev.Refused).message
     stage.silence(480)
     assert stage.last(ev.ReplyEnded).status == "completed"
-    assert stage.session.state is State.REPLYING  # its last words are still playing
+    assert stage.state() is State.REPLYING  # its last words are still playing
     assert names(stage.do(ev.CreateReply())) == ["ReplyStarted", "Respond"]
     stage.answer("More.", 200)
     stage.silence(2000)
-    assert stage.session.state is State.OPEN
+    assert stage.state() is State.OPEN
     assert len(stage.all(ev.ReplyEnded)) == 2
 
 
@@ -423,7 +423,7 @@ def test_a_reply_asked_for_in_a_contest_starts(stage: Stage) -> None:
     stage.turn()
     stage.silence(480)
     stage.speak(128)
-    assert stage.session.state is State.CONTESTED
+    assert stage.state() is State.CONTESTED
     assert names(stage.do(ev.CreateReply())) == ["ReplyStarted", "Respond"]
 
 
@@ -460,7 +460,7 @@ def test_asked_reply_is_given_up_with_the_turn(stage: Stage) -> None:
     stage.do(ev.ClearAudio())
     stage.silence(3000)
     assert stage.all(ev.ReplyStarted) == []
-    assert stage.session.state is State.OPEN
+    assert stage.state() is State.OPEN
 
 
 # --- push to talk -----------------------------------------------------------------------------------------------
@@ -488,7 +488,7 @@ def test_push_to_talk_with_a_lost_transcript_fails_the_reply() -> None:
     stage.do(ev.CreateReply())
     stage.do(ev.TranscriptFailed(stage.last(ev.Transcribe).attempt, "transcriber: gone"))
     assert stage.last(ev.ReplyEnded).error == "transcriber: gone"
-    assert stage.session.state is State.OPEN
+    assert stage.state() is State.OPEN
 
 
 def test_push_to_talk_during_a_reply_adds_the_turn() -> None:
@@ -498,7 +498,7 @@ def test_push_to_talk_during_a_reply_adds_the_turn() -> None:
     stage.speak(500)
     stage.do(ev.CommitAudio())
     stage.transcribe("and now")
-    assert stage.session.state is State.REPLYING
+    assert stage.state() is State.REPLYING
     assert stage.all(ev.ReplyEnded) == []
     assert ("user", "and now") in stage.texts()
 
@@ -519,7 +519,7 @@ def test_the_client_may_end_the_turn_early(stage: Stage) -> None:
     stage.speak(800)
     out = stage.do(ev.CommitAudio())
     assert names(out) == ["Transcribe", "Judge", "SpeechStopped", "AudioCommitted"]
-    assert stage.session.state is State.REPLYING
+    assert stage.state() is State.REPLYING
     job = stage.last(ev.Transcribe)
     assert job.end_sample == stage.samples
 
@@ -572,7 +572,7 @@ def test_clear_drops_the_turn(stage: Stage, settling: bool) -> None:
         stage.transcribe("hello")
     out = stage.do(ev.ClearAudio())
     assert names(out)[-3:] == ["ForgetAudio", "ResetVoiceActivity", "AudioCleared"]
-    assert stage.session.state is State.OPEN
+    assert stage.state() is State.OPEN
     stage.silence(3000)
     assert stage.all(ev.AudioCommitted) == []
     assert stage.texts() == []
@@ -583,7 +583,7 @@ def test_clear_during_a_contest_lets_the_reply_go_on(stage: Stage) -> None:
     stage.turn()
     stage.speak(128)
     stage.do(ev.ClearAudio())
-    assert stage.session.state is State.REPLYING
+    assert stage.state() is State.REPLYING
 
 
 # --- settings ---------------------------------------------------------------------------------------------------
@@ -592,7 +592,7 @@ def test_clear_during_a_contest_lets_the_reply_go_on(stage: Stage) -> None:
 def test_switching_to_push_to_talk_keeps_the_audio_and_closes_the_turn(stage: Stage) -> None:
     stage.speak(800)
     assert names(stage.do(ev.Configure(MANUAL))) == ["Configured"]
-    assert stage.session.state is State.OPEN
+    assert stage.state() is State.OPEN
     stage.speak(200)
     stage.do(ev.CommitAudio())
     job = stage.last(ev.Transcribe)
@@ -686,7 +686,7 @@ def test_a_speculative_failure_shows_when_the_turn_is_committed(stage: Stage) ->
     stage.silence(3000)
     ended = stage.last(ev.ReplyEnded)
     assert (ended.status, ended.error) == ("failed", "responder: no memory")
-    assert stage.session.state is State.OPEN
+    assert stage.state() is State.OPEN
     stage.turn()
 
 
