@@ -23,6 +23,8 @@ Check: TypeAlias = Callable[[Json, str], T]
 
 MAX_TEXT_CHARS: Final = 100_000
 """Longest text in one field; far beyond any model's context here."""
+MAX_NAME_CHARS: Final = 100
+"""Of a key that a client made up and that is named in an error."""
 MAX_SMALL_JSON_BYTES: Final = 16_384
 """Largest free-form object that is echoed."""
 
@@ -126,7 +128,7 @@ class Fields:
         """Refuse other keys, unless they are null."""
         for key, value in self.values.items():
             if key not in known and value is not None:
-                param = self.param(key)
+                param = self.param(key[:MAX_NAME_CHARS])
                 raise FieldError(
                     Problem(
                         "unknown_parameter",

@@ -1,0 +1,74 @@
+"""The judges of what we send: the types of the `openai` package, and what agents-js' schemas want beyond them.
+
+    read(frames)   bytes -> events, each of them judged
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, get_args
+
+import orjson
+from openai.types.realtime import RealtimeServerEvent
+from pydantic import Field, TypeAdapter
+
+SERVER_EVENT: TypeAdapter[Any] = TypeAdapter(
+    Annotated[get_args(RealtimeServerEvent)[0], Field(discriminator="type")]
+)
+"""The package's own union has a discriminator that pydantic does not see; this one gives one clear error."""
+
+RESPONSE_KEYS = {
+    "object", "id", "status", "status_details", "output", "conversation_id", "output_modalities",
+    "max_output_tokens", "audio", "usage", "metadata",
+}  # fmt: skip
+SESSION_KEYS = {
+    "type", "object", "id", "model", "expires_at", "output_modalities", "instructions", "tools", "tool_choice",
+    "parallel_tool_calls", "max_output_tokens", "tracing", "truncation", "prompt", "reasoning", "include", "audio",
+}  # fmt: skip
+INPUT_KEYS = {"format", "transcription", "noise_reduction", "turn_detection"}
+OUTPUT_KEYS = {"format", "voice", "speed"}
+ERROR_KEYS = {"type", "code", "message", "param", "event_id"}
+CONTENT_KEYS = {
+    "input_audio": {"type", "audio", "transcript"},
+    "output_audio": {"type", "audio", "transcript"},
+    "input_text": {"type", "text"},
+    "output_text": {"type", "text"},
+}
+PART_KEYS = {"audio": {"type", "transcript"}, "text": {"type", "text"}}
+
+
+def read(frames: list[bytes] | tuple[bytes, ...]) -> list[dict[str, Any]]:
+    events = [orjson.loads(frame) for frame in frames]
+    for event in events:
+        SERVER_EVENT.validate_python(event)
+        _judge(event)
+    return events
+
+
+def _judge(event: dict[str, Any]) -> None:
+    """Keys that must be there though their value is null, and keys that must not be there."""
+    if "response" in event:
+        assert event["response"].keys() == RESPONSE_KEYS
+    if "session" in event:
+        _judge_session(event["session"])
+    if "error" in event and event["type"] == "error":
+        assert event["error"].keys() == ERROR_KEYS
+    if event["type"].startswith(("conversation.item.added", "conversation.item.done", "input_audio_buffer.committed")):
+        assert "previous_item_id" in event
+    for item in [event["item"]] if "item" in event else event.get("response", {}).get("output", []):
+        assert item.keys() == {"id", "object", "type", "status", "role", "content"}
+        for content in item["content"]:
+            assert content.keys() == CONTENT_KEYS[content["type"]]
+    if "part" in event:
+        assert event["part"].keys() == PART_KEYS[event["part"]["type"]]
+        assert None not in event["part"].values()  # agents-js: optional there is not nullable
+    if event["type"].endswith("transcription.failed"):
+        assert None not in event["error"].values()
+
+
+def _judge_session(session: dict[str, Any]) -> None:
+    assert session.keys() == SESSION_KEYS
+    assert session["audio"]["input"].keys() == INPUT_KEYS
+    assert session["audio"]["output"].keys() == OUTPUT_KEYS
+    detection = session["audio"]["input"]["turn_detection"]
+    if detection is not None:
+        assert {"create_response", "interrupt_response"} < detection.keys()

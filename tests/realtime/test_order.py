@@ -1,0 +1,95 @@
+"""The order checker finds what it is there to find."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from tests.realtime.order import Event, check
+
+ids = map(str, itertools.count())
+PLACE = {"response_id": "R", "item_id": "A", "output_index": 0, "content_index": 0}
+
+
+def event(kind: str, **fields: Any) -> Event:
+    return {"type": kind, "event_id": next(ids), **fields}
+
+
+def turn() -> list[Event]:
+    return [
+        event("input_audio_buffer.speech_started", item_id="U", audio_start_ms=100),
+        event("input_audio_buffer.speech_stopped", item_id="U", audio_end_ms=900),
+        event("input_audio_buffer.committed", item_id="U", previous_item_id=None),
+        event("conversation.item.added", item={"id": "U"}, previous_item_id=None),
+        event("conversation.item.done", item={"id": "U"}, previous_item_id=None),
+        event("response.created", response={"id": "R"}),
+        event("response.output_item.added", response_id="R", output_index=0, item={"id": "A"}),
+        event("conversation.item.added", item={"id": "A"}, previous_item_id="U"),
+        event("response.content_part.added", **PLACE),
+        event("response.output_audio_transcript.delta", **PLACE, delta="Hel"),
+        event("response.output_audio_transcript.delta", **PLACE, delta="lo"),
+        event("response.output_audio.delta", **PLACE, delta="AAAA"),
+        event("response.output_audio.done", **PLACE),
+        event("response.output_audio_transcript.done", **PLACE, transcript="Hello"),
+        event("response.content_part.done", **PLACE),
+        event("conversation.item.done", item={"id": "A"}, previous_item_id="U"),
+        event("response.output_item.done", response_id="R", output_index=0, item={"id": "A"}),
+        event("response.done", response={"id": "R"}),
+        event("input_audio_buffer.speech_started", item_id="V", audio_start_ms=2000),
+        event("input_audio_buffer.cleared"),
+        event("input_audio_buffer.speech_started", item_id="W", audio_start_ms=3000),
+    ]
+
+
+def without(*indexes: int) -> list[Event]:
+    return [e for i, e in enumerate(turn()) if i not in indexes]
+
+
+def with_extra(index: int, kind: str, **fields: Any) -> list[Event]:
+    events = turn()
+    events.insert(index, event(kind, **fields))
+    return events
+
+
+def test_a_right_order_passes() -> None:
+    check(turn())
+
+
+def test_an_unfinished_stretch_passes_only_when_allowed() -> None:
+    check(turn()[:10], finished=False)
+    with pytest.raises(AssertionError, match=r"rule 2: R has no response\.done"):
+        check(turn()[:10])
+
+
+BROKEN = {
+    "rule 1": with_extra(8, "response.created", response={"id": "S"}),
+    "rule 2: R was there before": with_extra(18, "response.created", response={"id": "R"}),
+    "rule 3: R is done": with_extra(18, "response.output_audio.delta", **PLACE, delta="AAAA"),
+    "rule 3: R was not created": without(5),
+    "rule 4: not done": without(14),
+    "rule 4: .* is open": with_extra(9, "response.content_part.added", **PLACE),
+    "rule 4: .* is not open": without(8),
+    "rule 5: U stands before A but was not added": without(3, 4),
+    "rule 5: A was not added": without(7),
+    "rule 5: A was added before": with_extra(8, "conversation.item.added", item={"id": "A"}, previous_item_id="U"),
+    "rule 5: A was done before": with_extra(17, "conversation.item.done", item={"id": "A"}, previous_item_id="U"),
+    "rule 5: no conversation.item.done for": without(15),
+    "rule 6: the deltas say 'lo'": without(9),
+    "rule 6: response.output_audio is done": with_extra(13, "response.output_audio.delta", **PLACE, delta="AAAA"),
+    "rule 7: U did not stop": without(1),
+    "rule 7: U did not start": without(0),
+    "rule 7: 50 ms after 900 ms": [
+        *turn()[:5],
+        event("input_audio_buffer.speech_started", item_id="V", audio_start_ms=50),
+    ],
+    "rule 8: no event_id": [{"type": "session.created"}],
+    "rule 8: .* was used before": turn()[:1] * 2,
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_a_broken_order_is_named(rule: str) -> None:
+    with pytest.raises(AssertionError, match=rule):
+        check(BROKEN[rule])

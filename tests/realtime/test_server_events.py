@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from tests.realtime.make import counted_ids
+from tests.realtime.oracle import RESPONSE_KEYS, read
+from voxtral_voice.conversation.events import Item, ReplyEnded, ReplyStarted
+from voxtral_voice.conversation.timeline import Timeline
+from voxtral_voice.realtime.server_events import (
+    ServerEvents,
+    audio_delta_head,
+    error_object,
+    item_object,
+    opened_item_object,
+    part_object,
+    response_object,
+    trace_object,
+)
+
+STARTED = ReplyStarted("R", "A", "U", "audio", "af_heart", 50)
+
+
+def ended(**changes: Any) -> ReplyEnded:
+    fields = {"status": "completed", "reason": None, "text": "Hi", "audio_ms": 40, "error": None, "timeline": None}
+    return ReplyEnded("R", **{**fields, **changes})
+
+
+def test_every_event_has_its_own_id() -> None:
+    events = ServerEvents(counted_ids())
+    first, second = read(
+        [events.encode("input_audio_buffer.cleared", {}), events.encode("input_audio_buffer.cleared", {})]
+    )
+    assert first == {"type": "input_audio_buffer.cleared", "event_id": "event_1"}
+    assert second["event_id"] == "event_2"
+
+
+def test_an_error_has_all_its_keys() -> None:
+    events = ServerEvents(counted_ids())
+    [event] = read([events.error("invalid_request_error", error_object("invalid_value", "No.", None, None))])
+    assert event["error"] == {
+        "type": "invalid_request_error",
+        "code": "invalid_value",
+        "message": "No.",
+        "param": None,
+        "event_id": None,
+    }
+
+
+def test_an_audio_delta_is_pcm16_in_base64() -> None:
+    place = {"response_id": 'R"1', "item_id": "A", "output_index": 0, "content_index": 0}
+    samples = np.array([0.0, 0.5, -1.0, 2.0], dtype=np.float32)
+    [event] = read([ServerEvents(counted_ids()).audio_delta(audio_delta_head({**place}), samples)])
+    assert event == {
+        "type": "response.output_audio.delta",
+        "event_id": "event_1",
+        **place,
+        "delta": base64.b64encode(np.array([0, 16384, -32768, 32767], dtype="<i2").tobytes()).decode(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("item", "content"),
+    [
+        (Item("i", "system", "text", "x"), {"type": "input_text", "text": "x"}),
+        (Item("i", "user", "text", "x"), {"type": "input_text", "text": "x"}),
+        (Item("i", "user", "audio", None), {"type": "input_audio", "audio": None, "transcript": None}),
+        (Item("i", "assistant", "text", "x"), {"type": "output_text", "text": "x"}),
+        (Item("i", "assistant", "audio", "x"), {"type": "output_audio", "audio": None, "transcript": "x"}),
+    ],
+)
+def test_the_content_of_items(item: Item, content: dict[str, Any]) -> None:
+    assert item_object(item) == {
+        "id": "i",
+        "object": "realtime.item",
+        "type": "message",
+        "status": "completed",
+        "role": item.role,
+        "content": [content],
+    }
+
+
+def test_an_opened_item_has_no_content() -> None:
+    assert opened_item_object(Item("i", "assistant", "audio", None, "in_progress"))["content"] == []
+
+
+def test_parts_have_names_of_their_own() -> None:
+    assert part_object("audio", "x") == {"type": "audio", "transcript": "x"}
+    assert part_object("text", "x") == {"type": "text", "text": "x"}
+
+
+def test_a_response_in_progress() -> None:
+    response = response_object(STARTED, None, [], "conv", None)
+    assert response == {
+        "object": "realtime.response",
+        "id": "R",
+        "status": "in_progress",
+        "status_details": None,
+        "output": [],
+        "conversation_id": "conv",
+        "output_modalities": ["audio"],
+        "max_output_tokens": 50,
+        "audio": {"output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "af_heart"}},
+        "usage": None,
+        "metadata": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "details"),
+    [
+        ({}, None),
+        (
+            {"status": "cancelled", "reason": "turn_detected"},
+            {"type": "cancelled", "reason": "turn_detected", "error": None},
+        ),
+        (
+            {"status": "incomplete", "reason": "max_output_tokens"},
+            {"type": "incomplete", "reason": "max_output_tokens", "error": None},
+        ),
+        (
+            {"status": "failed", "error": "speaker: it broke"},
+            {
+                "type": "failed",
+                "reason": None,
+                "error": {"type": "server_error", "code": "engine_failed", "message": "speaker: it broke"},
+            },
+        ),
+    ],
+)
+def test_a_response_that_ended(changes: dict[str, Any], details: dict[str, Any] | None) -> None:
+    response = response_object(STARTED, ended(**changes), [], "conv", {"a": "b"})
+    assert response.keys() == RESPONSE_KEYS
+    assert response["status"] == changes.get("status", "completed")
+    assert response["status_details"] == details
+    assert response["metadata"] == {"a": "b"}
+
+
+def test_usage_is_full_and_claims_nothing() -> None:
+    usage = response_object(STARTED, ended(), [], "conv", None)["usage"]
+    assert usage == {
+        "total_tokens": 0,
+        "input_tokens": 0,
+        "output_tokens": 0,
+        "input_token_details": {
+            "text_tokens": 0,
+            "audio_tokens": 0,
+            "image_tokens": 0,
+            "cached_tokens": 0,
+            "cached_tokens_details": {"text_tokens": 0, "audio_tokens": 0, "image_tokens": 0},
+        },
+        "output_token_details": {"text_tokens": 0, "audio_tokens": 0},
+    }
+
+
+def test_the_trace() -> None:
+    timeline = Timeline(speech_end=1.0, tentative_end=1.1, commit=1.3, first_audio=1.25, first_sent=1.3)
+    assert trace_object(timeline) == {
+        "trace": {
+            "stages_ms": {"silence": 100.0, "first_audio": 150.0, "hold": 50.0},
+            "offsets_ms": {
+                "speech_end": 0.0, "tentative_end": 100.0, "first_audio": 250.0, "commit": 300.0, "first_sent": 300.0,
+            },
+            "total_ms": 300.0,
+            "endpoint_ms": 300.0,
+        }
+    }  # fmt: skip
+    assert orjson.dumps(trace_object(Timeline()))

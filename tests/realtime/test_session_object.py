@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.realtime.make import session_object
+from tests.realtime.oracle import INPUT_KEYS, OUTPUT_KEYS, SESSION_KEYS
+from voxtral_voice.conversation.events import Settings, TurnDetection
+from voxtral_voice.realtime.fields import Problem
+from voxtral_voice.realtime.session_object import SessionObject
+
+SEMANTIC = {"type": "semantic_vad", "eagerness": "auto", "create_response": True, "interrupt_response": True}
+SERVER = {
+    "type": "server_vad",
+    "threshold": 0.5,
+    "prefix_padding_ms": 300,
+    "silence_duration_ms": 500,
+    "idle_timeout_ms": None,
+    "create_response": True,
+    "interrupt_response": True,
+}
+
+
+def patched(patch: dict[str, Any], before: SessionObject | None = None) -> SessionObject:
+    session = (before or session_object()).patched({"type": "realtime", **patch})
+    assert isinstance(session, SessionObject), session
+    return session
+
+
+def refused(patch: dict[str, Any]) -> Problem:
+    problem = session_object().patched({"type": "realtime", **patch})
+    assert isinstance(problem, Problem), problem
+    return problem
+
+
+def echo(session: SessionObject) -> dict[str, Any]:
+    echoed: dict[str, Any] = orjson.loads(orjson.dumps(session.to_json()))
+    return echoed
+
+
+def test_the_default_is_whole_with_explicit_nulls() -> None:
+    session = echo(session_object())
+    assert session.keys() == SESSION_KEYS
+    assert session["audio"]["input"].keys() == INPUT_KEYS
+    assert session["audio"]["output"].keys() == OUTPUT_KEYS
+    assert session["audio"]["input"]["turn_detection"] == SEMANTIC
+    assert session["audio"]["input"]["format"] == {"type": "audio/pcm", "rate": 24000}
+    assert session["output_modalities"] == ["audio"]
+    assert (session["tools"], session["max_output_tokens"], session["tracing"]) == ([], "inf", None)
+
+
+def test_the_default_settings() -> None:
+    assert session_object().to_settings() == Settings(voice="af_heart")
+
+
+FULL: dict[str, Any] = {
+    "model": "gpt-realtime",
+    "instructions": "Be brief.",
+    "output_modalities": ["text"],
+    "max_output_tokens": 100,
+    "tools": [],
+    "tool_choice": "none",
+    "parallel_tool_calls": False,
+    "tracing": "auto",
+    "truncation": "disabled",
+    "prompt": None,
+    "reasoning": {"effort": "low"},
+    "include": ["item.input_audio_transcription.logprobs"],
+    "audio": {
+        "input": {
+            "format": {"type": "audio/pcm", "rate": 24000},
+            "transcription": {"model": "whisper-1", "language": "hi-IN", "prompt": "Names: Asha."},
+            "noise_reduction": {"type": "near_field"},
+            "turn_detection": {"type": "server_vad", "threshold": 0.7, "silence_duration_ms": 200},
+        },
+        "output": {"format": {"type": "audio/pcm"}, "voice": "marin", "speed": 1.25},
+    },
+}
+
+
+def test_everything_can_be_set_and_is_echoed() -> None:
+    session = echo(patched(FULL))
+    same = set(FULL) - {"model", "audio"}
+    assert {key: session[key] for key in same} == {key: FULL[key] for key in same}
+    assert session["model"] == "voxtral-voice"
+    assert session["audio"]["input"]["transcription"] == FULL["audio"]["input"]["transcription"]
+    assert session["audio"]["input"]["noise_reduction"] == {"type": "near_field"}
+    assert session["audio"]["input"]["turn_detection"] == {**SERVER, "threshold": 0.7, "silence_duration_ms": 200}
+    assert session["audio"]["output"]["voice"] == "af_heart"
+    assert session["audio"]["output"]["speed"] == 1.25
+
+
+def test_everything_that_matters_reaches_the_settings() -> None:
+    assert patched(FULL).to_settings() == Settings(
+        instructions="Be brief.",
+        voice="af_heart",
+        speed=1.25,
+        modality="text",
+        max_output_tokens=100,
+        language="hi",
+        transcription_prompt="Names: Asha.",
+        turn_detection=TurnDetection("server_vad", threshold=0.7, silence_duration_ms=200),
+    )
+
+
+def test_what_is_not_in_the_patch_stays() -> None:
+    before = patched(FULL)
+    assert patched({}, before) == before
+    assert patched({"audio": {"output": {"voice": "hf_alpha"}}}, before).speed == 1.25
+    assert patched({"audio": None}, before) == before
+
+
+def test_null_puts_back_the_default() -> None:
+    nothing = dict.fromkeys(FULL)
+    nothing["audio"] = {"input": dict.fromkeys(INPUT_KEYS), "output": dict.fromkeys(OUTPUT_KEYS)}
+    cleared = patched(nothing, patched(FULL))
+    assert cleared.turn_detection is None  # null is a value of its own here: push to talk
+    assert echo(cleared)["audio"]["input"]["turn_detection"] is None
+    assert patched({"audio": {"input": {"turn_detection": SEMANTIC}}}, cleared) == session_object()
+
+
+def test_turn_detection_is_replaced_as_a_whole() -> None:
+    before = patched(FULL)
+    after = patched({"audio": {"input": {"turn_detection": {"type": "server_vad", "idle_timeout_ms": None}}}}, before)
+    assert echo(after)["audio"]["input"]["turn_detection"] == SERVER
+    after = patched({"audio": {"input": {"turn_detection": {"type": "semantic_vad", "eagerness": "low"}}}}, after)
+    assert echo(after)["audio"]["input"]["turn_detection"] == {**SEMANTIC, "eagerness": "low"}
+
+
+def test_transcription_merges_and_is_echoed_with_nulls() -> None:
+    one = patched({"audio": {"input": {"transcription": {"model": "whisper-1"}}}})
+    assert one.transcription == {"model": "whisper-1", "language": None, "prompt": None}
+    two = patched({"audio": {"input": {"transcription": {"language": "en", "keywords": ["Kokoro"]}}}}, one)
+    assert two.transcription == {"model": "whisper-1", "language": "en", "prompt": None, "keywords": ["Kokoro"]}
+    assert two.to_settings().language == "en"
+
+
+def test_free_forms_are_echoed() -> None:
+    tracing = {"workflow_name": "w", "metadata": {"a": [1]}}
+    ratio = {"type": "retention_ratio", "retention_ratio": 0.8, "token_limits": {"post_instructions": 1000}}
+    choice = {"type": "function", "name": "look_up"}
+    session = patched({"tracing": tracing, "truncation": ratio, "tool_choice": choice})
+    assert (session.tracing, session.truncation, session.tool_choice) == (tracing, ratio, choice)
+
+
+def test_unknown_keys_outside_audio_are_ignored() -> None:
+    assert patched({"temperature": 0.8, "voice": "alloy", "modalities": ["audio"]}) == session_object()
+
+
+def test_a_voice_may_be_an_object() -> None:
+    assert patched({"audio": {"output": {"voice": {"id": "af_bella"}}}}).voice == "af_bella"
+
+
+def test_inf_takes_the_token_limit_away() -> None:
+    assert patched({"max_output_tokens": "inf"}, patched({"max_output_tokens": 5})).max_output_tokens is None
+
+
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"type": None}, "missing_required_parameter", "session.type"),
+    ({"type": "transcription"}, "invalid_value", "session.type"),
+    ({"type": "x"}, "invalid_value", "session.type"),
+    ({"model": 1}, "invalid_value", "session.model"),
+    ({"instructions": 1}, "invalid_value", "session.instructions"),
+    ({"instructions": "x" * 100_001}, "invalid_value", "session.instructions"),
+    ({"output_modalities": ["audio", "text"]}, "invalid_value", "session.output_modalities"),
+    ({"output_modalities": "audio"}, "invalid_value", "session.output_modalities"),
+    ({"max_output_tokens": 0}, "invalid_value", "session.max_output_tokens"),
+    ({"max_output_tokens": "many"}, "invalid_value", "session.max_output_tokens"),
+    ({"tools": [{"type": "function", "name": "f"}]}, "invalid_value", "session.tools"),
+    ({"tools": ["f"]}, "invalid_value", "session.tools[0]"),
+    ({"tool_choice": "maybe"}, "invalid_value", "session.tool_choice"),
+    ({"tool_choice": {"type": "mcp"}}, "invalid_value", "session.tool_choice.type"),
+    ({"prompt": {"id": "p"}}, "invalid_value", "session.prompt"),
+    ({"tracing": "always"}, "invalid_value", "session.tracing"),
+    ({"truncation": "some"}, "invalid_value", "session.truncation"),
+    ({"truncation": {"type": "retention_ratio"}}, "missing_required_parameter", "session.truncation.retention_ratio"),
+    ({"include": ["x"]}, "invalid_value", "session.include[0]"),
+    ({"audio": 1}, "invalid_value", "session.audio"),
+    ({"audio": {"loudness": 1}}, "unknown_parameter", "session.audio.loudness"),
+]
+REFUSED_INPUT: list[tuple[dict[str, Any], str, str]] = [
+    ({"rate": 1}, "unknown_parameter", "rate"),
+    ({"format": "pcm16"}, "invalid_value", "format"),
+    ({"format": {"rate": 24000}}, "missing_required_parameter", "format.type"),
+    ({"format": {"type": "audio/pcm", "rate": 16000}}, "invalid_value", "format.rate"),
+    ({"format": {"type": "audio/pcmu"}}, "invalid_value", "format.type"),
+    ({"format": {"type": "audio/pcm", "bits": 8}}, "unknown_parameter", "format.bits"),
+    ({"transcription": {"language": "English, please"}}, "invalid_value", "transcription.language"),
+    ({"transcription": {"diarize": True}}, "unknown_parameter", "transcription.diarize"),
+    ({"noise_reduction": {"type": "strong"}}, "invalid_value", "noise_reduction.type"),
+    ({"turn_detection": {}}, "missing_required_parameter", "turn_detection.type"),
+    ({"turn_detection": {"type": "none"}}, "invalid_value", "turn_detection.type"),
+    ({"turn_detection": {**SERVER, "threshold": 9}}, "invalid_value", "turn_detection.threshold"),
+    ({"turn_detection": {**SERVER, "idle_timeout_ms": 6000}}, "invalid_value", "turn_detection.idle_timeout_ms"),
+    ({"turn_detection": {**SERVER, "eagerness": "low"}}, "unknown_parameter", "turn_detection.eagerness"),
+    ({"turn_detection": {**SEMANTIC, "threshold": 0.5}}, "unknown_parameter", "turn_detection.threshold"),
+]
+REFUSED_OUTPUT: list[tuple[dict[str, Any], str, str]] = [
+    ({"pitch": 1}, "unknown_parameter", "pitch"),
+    ({"speed": 2}, "invalid_value", "speed"),
+    ({"voice": "darth"}, "invalid_value", "voice"),
+    ({"voice": 1}, "invalid_value", "voice"),
+    ({"format": {"type": "audio/pcma"}}, "invalid_value", "format.type"),
+]
+
+
+@pytest.mark.parametrize(
+    ("patch", "code", "param"),
+    [
+        *REFUSED,
+        *(({"audio": {"input": p}}, c, f"session.audio.input.{name}") for p, c, name in REFUSED_INPUT),
+        *(({"audio": {"output": p}}, c, f"session.audio.output.{name}") for p, c, name in REFUSED_OUTPUT),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(patch: dict[str, Any], code: str, param: str) -> None:
+    problem = refused({"instructions": "new", **patch})
+    assert (problem.code, problem.param) == (code, param)
+    assert param in problem.message

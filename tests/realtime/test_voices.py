@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+
+from voxtral_voice.realtime.fields import FieldError
+from voxtral_voice.realtime.voices import OPENAI_VOICES, Voices
+
+VOICES = Voices(("af_heart", "af_bella", "am_michael"), "af_heart")
+
+
+def test_our_own_names_stay() -> None:
+    assert VOICES.resolve("af_bella", "voice") == "af_bella"
+
+
+def test_openai_names_become_voices_that_are_there() -> None:
+    assert VOICES.resolve("marin", "voice") == "af_heart"
+    assert VOICES.resolve("cedar", "voice") == "am_michael"  # its first choice, am_fenrir, is not there
+    assert VOICES.resolve("fable", "voice") == "af_heart"  # nothing like it is there: the default
+    assert all(VOICES.resolve(name, "voice") in VOICES.names for name in OPENAI_VOICES)
+
+
+def test_other_names_are_refused_with_the_list() -> None:
+    with pytest.raises(FieldError) as caught:
+        VOICES.resolve("darth", "session.audio.output.voice")
+    problem = caught.value.problem
+    assert (problem.code, problem.param) == ("invalid_value", "session.audio.output.voice")
+    assert "af_heart, af_bella, am_michael" in problem.message
