@@ -44,23 +44,33 @@ class Worker:
         """Run `work` on a thread. Cancelling stops it only if it has not begun; a single call is one step."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
-    async def stream(self, steps: Callable[[], Iterator[T]]) -> AsyncGenerator[T, None]:
+    def stream(self, steps: Callable[[], Iterator[T]]) -> AsyncGenerator[T, None]:
         """Run an iterator on a thread and yield its items in order; its exception is raised here."""
+
+        def work(give: Callable[[T], bool], cancelled: Cancelled) -> None:
+            iterator = steps()
+            for item in iterator:
+                if cancelled or not give(item):
+                    close = getattr(iterator, "close", None)
+                    if close is not None:
+                        close()
+                    return
+
+        return self.listen(work)
+
+    async def listen(self, work: Callable[[Callable[[T], bool], Cancelled], None]) -> AsyncGenerator[T, None]:
+        """Run `work(give, cancelled)` on a thread, for a library that calls back, and yield what it gives.
+
+        `give(item)` is False, and `cancelled` is true, when nobody wants more: `work` then returns soon.
+        """
         loop = asyncio.get_running_loop()
         items: asyncio.Queue[T | None] = asyncio.Queue(maxsize=STREAM_BUFFER)  # full: the thread waits
         cancelled = Cancelled()
 
         def produce() -> None:
             try:
-                if cancelled:
-                    return
-                iterator = steps()
-                for item in iterator:
-                    if cancelled or not _put(loop, items, item, cancelled):
-                        close = getattr(iterator, "close", None)
-                        if close is not None:
-                            close()
-                        return
+                if not cancelled:
+                    work(lambda item: _put(loop, items, item, cancelled), cancelled)
             finally:
                 if not cancelled:
                     _put(loop, items, None, cancelled)
