@@ -1,0 +1,267 @@
+"""Responder on SmolLM2-135M-Instruct, in this process, through llama.cpp (xllamacpp's server object).
+
+Knows: llama.cpp's settings and answers, what makes this small model speak briefly, how much fits its context. Does
+not know: sessions, voices, where the file comes from.
+
+It is a demo brain: fluent, often wrong, English only. Every reply is one request to one of SLOTS slots. llama.cpp
+gives a request the slot, or the saved state, that shares the longest prefix with it, so a session finds its history
+computed already; what differs is computed anew and nothing of another session's words is ever in the context.
+
+The server object insists on an HTTP listener. It gets a Unix socket in a private folder that is removed as soon as it
+listens, so that nothing can connect to it.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, Final
+
+import xllamacpp
+
+from voxtral_voice.engines.base import Message
+from voxtral_voice.engines.worker import Cancelled, Worker
+from voxtral_voice.errors import EngineError
+
+SLOTS: Final = 4
+"""Replies computed at once; more wait. 24 MB each."""
+CONTEXT_TOKENS: Final = 1024
+"""Of one slot: prompt and reply."""
+MAX_REPLY_TOKENS: Final = 80
+STEP_TOKENS: Final = 8
+"""Prompt tokens per step, about 7 ms each on one thread: a cancelled reply stops after a step. Larger steps are no
+faster on this model."""
+SAVED_STATES_MIB: Final = 64
+"""Memory for the computed prefixes of sessions that lost their slot; about 24 KB a token."""
+SLOT_SIMILARITY: Final = 0.8
+"""A slot is taken over for a prompt that shares this much of it; below, the least recently used slot is saved and
+given away. Lower, and sessions that share only the system prompt throw each other's history out."""
+
+SAMPLING: Final = {"temperature": 0.0, "repeat_penalty": 1.05, "repeat_last_n": 64}
+"""Greedy. Without the penalty it repeats whole sentences; at 1.1 it avoids the question's own words ("the largest
+exoplanet")."""
+
+SYSTEM_PROMPT: Final = "You are a friendly voice assistant. Answer in one or two short sentences."
+EXAMPLES: Final = (
+    Message("user", "What's your name?"),
+    Message("assistant", "I don't have a name. I'm a voice assistant on this computer."),
+    Message("user", "How many hours are in a day?"),
+    Message("assistant", "There are twenty-four hours in a day."),
+    Message("user", "Who wrote Oliver Twist?"),
+    Message("assistant", "Charles Dickens wrote Oliver Twist."),
+    Message("user", "Is it raining?"),
+    Message("assistant", "I can't see the weather from here."),
+    Message("user", "How do I study better?"),
+    Message("assistant", "Take a short break every half hour, and drink some water."),
+)
+"""Shown to the model after its own system prompt: they shorten its answers more than any instruction does."""
+
+DROPPED_TURNS: Final = 8
+"""History that does not fit is dropped from its old end by so many messages at once, so that the rest stays the same
+prefix, and computed, for the next few replies."""
+
+_Give = Callable[[str], bool]
+
+
+class SmolLM:
+    """path: the GGUF file. threads: of llama.cpp. max_sentences: a reply ends after so many."""
+
+    def __init__(self, path: Path, threads: int = 1, max_sentences: int = 2) -> None:
+        self._path = path
+        self._threads = threads
+        self._max_sentences = max_sentences
+        self._worker = Worker("smollm", threads=SLOTS)
+        self._server: xllamacpp.Server | None = None
+        self._closing = Cancelled()
+
+    @property
+    def name(self) -> str:
+        return f"{self._path.stem} on {self._threads} thread{'s' if self._threads > 1 else ''}"
+
+    async def start(self) -> None:
+        """Load the model and compute its own prompt once. Raises EngineError."""
+        await self._worker.run(self._load)
+        async for _ in self.respond([Message("user", "Hello.")], language=None, max_tokens=1):
+            pass
+
+    async def aclose(self) -> None:
+        self._closing.set()
+        if self._server is not None:
+            await self._worker.run(self._unload)
+        self._worker.close()
+
+    async def respond(
+        self,
+        messages: Sequence[Message],
+        *,
+        language: str | None,  # noqa: ARG002
+        max_tokens: int | None,
+    ) -> AsyncIterator[str]:
+        """As `base.Responder.respond`. Ends after the sentences or tokens allowed, whichever is first.
+
+        Turns that do not fit the context are dropped from the old end; of a last message that alone does not fit,
+        the end is kept.
+        """
+        limit = min(max_tokens or MAX_REPLY_TOKENS, MAX_REPLY_TOKENS)
+
+        def answer(give: _Give, cancelled: Cancelled) -> None:
+            self._answer(messages, limit, give, cancelled)
+
+        async with aclosing(self._worker.listen(answer)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    # --- on the worker's threads
+
+    def _load(self) -> None:
+        if not self._path.is_file():
+            raise EngineError("responder", f"There is no model file {self._path}; run: voxtral-voice models pull")
+        with tempfile.TemporaryDirectory(prefix="voxtral-") as folder:
+            try:
+                self._server = xllamacpp.Server(_parameters(self._path, f"{folder}/llama.sock", self._threads))
+            except RuntimeError as error:
+                raise EngineError(
+                    "responder", f"llama.cpp cannot load {self._path}; run: voxtral-voice models verify"
+                ) from error
+
+    def _unload(self) -> None:
+        """The server's destructor waits for llama.cpp's threads."""
+        self._server = None
+
+    def _answer(self, messages: Sequence[Message], limit: int, give: _Give, cancelled: Cancelled) -> None:
+        """Try with less and less of the history until it fits."""
+        room = CONTEXT_TOKENS - limit
+        while room > 0:
+            prompt = fit(prompted(messages), room)
+            if self._complete(prompt, limit, give, cancelled):
+                return
+            room -= CONTEXT_TOKENS // 8
+        raise EngineError(
+            "responder",
+            f"The instructions are too long for this model, which takes about {CONTEXT_TOKENS // 2} words;"
+            " shorten them.",
+        )
+
+    def _complete(self, prompt: Sequence[Message], limit: int, give: _Give, cancelled: Cancelled) -> bool:
+        """One request. False: the prompt does not fit the context."""
+        server = self._server
+        if server is None:
+            raise EngineError("responder", "The responder was used before its start or after its close.")
+        sentences = Sentences(self._max_sentences)
+        failures: list[Mapping[str, Any]] = []
+
+        def hear(chunk: Mapping[str, Any]) -> bool:
+            """Called between steps. True stops llama.cpp."""
+            if "error" in chunk:
+                failures.append(chunk["error"])
+            text = sentences.take(_text_of(chunk))
+            return bool(cancelled or self._closing or (text and not give(text)) or sentences.done)
+
+        server.handle_chat_completions(_request(prompt, limit), hear)
+        for failure in failures:
+            if failure.get("type") == "exceed_context_size_error":
+                return False
+            raise EngineError("responder", f"llama.cpp refused the request: {failure.get('message')}")
+        return True
+
+
+def _parameters(path: Path, socket_path: str, threads: int) -> xllamacpp.CommonParams:
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(path)
+    parameters.n_parallel = SLOTS
+    parameters.n_ctx = SLOTS * CONTEXT_TOKENS
+    parameters.n_batch = parameters.n_ubatch = STEP_TOKENS
+    parameters.cache_ram_mib = SAVED_STATES_MIB
+    parameters.slot_prompt_similarity = SLOT_SIMILARITY
+    parameters.fit_params = False
+    parameters.verbosity = -1
+    parameters.hostnames = [socket_path]
+    parameters.n_threads_http = 1
+    for cpu in (parameters.cpuparams, parameters.cpuparams_batch):
+        cpu.n_threads = threads
+    return parameters
+
+
+def _request(prompt: Iterable[Message], limit: int) -> dict[str, object]:
+    messages = [{"role": m.role, "content": m.text} for m in prompt]
+    return {"messages": messages, "max_tokens": limit, "stream": True, "return_progress": True, **SAMPLING}
+
+
+def _text_of(chunk: Mapping[str, Any]) -> str:
+    """The new text in a streamed chunk; progress and closing chunks have none."""
+    return next((choice["delta"].get("content") or "" for choice in chunk.get("choices", ())), "")
+
+
+# --- what the model is shown ----------------------------------------------------------------------------------
+
+
+def prompted(messages: Sequence[Message]) -> list[Message]:
+    """With the model's own system prompt and examples in front, unless there are instructions."""
+    if messages and messages[0].role == "system":
+        return list(messages)
+    return [Message("system", SYSTEM_PROMPT), *EXAMPLES, *messages]
+
+
+def fit(messages: Sequence[Message], room: int) -> list[Message]:
+    """The messages that fit `room` tokens by estimate: the head stays, the oldest turns go, the last message stays
+    or, if it alone is too long, its end."""
+    head = [m for m in messages[:1] if m.role == "system"]
+    if messages[len(head) : len(head) + len(EXAMPLES)] == list(EXAMPLES):
+        head = [*head, *EXAMPLES]
+    turns = list(messages[len(head) :])
+    room -= sum(_tokens(m) for m in head)
+    while len(turns) > 1 and sum(_tokens(m) for m in turns) > room:
+        turns = turns[min(DROPPED_TURNS, len(turns) - 1) :]
+    return [*head, *(_shortened(m, room) if len(turns) == 1 else m for m in turns)]
+
+
+def _tokens(message: Message) -> int:
+    """An estimate on the safe side: 3 ASCII characters, or one byte of any other, a token; 5 for the role."""
+    ascii_count = sum(c.isascii() for c in message.text)
+    return 5 + ascii_count // 3 + len(message.text.encode()) - ascii_count
+
+
+def _shortened(message: Message, room: int) -> Message:
+    words = message.text.split()
+    while len(words) > 1 and _tokens(message) > room:
+        words = words[len(words) // 4 + 1 :]
+        message = Message(message.role, " ".join(words))
+    return message
+
+
+# --- what the model may say -----------------------------------------------------------------------------------
+
+_SENTENCE_END: Final = re.compile(
+    r"""(?<!\bMr)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bvs)(?<!\bMrs)(?<!\be\.g)(?<!\bi\.e)  # abbreviations
+    (?<!\b[A-Z])  # initials, U.S.
+    (?<!^\d)(?<!\n\d)(?<!:\ \d)  # the numbers of a list
+    [.!?।]+["”’)\]]*\s""",
+    re.VERBOSE,
+)
+_UNSPOKEN: Final = str.maketrans({"*": None, "#": None, "`": None, "\n": " "})
+
+
+class Sentences:
+    """Lets the first sentences of a streamed text through, without the marks of markdown.
+
+    A sentence is over at its stop and the white space behind it, so "3.5" and "Dr. No" are whole.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._text = ""
+        self.done = False
+
+    def take(self, piece: str) -> str:
+        """What of the next piece may be said; after the last sentence `done` is True and nothing may."""
+        if self.done:
+            return ""
+        before = len(self._text)
+        self._text += piece
+        ends = [m.end() - 1 for m in _SENTENCE_END.finditer(self._text)]
+        self.done = len(ends) >= self._limit
+        after = ends[self._limit - 1] if self.done else len(self._text)
+        return self._text[before:after].translate(_UNSPOKEN)
