@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -287,8 +288,7 @@ def _sentence(error: ErrorDetails, chosen: Mapping[str, Setting]) -> str:
     if setting is None:  # a rule about several keys; it names them
         origins = ", ".join(s.origin for s in chosen.values() if s.key in message)
         return f"{message} (set by {origins})."
-    if message.startswith("Input should "):
-        message = "it should " + message.removeprefix("Input should ").split(", unable")[0]
+    message = re.sub("^(Input|String|Value) should ", "it should ", message).split(", unable")[0]
     message = message.replace("a valid boolean", "true or false")
     shown = json.dumps(setting.value, ensure_ascii=False, default=str)
     return f"{key} = {shown} (from {setting.origin}) cannot be used: {message}" + "." * (message[-1] not in ".?")

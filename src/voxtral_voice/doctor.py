@@ -52,14 +52,17 @@ MEMORY_WANTED_BYTES: Final = 2_000_000_000
 """All embedded models take up to 1.5 GB."""
 IMPORT_TIMEOUT_S: Final = 120.0
 
+IMPORT_MARK: Final = "imported-by-the-doctor"
+"""Begins each line of the child that is ours; a library may print, too."""
 IMPORT_EACH: Final = """
 import importlib, sys
+MARK = sys.argv.pop(1)
 for name in sys.argv[1:]:
     try:
         importlib.import_module(name)
-        print(name, flush=True)
+        print(MARK, name, flush=True)
     except BaseException as error:
-        print(name, type(error).__name__, *str(error).split(), flush=True)
+        print(MARK, name, type(error).__name__, *str(error).split(), flush=True)
 """
 
 
@@ -120,19 +123,19 @@ def _import_failures(modules: Sequence[str]) -> dict[str, str]:
 
 def _import_in_child(modules: Sequence[str]) -> tuple[list[str], str]:
     """The lines that the child printed, and how it ended."""
-    command = [sys.executable, "-c", IMPORT_EACH, *modules]
+    command = [sys.executable, "-c", IMPORT_EACH, IMPORT_MARK, *modules]
     try:
         child = subprocess.run(command, capture_output=True, text=True, timeout=IMPORT_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:
         printed = error.stdout or b""
         text = printed.decode() if isinstance(printed, bytes) else printed
-        return _results(text, modules), f"no end after {IMPORT_TIMEOUT_S:.0f} s"
-    return _results(child.stdout, modules), f"exit status {child.returncode}"
+        return _results(text), f"no end after {IMPORT_TIMEOUT_S:.0f} s"
+    return _results(child.stdout), f"exit status {child.returncode}"
 
 
-def _results(printed: str, modules: Sequence[str]) -> list[str]:
-    """Only our own lines; a library may print, too."""
-    return [line for line in printed.splitlines() if line.partition(" ")[0] in modules]
+def _results(printed: str) -> list[str]:
+    """ "MODULE" or "MODULE REASON" of each import that came to an end."""
+    return [line.partition(" ")[2] for line in printed.splitlines() if line.startswith(f"{IMPORT_MARK} ")]
 
 
 def _model_files(config: Config) -> Iterator[Check]:

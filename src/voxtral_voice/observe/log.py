@@ -41,7 +41,7 @@ def set_up(level: Level, stream: TextIO | None = None) -> None:
     logging.getLogger(ROOT).setLevel(level.upper())
 
 
-def event(name: str, level: Level = "info", **fields: Value) -> None:
+def event(name: str, level: Level = "info", /, **fields: Value) -> None:
     """Log `name` (snake_case, past tense: "session_opened") with its fields. ValueError for a field that would hold
     what was said."""
     if said := _FORBIDDEN & fields.keys():

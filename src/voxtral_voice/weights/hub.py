@@ -23,7 +23,6 @@ CONNECT_TIMEOUT_S: Final = 4.0
 READ_TIMEOUT_S: Final = 30.0
 CUTS_FORGIVEN: Final = 5
 """A transfer that breaks is continued so many times, as long as each try brings something."""
-PIECE_BYTES: Final = 256 * 1024
 UNREACHABLE: Final = (httpx.ConnectError, httpx.TimeoutException, httpx.ProxyError, httpx.UnsupportedProtocol)
 
 
@@ -122,7 +121,7 @@ def _offset(response: httpx.Response, begun: int) -> int:
 def _receive(response: httpx.Response, part: Path, offset: int, size: int, at: Callable[[int], None]) -> None:
     with part.open("r+b" if offset else "wb") as stream:
         stream.seek(offset)
-        for piece in response.iter_bytes(PIECE_BYTES):
+        for piece in response.iter_bytes():
             stream.write(piece)
             at(stream.tell())
             if stream.tell() > size:

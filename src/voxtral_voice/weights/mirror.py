@@ -15,6 +15,7 @@ import tarfile
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -97,7 +98,7 @@ def _unzipped(archive: Path) -> Path:
     try:
         with gzip.open(archive) as packed, plain.open("wb") as stream:
             shutil.copyfileobj(packed, stream, PIECE_BYTES)
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise SourceError(f"{archive.name} is damaged") from error
     archive.unlink()
     return plain
@@ -117,7 +118,7 @@ def _opened(archive: Path, path: str) -> Iterator[IO[bytes]]:
                 yield found
     except KeyError as error:
         raise SourceError(f"{archive.name} has no {path}") from error
-    except (zipfile.BadZipFile, tarfile.TarError) as error:
+    except (EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError) as error:
         raise SourceError(f"{archive.name} is damaged ({error})") from error
 
 

@@ -66,6 +66,11 @@ class Bar:
         self._before = 0
         self._size = 0
 
+    @property
+    def bytes_shown(self) -> int:
+        shown: int = self._bar.n
+        return shown
+
     def begin(self, name: str, size: int, source: str) -> None:
         self._size = size
         self._bar.set_description(f"{name} ({source.split()[0]})", refresh=False)

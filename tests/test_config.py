@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from voxtral_voice.config import (
+    Config,
+    Loaded,
+    Setting,
+    TurnsConfig,
+    WeightsConfig,
+    as_toml,
+    flag,
+    keys,
+    load,
+    variable,
+)
+from voxtral_voice.errors import ConfigError
+from voxtral_voice.weights import default_weights_dir
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def written(text: str, name: str = "voxtral-voice.toml") -> Path:
+    path = Path(name)
+    path.write_text(text)
+    return path
+
+
+def refusal(
+    *, file: str | None = None, environment: dict[str, str] | None = None, flags: tuple[Setting, ...] = ()
+) -> str:
+    path = written(file, "my.toml") if file is not None else None
+    with pytest.raises(ConfigError) as raised:
+        load(path, environment or {}, flags)
+    return str(raised.value)
+
+
+def test_without_sources_everything_is_the_default() -> None:
+    loaded = load(None, {}, ())
+    assert loaded.config == Config()
+    assert set(loaded.origins.values()) == {"default"}
+    assert loaded.origins.keys() == keys().keys()
+
+
+def test_flags_win_over_environment_over_file_over_defaults() -> None:
+    written('[server]\nport = 1\nhost = "a"\n[speaker]\nthreads = 3\n')
+    environment = {"VOXTRAL_VOICE_SERVER_PORT": "2", "VOXTRAL_VOICE_SERVER_HOST": "b", "PATH": "/bin"}
+    loaded = load(None, environment, [Setting("server.port", "3", "--port")])
+    assert (loaded.config.server.port, loaded.config.server.host, loaded.config.speaker.threads) == (3, "b", 3)
+    assert loaded.config.playout.lead_ms == 400
+    assert loaded.origins["server.port"] == "--port"
+    assert loaded.origins["server.host"] == "VOXTRAL_VOICE_SERVER_HOST"
+    assert loaded.origins["speaker.threads"] == "voxtral-voice.toml"
+    assert loaded.origins["playout.lead_ms"] == "default"
+
+
+def test_the_last_of_two_flags_wins() -> None:
+    both = [Setting("server.port", "3", "--port"), Setting("server.port", "4", "--server-port")]
+    assert load(None, {}, both).config.server.port == 4
+
+
+def test_a_named_file_is_read_instead_of_the_one_in_the_working_folder() -> None:
+    written("[server]\nport = 1\n")
+    other = written('profile = "fake"\n[responder]\nintents = false\n', "other.toml")
+    config = load(other, {}, ()).config
+    assert (config.profile, config.responder.intents, config.server.port) == ("fake", False, 8000)
+
+
+def test_the_weights_folder_is_the_variable_that_the_weights_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert variable("weights.dir") == "VOXTRAL_VOICE_WEIGHTS_DIR"
+    loaded = load(None, {"VOXTRAL_VOICE_WEIGHTS_DIR": "here"}, ())
+    assert loaded.config.weights.dir == Path.cwd() / "here"
+    monkeypatch.setenv("VOXTRAL_VOICE_WEIGHTS_DIR", "~/there")
+    assert default_weights_dir() == WeightsConfig().dir == Path.home() / "there"
+
+
+def test_the_weights_folder_is_in_the_users_cache_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VOXTRAL_VOICE_WEIGHTS_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    assert default_weights_dir() == Path("/caches/voxtral-voice/weights")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert default_weights_dir() == Path.home() / ".cache/voxtral-voice/weights"
+
+
+def test_a_variable_set_to_nothing_is_not_set() -> None:
+    assert load(None, {"VOXTRAL_VOICE_SERVER_PORT": ""}, ()).origins["server.port"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("file", "sentence"),
+    [
+        ("[server]\nprot = 1", "In my.toml, server.prot is no setting; did you mean server.port?"),
+        ("[sever]\nport = 1", "In my.toml, sever.port is no setting; did you mean server.port?"),
+        ("port = 1", "In my.toml, port is no setting; did you mean server.port?"),
+        ("xyzzy = 1", "In my.toml, xyzzy is no setting; 'voxtral-voice config' lists all of them."),
+        ("server = 1", "In my.toml, server is a group of settings: write [server]."),
+        ("[server.port]\nx = 1", "In my.toml, server.port.x is no setting; did you mean server.port?"),
+        ("[server]\nport = true", "server.port = true (from my.toml) cannot be used: it should be a valid integer."),
+        ("[server]\nport = [1]", "server.port = [1] (from my.toml) cannot be used: it should be a valid integer."),
+        (
+            "[server]\nport = 70000",
+            "server.port = 70000 (from my.toml) cannot be used: it should be less than or equal to 65535.",
+        ),
+        ('[server]\nhost = ""', 'server.host = "" (from my.toml) cannot be used: it should have at least 1 character.'),
+    ],
+)
+def test_a_wrong_file_is_one_sentence(file: str, sentence: str) -> None:
+    assert refusal(file=file) == sentence
+
+
+def test_a_file_that_is_not_toml_says_where() -> None:
+    assert re.fullmatch(r"The settings file my\.toml is not TOML: .*\.", refusal(file="[server"))
+
+
+def test_a_named_file_has_to_be_there_and_readable(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"There is no settings file none\.toml"):
+        load(Path("none.toml"), {}, ())
+    with pytest.raises(ConfigError, match=r"cannot be read \(Is a directory\)"):
+        load(tmp_path, {}, ())
+
+
+def test_an_unknown_variable_names_the_nearest() -> None:
+    assert refusal(environment={"VOXTRAL_VOICE_SERVER_PROT": "1"}) == (
+        "The environment variable VOXTRAL_VOICE_SERVER_PROT is no setting; did you mean VOXTRAL_VOICE_SERVER_PORT?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("server.port", "abc", 'server.port = "abc" (from flag) cannot be used: it should be a valid integer.'),
+        (
+            "speaker.student",
+            "maybe",
+            'speaker.student = "maybe" (from flag) cannot be used: it should be true or false.',
+        ),
+        ("profile", "gpu", "profile = \"gpu\" (from flag) cannot be used: it should be 'embedded' or 'fake'."),
+        (
+            "speaker.voice",
+            "af_hart",
+            'speaker.voice = "af_hart" (from flag) cannot be used: there is no such voice; did you mean af_heart?',
+        ),
+    ],
+)
+def test_a_wrong_flag_is_one_sentence(key: str, value: str, sentence: str) -> None:
+    assert refusal(flags=(Setting(key, value, "flag"),)) == sentence
+
+
+def test_a_rule_about_two_settings_names_both_sources() -> None:
+    sentence = refusal(
+        environment={"VOXTRAL_VOICE_TURNS_MIN_ENDPOINT_MS": "5000"},
+        flags=(Setting("turns.max_endpoint_ms", "400", "--turns-max-endpoint-ms"),),
+    )
+    assert sentence == (
+        "turns.min_endpoint_ms (5000) is above turns.max_endpoint_ms (400): lower the one or raise the other "
+        "(set by VOXTRAL_VOICE_TURNS_MIN_ENDPOINT_MS, --turns-max-endpoint-ms)."
+    )
+
+
+def test_every_setting_has_a_description_and_every_time_its_unit() -> None:
+    for key, info in keys().items():
+        assert info.description, key
+        if key.endswith("_ms"):
+            assert " ms" in info.description, key
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        TurnsConfig().contest_ms = 1
+
+
+def test_names_of_flags_and_variables_follow_the_key() -> None:
+    assert flag("server.max_session_minutes") == "--server-max-session-minutes"
+    assert variable("server.max_session_minutes") == "VOXTRAL_VOICE_SERVER_MAX_SESSION_MINUTES"
+    assert len({flag(key) for key in keys()}) == len({variable(key) for key in keys()}) == len(keys())
+
+
+def test_the_printed_settings_are_a_settings_file_with_the_same_effect() -> None:
+    loaded = load(None, {"VOXTRAL_VOICE_LOG_LEVEL": "debug"}, [Setting("responder.intents", "false", "--x")])
+    printed = as_toml(loaded)
+    assert 'level = "debug"  # VOXTRAL_VOICE_LOG_LEVEL' in printed
+    assert "intents = false  # --x" in printed
+    assert "port = 8000  # default" in printed
+    assert tomllib.loads(printed)["profile"] == "embedded"
+    again: Loaded = load(written(printed, "again.toml"), {}, ())
+    assert again.config == loaded.config

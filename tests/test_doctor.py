@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from tests.weights.loopback import model_file
+from voxtral_voice import doctor
+from voxtral_voice.config import Config, ServerConfig, WeightsConfig
+from voxtral_voice.doctor import Check, examine
+from voxtral_voice.weights.store import Store
+
+FILES = (model_file("one", b"one"), model_file("two", b"two"))
+
+
+@pytest.fixture
+def libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_import_failures", lambda _: {})
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    monkeypatch.setattr(doctor, "needed", lambda profile: FILES if profile == "embedded" else ())
+    return Config(server=ServerConfig(port=0), weights=WeightsConfig(dir=tmp_path))
+
+
+def checks(config: Config, subject: str) -> list[Check]:
+    return [check for check in examine(config) if check.subject.startswith(subject)]
+
+
+def stub(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{text}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+
+@pytest.mark.usefixtures("libraries")
+def test_with_everything_in_place_nothing_is_wrong(config: Config) -> None:
+    for file in FILES:
+        (config.weights.dir / file.name).write_bytes(file.name.encode())
+    store = Store(config.weights.dir)
+    assert [store.verify(file).state for file in FILES] == ["ok", "ok"]
+    assert store.save_stamps()
+    found = list(examine(config))
+    assert [check for check in found if check.verdict == "wrong"] == []
+    assert {"Python", "model files", "port 0", "GPU", "disk", "machine"} <= {check.subject for check in found}
+    assert str(checks(config, "model")[0]) == (
+        f"ok       model files: all 2 in {config.weights.dir}, sha256 checked before"
+    )
+
+
+@pytest.mark.usefixtures("libraries")
+def test_missing_and_damaged_model_files_are_wrong_and_named(config: Config) -> None:
+    (config.weights.dir / "one").write_bytes(b"o")
+    missing, damaged = checks(config, "model files")
+    assert (missing.verdict, damaged.verdict) == ("wrong", "wrong")
+    assert missing.text.startswith("1 of 2 missing")
+    assert "(two): run 'voxtral-voice models pull'" in missing.text
+    assert "1 of 2 damaged" in damaged.text
+
+
+@pytest.mark.usefixtures("libraries")
+def test_unchecked_model_files_are_a_warning(config: Config) -> None:
+    for file in FILES:
+        (config.weights.dir / file.name).write_bytes(file.name.encode())
+    (check,) = checks(config, "model files")
+    assert (check.verdict, check.text[:25]) == ("warning", "2 of 2 not checked yet; t")
+
+
+@pytest.mark.usefixtures("libraries")
+def test_the_fake_profile_needs_neither_models_nor_their_libraries(config: Config) -> None:
+    fake = config.model_copy(update={"profile": "fake"})
+    assert checks(fake, "model files")[0].verdict == "ok"
+    assert checks(fake, "library onnxruntime") == []
+    assert len(checks(config, "library onnxruntime")) == 1
+
+
+@pytest.mark.usefixtures("libraries")
+def test_a_port_in_use_is_wrong(config: Config) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        busy = config.model_copy(update={"server": ServerConfig(port=taken.getsockname()[1])})
+        (check,) = checks(busy, "port")
+    assert check.verdict == "wrong"
+    assert "cannot listen on 127.0.0.1 (Address already in use): choose another with --port or --host" in check.text
+
+
+@pytest.mark.usefixtures("libraries")
+def test_a_host_that_is_none_is_wrong(config: Config) -> None:
+    nowhere = config.model_copy(update={"server": ServerConfig(host="no-such-host.invalid")})
+    assert checks(nowhere, "port")[0].verdict == "wrong"
+
+
+@pytest.mark.usefixtures("libraries")
+def test_a_full_disk_is_wrong(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("usage", (), {"free": 1_000_000})())
+    elsewhere = config.model_copy(update={"weights": WeightsConfig(dir=config.weights.dir / "a" / "b")})
+    (check,) = checks(elsewhere, "disk")
+    assert check.verdict == "wrong"
+    assert f"0.0 GB free at {config.weights.dir}, and 0.1 GB are needed" in check.text
+
+
+@pytest.mark.usefixtures("libraries")
+@pytest.mark.parametrize(
+    ("script", "verdict", "text"),
+    [
+        ("echo 'NVIDIA H100, 81559 MiB'", "ok", "NVIDIA H100, 81559 MiB; this profile does not use it"),
+        ("echo 'driver mismatch'; exit 9", "warning", "nvidia-smi finds none (driver mismatch)"),
+    ],
+)
+def test_a_gpu_is_told(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, verdict: str, text: str
+) -> None:
+    stub(tmp_path, monkeypatch, script)
+    (check,) = checks(config, "GPU")
+    assert (check.verdict, text in check.text) == (verdict, True), check
+
+
+@pytest.mark.usefixtures("libraries")
+def test_no_gpu_is_fine(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert checks(config, "GPU") == [Check("ok", "GPU", "none found, and this profile needs none")]
+
+
+@pytest.mark.usefixtures("libraries")
+def test_a_small_machine_is_a_warning(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_memory_bytes", lambda: 1_000_000_000)
+    (check,) = checks(config, "machine")
+    assert check.verdict == "warning"
+    assert "1.0 GB of memory; answers will be slow below 2 cores and 2 GB" in check.text
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Makes a module that the doctor's child process can import."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def make(name: str, text: str) -> None:
+        (tmp_path / f"{name}.py").write_text(text)
+
+    return make
+
+
+def test_a_library_that_crashes_python_does_not_take_the_doctor_with_it(library: Callable[[str, str], None]) -> None:
+    library("fine_a", "print('fine_a noise')")
+    library("crashes", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    library("fine_b", "")
+    library("raises", "raise OSError('libx.so is missing')")
+    failures = doctor._import_failures(["fine_a", "crashes", "raises", "fine_b", "is_not_there"])
+    assert failures == {
+        "crashes": "breaks Python when it is imported (exit status -11)",
+        "raises": "cannot be imported (OSError libx.so is missing)",
+        "is_not_there": "cannot be imported (ModuleNotFoundError No module named 'is_not_there')",
+    }
+
+
+def test_a_library_that_hangs_is_found(library: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "IMPORT_TIMEOUT_S", 1.0)
+    library("fine_a", "")
+    library("hangs", "import threading; threading.Event().wait()")
+    assert doctor._import_failures(["fine_a", "hangs"]) == {
+        "hangs": "breaks Python when it is imported (no end after 1 s)"
+    }
+
+
+def test_a_library_that_fails_is_wrong(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_import_failures", lambda _: {"numpy": "cannot be imported (x)"})
+    (check,) = checks(config, "library numpy")
+    assert str(check) == ("wrong    library numpy: cannot be imported (x); run 'make install' to install it again")
+
+
+def test_the_doctor_knows_every_library_by_a_name_that_is_installed() -> None:
+    for module, distribution in doctor.SERVER_LIBRARIES + doctor.ENGINE_LIBRARIES:
+        owners = [name.lower().replace("_", "-") for name in metadata.packages_distributions()[module]]
+        assert distribution in owners
