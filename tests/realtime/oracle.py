@@ -1,6 +1,6 @@
 """The judges of what we send: the types of the `openai` package, and what agents-js' schemas want beyond them.
 
-    read(frames)   bytes -> events, each of them judged
+read(frames)   bytes -> events, each of them judged
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ import orjson
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import Field, TypeAdapter
 
-SERVER_EVENT: TypeAdapter[Any] = TypeAdapter(
-    Annotated[get_args(RealtimeServerEvent)[0], Field(discriminator="type")]
-)
+UNION: Any = get_args(RealtimeServerEvent)[0]
+SERVER_EVENT: TypeAdapter[Any] = TypeAdapter(Annotated[UNION, Field(discriminator="type")])
 """The package's own union has a discriminator that pydantic does not see; this one gives one clear error."""
 
 RESPONSE_KEYS = {

@@ -73,7 +73,7 @@ class Order:
 
     def _response(self, event: Event) -> None:
         kind = event["type"]
-        response_id = event["response"]["id"] if "response" in event else event.get("response_id")
+        response_id: Any = event["response"]["id"] if "response" in event else event.get("response_id")
         if kind == "response.created":
             assert self._active is None, f"rule 1: {self._active} is active"
             assert response_id not in self._over, f"rule 2: {response_id} was there before"

@@ -89,9 +89,7 @@ def test_append_takes_strict_base64_only(audio: str) -> None:
     assert "base64" in found.message
 
 
-@pytest.mark.parametrize(
-    ("fields", "code"), [({}, "missing_required_parameter"), ({"audio": [0, 1]}, "invalid_value")]
-)
+@pytest.mark.parametrize(("fields", "code"), [({}, "missing_required_parameter"), ({"audio": [0, 1]}, "invalid_value")])
 def test_append_needs_audio(fields: dict[str, Any], code: str) -> None:
     found = problem(frame("input_audio_buffer.append", **fields))
     assert (found.code, found.param) == (code, "audio")

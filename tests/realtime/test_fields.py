@@ -16,9 +16,7 @@ def problem(call: Callable[[], object]) -> f.Problem:
 def test_a_missing_field_is_named_in_full() -> None:
     for values in ({}, {"id": None}):
         found = problem(lambda v=values: f.Fields(v, "item").required("id", f.text()))  # type: ignore[misc]
-        assert found == f.Problem(
-            "missing_required_parameter", "Missing required parameter: 'item.id'.", "item.id"
-        )
+        assert found == f.Problem("missing_required_parameter", "Missing required parameter: 'item.id'.", "item.id")
 
 
 def test_a_field_of_the_event_itself_has_a_short_name() -> None:
@@ -121,6 +119,7 @@ def test_a_shape_drops_unknown_keys_or_refuses_them() -> None:
 def test_a_shape_wants_its_required_keys() -> None:
     check = f.shape({"a": f.text()}, required=("a",))
     assert problem(lambda: check({}, "x")).code == "missing_required_parameter"
+    assert check({"a": "1"}, "x") == {"a": "1"}
 
 
 def test_long_values_are_cut_in_messages() -> None:

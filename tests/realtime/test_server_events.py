@@ -11,6 +11,7 @@ from tests.realtime.make import counted_ids
 from tests.realtime.oracle import RESPONSE_KEYS, read
 from voxtral_voice.conversation.events import Item, ReplyEnded, ReplyStarted
 from voxtral_voice.conversation.timeline import Timeline
+from voxtral_voice.realtime.fields import JsonObject
 from voxtral_voice.realtime.server_events import (
     ServerEvents,
     audio_delta_head,
@@ -52,9 +53,9 @@ def test_an_error_has_all_its_keys() -> None:
 
 
 def test_an_audio_delta_is_pcm16_in_base64() -> None:
-    place = {"response_id": 'R"1', "item_id": "A", "output_index": 0, "content_index": 0}
+    place: JsonObject = {"response_id": 'R"1', "item_id": "A", "output_index": 0, "content_index": 0}
     samples = np.array([0.0, 0.5, -1.0, 2.0], dtype=np.float32)
-    [event] = read([ServerEvents(counted_ids()).audio_delta(audio_delta_head({**place}), samples)])
+    [event] = read([ServerEvents(counted_ids()).audio_delta(audio_delta_head(place), samples)])
     assert event == {
         "type": "response.output_audio.delta",
         "event_id": "event_1",

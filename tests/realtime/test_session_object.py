@@ -149,6 +149,10 @@ def test_unknown_keys_outside_audio_are_ignored() -> None:
     assert patched({"temperature": 0.8, "voice": "alloy", "modalities": ["audio"]}) == session_object()
 
 
+def test_a_session_can_go_back_to_audio() -> None:
+    assert patched({"output_modalities": ["audio"]}, patched(FULL)).modality == "audio"
+
+
 def test_a_voice_may_be_an_object() -> None:
     assert patched({"audio": {"output": {"voice": {"id": "af_bella"}}}}).voice == "af_bella"
 
@@ -185,6 +189,7 @@ REFUSED_INPUT: list[tuple[dict[str, Any], str, str]] = [
     ({"format": "pcm16"}, "invalid_value", "format"),
     ({"format": {"rate": 24000}}, "missing_required_parameter", "format.type"),
     ({"format": {"type": "audio/pcm", "rate": 16000}}, "invalid_value", "format.rate"),
+    ({"format": {"type": "audio/pcm", "rate": 8000.0}}, "invalid_value", "format.rate"),
     ({"format": {"type": "audio/pcmu"}}, "invalid_value", "format.type"),
     ({"format": {"type": "audio/pcm", "bits": 8}}, "unknown_parameter", "format.bits"),
     ({"transcription": {"language": "English, please"}}, "invalid_value", "transcription.language"),

@@ -1,0 +1,354 @@
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.realtime import order
+from tests.realtime.make import VOICES, counted_ids, frame
+from tests.realtime.oracle import read
+from voxtral_voice.conversation import events as ev
+from voxtral_voice.conversation.timeline import Timeline
+from voxtral_voice.realtime.wire import Incoming, Wire
+
+TRANSCRIBED = {"type": "realtime", "audio": {"input": {"transcription": {"model": "whisper-1"}}}}
+SOUND = np.full(960, 0.1, dtype=np.float32)
+
+
+class Client:
+    """A wire and a client that reads all that comes."""
+
+    def __init__(self) -> None:
+        self.wire = Wire("sess_1", counted_ids(), VOICES, "voxtral-voice", now_unix=1_800_000_000)
+        self.items: dict[str, ev.Item] = {}
+        self.events: list[dict[str, Any]] = read(self.wire.opening())
+
+    def send(self, text: str | bytes) -> Incoming:
+        return self.wire.client(text, self.items.get)
+
+    def ask(self, kind: str, **fields: Any) -> Incoming:
+        return self.send(frame(kind, **fields))
+
+    def hear(self, *notices: ev.Notice, event_id: str | None = None) -> list[dict[str, Any]]:
+        events = [e for notice in notices for e in read(self.wire.notice(notice, event_id))]
+        self.events += events
+        return events
+
+    def kinds(self) -> list[str]:
+        return [event["type"] for event in self.events]
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client()
+
+
+@pytest.fixture
+def transcribed(client: Client) -> Client:
+    client.ask("session.update", session=TRANSCRIBED)
+    return client
+
+
+def started(modality: ev.Modality = "audio", after: str | None = "U", request: str | None = None) -> ev.ReplyStarted:
+    return ev.ReplyStarted("R", "A", after, modality, "af_heart", None, request)
+
+
+def ended(**changes: Any) -> ev.ReplyEnded:
+    fields = {"status": "completed", "reason": None, "text": "", "audio_ms": 0, "error": None, "timeline": None}
+    return ev.ReplyEnded("R", **{**fields, **changes})
+
+
+def committed(item_id: str = "U", after: str | None = None) -> ev.AudioCommitted:
+    return ev.AudioCommitted(ev.Item(item_id, "user", "audio", None), after)
+
+
+# --- the cases of the protocol, event by event ------------------------------------------------------------------
+
+
+def test_opening(client: Client) -> None:
+    [created] = client.events
+    assert created["type"] == "session.created"
+    assert created["session"]["id"] == "sess_1"
+    assert created["session"]["expires_at"] == 1_800_003_600
+    assert created["session"]["audio"]["output"]["voice"] == "af_heart"
+    assert client.wire.settings == ev.Settings()
+
+
+def test_case_a_a_spoken_turn(transcribed: Client) -> None:
+    transcribed.hear(
+        ev.SpeechStarted("U", 16_000),
+        ev.TranscriptDelta("U", "What is"),
+        ev.SpeechStopped("U", 48_008),
+        committed(),
+        started(),
+        ev.TranscriptDelta("U", " the time?"),
+        ev.TranscriptDone("U", "What is the time?", 2.0),
+        ev.ReplyTextDelta("R", "It is noon."),
+        ev.ReplyAudioDelta("R", SOUND),
+        ev.ReplyEnded("R", "completed", None, "It is noon.", 40, None, Timeline(speech_end=0.0, first_sent=0.5)),
+    )
+    assert transcribed.kinds() == [
+        "session.created",
+        "input_audio_buffer.speech_started",
+        "conversation.item.input_audio_transcription.delta",
+        "input_audio_buffer.speech_stopped",
+        "input_audio_buffer.committed",
+        "conversation.item.added",
+        "conversation.item.done",
+        "response.created",
+        "response.output_item.added",
+        "conversation.item.added",
+        "response.content_part.added",
+        "conversation.item.input_audio_transcription.delta",
+        "conversation.item.input_audio_transcription.completed",
+        "response.output_audio_transcript.delta",
+        "response.output_audio.delta",
+        "response.output_audio.done",
+        "response.output_audio_transcript.done",
+        "response.content_part.done",
+        "conversation.item.done",
+        "response.output_item.done",
+        "response.done",
+    ]
+    order.check(transcribed.events)
+    by_kind = {event["type"]: event for event in transcribed.events}
+    assert by_kind["input_audio_buffer.speech_started"]["audio_start_ms"] == 1000
+    assert by_kind["input_audio_buffer.speech_stopped"]["audio_end_ms"] == 3000
+    completed = by_kind["conversation.item.input_audio_transcription.completed"]
+    assert (completed["transcript"], completed["usage"]) == ("What is the time?", {"type": "duration", "seconds": 2.0})
+    user = transcribed.events[5]["item"]
+    assert (user["role"], user["status"]) == ("user", "completed")
+    assert user["content"] == [{"type": "input_audio", "audio": None, "transcript": None}]
+    assert by_kind["response.done"]["voxtral_voice"]["trace"]["total_ms"] == 500.0
+
+
+def test_case_b_barge_in(client: Client) -> None:
+    client.hear(committed(), started(), ev.ReplyTextDelta("R", "Well, "), ev.ReplyAudioDelta("R", SOUND))
+    client.events.clear()
+    client.hear(
+        ev.SpeechStarted("V", 80_000),
+        ended(status="cancelled", reason="turn_detected", text="Well, ", audio_ms=40),
+        ev.ItemTruncated("A", 20, "Well"),
+    )
+    assert client.kinds() == [
+        "input_audio_buffer.speech_started",
+        "response.output_audio.done",
+        "response.output_audio_transcript.done",
+        "response.content_part.done",
+        "conversation.item.done",
+        "response.output_item.done",
+        "response.done",
+        "conversation.item.truncated",
+    ]
+    done = client.events[6]["response"]
+    assert done["status_details"] == {"type": "cancelled", "reason": "turn_detected", "error": None}
+    assert done["output"][0]["status"] == "incomplete"
+    truncated = client.events[-1]
+    assert (truncated["item_id"], truncated["content_index"], truncated["audio_end_ms"]) == ("A", 0, 20)
+
+
+def test_case_c_push_to_talk(client: Client) -> None:
+    update = {"type": "realtime", "audio": {"input": {"turn_detection": None}}}
+    [configure] = client.ask("session.update", session=update).events
+    assert configure == ev.Configure(ev.Settings(turn_detection=None))
+    client.hear(ev.Configured())
+    assert client.events[-1]["session"]["audio"]["input"]["turn_detection"] is None
+    assert client.ask("input_audio_buffer.clear").events == (ev.ClearAudio(),)
+    client.hear(ev.AudioCleared())
+    assert client.ask("input_audio_buffer.commit").events == (ev.CommitAudio(),)
+    assert client.ask("response.create").events == (ev.CreateReply(),)
+    client.hear(committed(), started(), ended())
+    assert client.kinds()[1:7] == [
+        "session.updated",
+        "input_audio_buffer.cleared",
+        "input_audio_buffer.committed",
+        "conversation.item.added",
+        "conversation.item.done",
+        "response.created",
+    ]
+    order.check(client.events)
+
+
+def test_case_d_text(client: Client) -> None:
+    content = [{"type": "input_text", "text": "Hello"}]
+    [add] = client.ask("conversation.item.create", item={"type": "message", "role": "user", "content": content}).events
+    assert isinstance(add, ev.AddItem)
+    assert add == ev.AddItem(ev.Item(add.item.id, "user", "text", "Hello"), None)
+    assert add.item.id.startswith("item_")
+    client.hear(ev.ItemAdded(add.item, None))
+    client.ask("response.create", response={"output_modalities": ["text"]})
+    client.hear(started("text", add.item.id), ev.ReplyTextDelta("R", "Hi"), ended(text="Hi"))
+    assert client.kinds()[1:] == [
+        "conversation.item.added",
+        "conversation.item.done",
+        "response.created",
+        "response.output_item.added",
+        "conversation.item.added",
+        "response.content_part.added",
+        "response.output_text.delta",
+        "response.output_text.done",
+        "response.content_part.done",
+        "conversation.item.done",
+        "response.output_item.done",
+        "response.done",
+    ]
+    order.check(client.events)
+
+
+def test_case_i_failure(transcribed: Client) -> None:
+    transcribed.hear(
+        committed(),
+        ev.TranscriptLost("U", "transcriber: broken"),
+        started(),
+        ended(status="failed", error="transcriber: broken"),
+    )
+    lost = next(event for event in transcribed.events if event["type"].endswith("transcription.failed"))
+    assert lost["error"] == {
+        "type": "server_error",
+        "code": "transcriber_failed",
+        "message": "transcriber: broken",
+    }
+    done = transcribed.events[-1]["response"]
+    assert (done["status"], done["output"][0]["status"]) == ("failed", "incomplete")
+    assert done["status_details"]["error"]["message"] == "transcriber: broken"
+    order.check(transcribed.events)
+
+
+def test_without_transcription_the_client_is_not_told_what_was_said(client: Client) -> None:
+    said = (ev.TranscriptDelta("U", "x"), ev.TranscriptDone("U", "x", 1.0), ev.TranscriptLost("U", "x"))
+    assert client.hear(*said) == []
+
+
+# --- audio in ---------------------------------------------------------------------------------------------------
+
+
+def append(client: Client, pcm: bytes) -> bytes:
+    incoming = client.ask("input_audio_buffer.append", audio=base64.b64encode(pcm).decode())
+    assert (incoming.events, incoming.frames) == ((), ())
+    return incoming.pcm
+
+
+def test_half_a_sample_waits_for_its_other_half(client: Client) -> None:
+    assert append(client, b"\x01\x02\x03") == b"\x01\x02"
+    assert append(client, b"") == b""
+    assert append(client, b"\x04\x05\x06") == b"\x03\x04\x05\x06"
+
+
+@pytest.mark.parametrize("end", ["input_audio_buffer.commit", "input_audio_buffer.clear"])
+def test_half_a_sample_does_not_outlive_its_turn(client: Client, end: str) -> None:
+    append(client, b"\x01")
+    client.ask(end)
+    assert append(client, b"\x05\x06") == b"\x05\x06"
+
+
+@given(st.lists(st.binary(max_size=9), max_size=20))
+def test_no_byte_is_lost_or_moved(pieces: list[bytes]) -> None:
+    client = Client()
+    got = [append(client, piece) for piece in pieces]
+    assert all(len(pcm) % 2 == 0 for pcm in got)
+    everything = b"".join(pieces)
+    assert b"".join(got) == everything[: len(everything) // 2 * 2]
+
+
+# --- requests ---------------------------------------------------------------------------------------------------
+
+
+def test_a_problem_is_answered_with_the_clients_event_id(client: Client) -> None:
+    incoming = client.ask("conversation.item.delete", event_id="mine")
+    [error] = read(incoming.frames)
+    assert incoming.events == ()
+    assert error["error"] == {
+        "type": "invalid_request_error",
+        "code": "missing_required_parameter",
+        "message": "Missing required parameter: 'item_id'.",
+        "param": "item_id",
+        "event_id": "mine",
+    }
+
+
+def test_a_refused_session_update_changes_nothing(client: Client) -> None:
+    patch = {"type": "realtime", "instructions": "new", "audio": {"output": {"speed": 9}}}
+    incoming = client.ask("session.update", session=patch, event_id="mine")
+    [error] = read(incoming.frames)
+    assert (error["error"]["param"], error["error"]["event_id"]) == ("session.audio.output.speed", "mine")
+    assert incoming.events == ()
+    assert client.wire.settings == ev.Settings()
+
+
+def test_the_core_refuses_with_the_clients_event_id(client: Client) -> None:
+    [error] = client.hear(ev.Refused("response_cancel_not_active", "Cancellation failed", None), event_id="mine")
+    assert error["error"]["code"] == "response_cancel_not_active"
+    assert error["error"]["event_id"] == "mine"
+
+
+def test_events_for_the_core_carry_the_clients_event_id(client: Client) -> None:
+    incoming = client.ask("response.cancel", event_id="mine")
+    assert incoming == Incoming(events=(ev.CancelReply(None),), client_event_id="mine")
+
+
+def test_items_keep_the_clients_id(client: Client) -> None:
+    item = {"id": "mine", "type": "message", "role": "system", "content": []}
+    [add] = client.ask("conversation.item.create", item=item, previous_item_id="root").events
+    assert add == ev.AddItem(ev.Item("mine", "system", "text", ""), "root")
+
+
+def test_retrieve_shows_what_the_history_holds(client: Client) -> None:
+    client.items["A"] = ev.Item("A", "assistant", "audio", "What was heard", "incomplete")
+    incoming = client.ask("conversation.item.retrieve", item_id="A")
+    [event] = read(incoming.frames)
+    assert event["type"] == "conversation.item.retrieved"
+    assert event["item"]["content"] == [{"type": "output_audio", "audio": None, "transcript": "What was heard"}]
+    assert incoming.events == ()
+
+
+def test_retrieve_of_nothing(client: Client) -> None:
+    [event] = read(client.ask("conversation.item.retrieve", item_id="X", event_id="mine").frames)
+    assert event["error"]["code"] == "item_retrieve_invalid_item_id"
+    assert event["error"]["message"] == "Error retrieving item: the item with id 'X' does not exist."
+    assert event["error"]["event_id"] == "mine"
+
+
+def test_deleted(client: Client) -> None:
+    [event] = client.hear(ev.ItemDeleted("A"))
+    assert (event["type"], event["item_id"]) == ("conversation.item.deleted", "A")
+
+
+def test_a_response_speaks_with_a_voice_that_is_there(client: Client) -> None:
+    wish = {"audio": {"output": {"voice": "ash"}}, "instructions": "Whisper."}
+    [create] = client.ask("response.create", response=wish).events
+    assert create == ev.CreateReply(ev.ReplyOptions(instructions="Whisper.", voice="am_michael"))
+
+
+def test_a_response_with_an_unknown_voice_is_refused(client: Client) -> None:
+    wish = {"audio": {"output": {"voice": "darth"}}}
+    incoming = client.ask("response.create", response=wish, event_id="mine")
+    [error] = read(incoming.frames)
+    assert incoming.events == ()
+    assert (error["error"]["param"], error["error"]["event_id"]) == ("response.audio.output.voice", "mine")
+
+
+def test_metadata_comes_back_with_its_response_only(client: Client) -> None:
+    metadata = {"client_event_id": "e1"}
+    [create] = client.ask("response.create", response={"metadata": metadata}).events
+    assert isinstance(create, ev.CreateReply)
+    client.hear(started(request=None), ended())
+    assert client.events[1]["response"]["metadata"] is None
+    client.events.clear()
+    client.hear(started(request=create.options.request), ended())
+    assert client.events[0]["response"]["metadata"] == metadata
+    assert client.events[-1]["response"]["metadata"] == metadata
+
+
+def test_errors_of_the_server_itself(client: Client) -> None:
+    [event] = read([client.wire.error("session_expired", "Your session is over.", kind="server_error")])
+    assert event["error"] == {
+        "type": "server_error",
+        "code": "session_expired",
+        "message": "Your session is over.",
+        "param": None,
+        "event_id": None,
+    }
