@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.realtime.make import frame
+from tests.realtime.make import JSON, change_one_place, frame
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.realtime.client_events import (
     MAX_APPEND_BASE64_CHARS,
@@ -284,11 +284,6 @@ VALID: list[dict[str, Any]] = [
     {"type": "response.create", "response": {"metadata": {"a": "b"}, "audio": {"output": {"voice": "marin"}}}},
     {"type": "response.cancel", "response_id": "r"},
 ]
-JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=10,
-)
 
 
 def sane(text: str | bytes) -> None:
@@ -310,21 +305,8 @@ def test_random_json_never_raises(value: Any) -> None:
     sane(orjson.dumps(value).decode())
 
 
-def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Every place in an event where something else could stand."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [at] * bool(at) + [place for key, entry in inner for place in places(entry, (*at, key))]
-
-
 @given(st.data())
 def test_a_changed_event_never_raises(data: st.DataObject) -> None:
     event = copy.deepcopy(data.draw(st.sampled_from(VALID)))
-    *way, last = data.draw(st.sampled_from(places(event)))
-    target: Any = event
-    for key in way:
-        target = target[key]
-    if data.draw(st.booleans()):
-        target[last] = data.draw(JSON)
-    else:
-        del target[last]
+    change_one_place(data.draw, event)
     sane(orjson.dumps(event).decode())

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import base64
+import copy
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.realtime import order
-from tests.realtime.make import VOICES, counted_ids, frame
+from tests.realtime.make import VOICES, change_one_place, counted_ids, frame
 from tests.realtime.oracle import read
+from tests.realtime.test_session_object import FULL
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.timeline import Timeline
 from voxtral_voice.realtime.wire import Incoming, Wire
@@ -352,3 +354,22 @@ def test_errors_of_the_server_itself(client: Client) -> None:
         "param": None,
         "event_id": None,
     }
+
+
+# --- anything at all --------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_a_changed_session_update_is_taken_and_echoed_or_refused(data: st.DataObject) -> None:
+    client = Client()
+    before = client.wire.settings
+    patch = copy.deepcopy({"type": "realtime", **FULL})
+    for _ in range(data.draw(st.integers(1, 3))):
+        change_one_place(data.draw, patch)
+    incoming = client.ask("session.update", session=patch)
+    if incoming.events:
+        client.hear(ev.Configured())
+    else:
+        assert len(read(incoming.frames)) == 1
+        assert client.wire.settings == before
