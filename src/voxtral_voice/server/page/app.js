@@ -1,0 +1,255 @@
+/**
+ * The page: puts wire, microphone, player, conversation and view together.
+ *
+ * Knows: what the buttons do. Does not know: how any of it is done.
+ */
+
+import { Microphone } from "./capture.js";
+import { Conversation } from "./conversation.js";
+import { gradeOf } from "./latency.js";
+import { Player } from "./player.js";
+import { connectProblem, lostProblem, playerProblem } from "./problems.js";
+import { Wire } from "./realtime.js";
+import { Strip } from "./strip.js";
+import { View } from "./view.js";
+import { VOICES } from "./voices.js";
+
+const $ = (id) => document.getElementById(id);
+const DEBUG = new URLSearchParams(location.search).has("debug");
+
+const view = new View();
+const strip = new Strip($("strip"));
+const wire = new Wire((event) => conversation.receive(event), lost);
+const player = new Player({
+  progress(item, playedMs, level, at) {
+    strip.add("answer", level, at);
+    conversation.progress(item, playedMs);
+  },
+  audible(item, at) {
+    const spokenAt = conversation.spokenAt;
+    conversation.audible(item, at);
+    if (spokenAt !== null) strip.addWait(spokenAt, at, `${Math.round(at - spokenAt)} ms`, gradeOf(at - spokenAt));
+  },
+  drained: (item, playedMs) => conversation.drained(item, playedMs),
+  gap: () => conversation.gaps++,
+});
+const conversation = new Conversation(wire, player, changed);
+const microphone = new Microphone(heard, unplugged);
+
+let link = "closed"; // closed | opening | open | failed
+let trouble = null; // a problem that stopped something; the conversation's own problems do not
+let busy = false;
+let connectedAt = null;
+
+// --- what the buttons do
+
+async function connect() {
+  link = "opening";
+  trouble = null;
+  changed();
+  try {
+    await player.open();
+  } catch (error) {
+    await disconnect("failed", playerProblem(error));
+    return;
+  }
+  if (DEBUG) player.record();
+  conversation.reset();
+  try {
+    await wire.open(wireUrl());
+  } catch {
+    await disconnect("failed", await connectProblem());
+    return;
+  }
+  link = "open";
+  connectedAt = performance.now();
+  conversation.problem = null;
+  conversation.configure(chosenVoice());
+  view.announce("Connected.");
+}
+
+async function disconnect(to = "closed", problem = null) {
+  await microphone.stop();
+  await conversation.silence();
+  wire.close();
+  await player.close();
+  conversation.micOn = false;
+  conversation.dropHalfSaid();
+  conversation.reset();
+  link = to;
+  trouble = problem;
+  view.announce(problem ? "" : "Disconnected.");
+  changed();
+}
+
+async function start() {
+  if (link !== "open") await connect();
+  if (link !== "open") return;
+  trouble = null;
+  try {
+    await microphone.start();
+  } catch (problem) {
+    trouble = problem;
+    return;
+  }
+  conversation.micOn = true;
+  view.announce("The microphone is on.");
+}
+
+async function stop() {
+  await microphone.stop();
+  await conversation.stopListening();
+  view.announce("The microphone is off.");
+}
+
+async function say(text) {
+  if (link !== "open") await connect();
+  if (link !== "open") return false;
+  trouble = null;
+  await conversation.type(text);
+  return true;
+}
+
+// --- what happens by itself
+
+function heard(chunk) {
+  strip.add("you", chunk.level, chunk.capturedAt);
+  view.setLevel(chunk.level);
+  conversation.hear(chunk);
+}
+
+function unplugged(problem) {
+  conversation.stopListening();
+  trouble = problem;
+  changed();
+}
+
+function lost(closing) {
+  disconnect("failed", lostProblem(closing));
+}
+
+// --- showing it
+
+function phase() {
+  if (link === "opening") return "connecting";
+  if (trouble) return "error";
+  if (link !== "open") return "disconnected";
+  return conversation.phase;
+}
+
+let scheduled = false;
+
+function changed() {
+  if (scheduled) return;
+  scheduled = true;
+  // Not requestAnimationFrame: it stands still in a hidden tab, and the transcript must not.
+  setTimeout(() => {
+    scheduled = false;
+    const problem = trouble ?? conversation.problem;
+    view.render({ phase: phase(), link, micOn: microphone.on, busy, problem, conversation });
+  }, 16);
+}
+
+function drawStrip(now) {
+  strip.draw(now);
+  requestAnimationFrame(drawStrip);
+}
+
+function facts() {
+  const mic = microphone.description;
+  const onOff = (value) => (value ? "on" : "off");
+  const rows = [["Server", location.host || "none"], ["Connected for", connectedAt === null || link !== "open" ? "not connected" : duration(performance.now() - connectedAt)]];
+  if (conversation.session) rows.push(["Session", conversation.session.id], ["Model", conversation.session.model ?? "not named"]);
+  rows.push(["Microphone", mic?.label ?? "off"]);
+  if (mic) {
+    rows.push(["Echo, noise, gain", [mic.echoCancellation, mic.noiseSuppression, mic.autoGainControl].map(onOff).join(", ")]);
+    rows.push(["Captured at", `${mic.rateHz / 1000} kHz`]);
+  }
+  rows.push(["Speaker delay", link === "open" ? `${Math.round(player.delayMs)} ms` : "unknown"]);
+  rows.push(["Sent", `${(conversation.sendLog.sentMs / 1000).toFixed(1)} s`], ["Dropped on the way", `${wire.droppedChunks} chunks`]);
+  rows.push(["Gaps in playback", `${conversation.gaps}`]);
+  return rows;
+}
+
+function duration(ms) {
+  const seconds = Math.floor(ms / 1000);
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}
+
+// --- wiring
+
+function wireUrl() {
+  const url = new URL("v1/realtime", document.baseURI);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  return url;
+}
+
+function chosenVoice() {
+  return VOICES.find((voice) => voice.id === $("voice").value);
+}
+
+/** One thing at a time: the buttons rest while it is done. */
+async function doing(action) {
+  if (busy) return;
+  busy = true;
+  changed();
+  try {
+    await action();
+  } finally {
+    busy = false;
+    changed();
+  }
+}
+
+$("connect").addEventListener("click", () => doing(() => (link === "open" ? disconnect() : connect())));
+$("mic").addEventListener("click", () => doing(() => (microphone.on ? stop() : start())));
+$("voice").addEventListener("change", () => conversation.configure(chosenVoice()));
+$("badge").addEventListener("click", () => view.toggleStages());
+$("dismiss").addEventListener("click", () => {
+  trouble = conversation.problem = null;
+  changed();
+});
+$("status").addEventListener("toggle", () => view.renderFacts(facts()));
+$("composer").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = $("say").value.trim();
+  if (text) doing(async () => (await say(text)) && ($("say").value = ""));
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  if ($("status").open) $("status").open = false;
+  else if (link === "open") conversation.hush().then(changed);
+});
+document.addEventListener("click", (event) => {
+  if (!$("status").contains(event.target)) $("status").open = false;
+});
+setInterval(() => view.renderFacts(facts()), 500);
+requestAnimationFrame(drawStrip);
+changed();
+
+/** For tests and the curious. */
+window.voxtral = {
+  get phase() {
+    return phase();
+  },
+  get v2vMs() {
+    return conversation.v2v?.ms ?? null;
+  },
+  get trace() {
+    return conversation.v2v?.trace ?? null;
+  },
+  get counters() {
+    return { ...conversation.counters, gaps: conversation.gaps, droppedChunks: wire.droppedChunks, sentMs: conversation.sendLog.sentMs };
+  },
+  get turns() {
+    return conversation.turns.map((turn) => ({ ...turn, heard: turn.text.slice(0, turn.heardChars), marks: undefined }));
+  },
+  /** {rateHz, startedAt, samples} of all that went to the speakers since Connect; needs `?debug`. */
+  recording() {
+    const kept = player.recording;
+    if (!kept || kept.startedAt === null) return null;
+    const samples = new Float32Array(kept.blocks.reduce((sum, block) => sum + block.length, 0));
+    kept.blocks.reduce((at, block) => (samples.set(block, at), at + block.length), 0);
+    return { rateHz: kept.rateHz, startedAt: kept.startedAt, samples };
+  },
+};

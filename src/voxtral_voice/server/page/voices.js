@@ -1,0 +1,12 @@
+/** The voices to choose from. `language`: what is expected of somebody who picks this voice; else it is detected. */
+
+export const VOICES = [
+  { id: "af_heart", name: "Heart", group: "English · women" },
+  { id: "af_bella", name: "Bella", group: "English · women" },
+  { id: "af_nicole", name: "Nicole (soft)", group: "English · women" },
+  { id: "af_sarah", name: "Sarah", group: "English · women" },
+  { id: "hf_alpha", name: "Alpha", group: "Hindi · women", language: "hi" },
+  { id: "hf_beta", name: "Beta", group: "Hindi · women", language: "hi" },
+  { id: "hm_omega", name: "Omega", group: "Hindi · men", language: "hi" },
+  { id: "hm_psi", name: "Psi", group: "Hindi · men", language: "hi" },
+];
