@@ -34,8 +34,8 @@ def log_mel(audio: Samples) -> Float32:
     """audio: 16 kHz, at least 400 samples and a whole number of hops, else ValueError. Returns [80, n // 160]."""
     if len(audio) < _WINDOW_SAMPLES or len(audio) % HOP_SAMPLES:
         raise ValueError(f"log_mel needs whole hops of {HOP_SAMPLES} samples, at least 400, not {len(audio)}.")
-    bands = np.maximum(_mel_filters() @ _power(audio), _FLOOR)
-    log = np.log10(bands, out=bands)
+    log: Float32 = np.maximum(_mel_filters() @ _power(audio), _FLOOR)
+    np.log10(log, out=log)
     np.maximum(log, log.max() - np.float32(8), out=log)
     log += np.float32(4)
     log /= np.float32(4)
@@ -46,9 +46,8 @@ def _power(audio: Samples) -> Float32:
     """Power spectrum of the centred frames: [201, n // 160]."""
     padded = np.pad(audio.astype(np.float32, copy=False), _WINDOW_SAMPLES // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW_SAMPLES)[::HOP_SAMPLES][:-1]
-    spectrum = np.fft.rfft(frames * _hann())
-    power: Float32 = (spectrum.real**2 + spectrum.imag**2).T
-    return power
+    spectrum = np.fft.rfft(frames * _hann()).astype(np.complex64, copy=False)
+    return (spectrum.real**2 + spectrum.imag**2).T
 
 
 @cache
