@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -162,7 +163,7 @@ def _encode(samples: Samples) -> bytes:
 
 @dataclass(slots=True)
 class Reply:
-    """One response as it comes in. Times are seconds on the loop's clock."""
+    """One response as it comes in. Times are seconds of `time.monotonic`."""
 
     id: str
     created_at: float
@@ -262,7 +263,7 @@ class RealtimeClient:
     def __init__(self, socket: ClientConnection, url: str) -> None:
         self._socket = socket
         self._url = url
-        self._now = asyncio.get_running_loop().time
+        self._now = time.monotonic  # a loop's own clock may stand still for milliseconds (uvloop's does)
         self._microphone = Microphone()
         self._loudspeaker = Loudspeaker()
         self._started_at = self._now()
