@@ -415,7 +415,7 @@ class Session:
         """The reply comes when the turn is over; one that was begun with other options is begun again."""
         self._asked = self._options
         turn = self._open
-        if self._reply is not None and self._asked != ev.ReplyOptions():
+        if self._reply is not None and replace(self._asked, request=None) != ev.ReplyOptions():
             self._out.append(ev.StopReply(self._reply.id))
             self._begin_reply(self._asked, turn)
 
@@ -461,7 +461,15 @@ class Session:
         if len(self._spoken) > REMEMBERED_REPLIES:
             self._spoken.popitem(last=False)
         self._out.append(
-            ev.ReplyStarted(reply.id, reply.item_id, reply.after, reply.modality, reply.voice, self._max_tokens)
+            ev.ReplyStarted(
+                reply.id,
+                reply.item_id,
+                reply.after,
+                reply.modality,
+                reply.voice,
+                self._max_tokens,
+                self._options.request,
+            )
         )
 
     def _reply_text(self, event: ev.ReplyText, now: float) -> None:

@@ -1,0 +1,44 @@
+# Short targets; each is what the README says.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help install serve test check lock bench clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed  ## .venv from the lock file, and the model files
+	@$(BIN)/voxtral-voice models pull
+
+serve: $(VENV)/.installed  ## start the server and print its URL
+	@$(BIN)/voxtral-voice serve
+
+test: $(VENV)/.installed-dev  ## all tests
+	@$(BIN)/voxtral-voice models pull
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev  ## lint, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev  ## measure this checkout: benchmarks/<date>-<commit>.json
+	$(BIN)/python benchmarks/first_conversation.py
+
+lock: $(VENV)/.installed-dev  ## write the lock files again from pyproject.toml
+	bash scripts/lock
+
+clean:  ## remove the environment
+	rm -rf $(VENV)
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) scripts/check_python.py
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,47 @@
+"""What the core says, counted and logged: one line per turn with its stages. Never what was said.
+
+Knows: the core's notices, the metrics' names. Does not know: the wire, engines.
+"""
+
+from __future__ import annotations
+
+from voxtral_voice.conversation import events as ev
+from voxtral_voice.conversation.timeline import Timeline
+from voxtral_voice.observe import log
+from voxtral_voice.observe.metrics import Metrics
+
+
+def observe(notice: ev.Notice, metrics: Metrics) -> None:
+    match notice:
+        case ev.AudioCommitted():
+            metrics.turns.inc()
+        case ev.Refused(code):
+            metrics.refusals.labels(code).inc()
+        case ev.ReplyEnded():
+            _reply_ended(notice, metrics)
+        case _:
+            pass
+
+
+def _reply_ended(reply: ev.ReplyEnded, metrics: Metrics) -> None:
+    metrics.replies.labels(reply.status).inc()
+    if reply.reason == "turn_detected":
+        metrics.interruptions.inc()
+    timeline = reply.timeline or Timeline()
+    stages = timeline.stages_ms()
+    total_ms, endpoint_ms = timeline.total_ms(), timeline.endpoint_ms()
+    if total_ms is not None and endpoint_ms is not None:
+        metrics.turn_latency.observe(total_ms / 1000)
+        metrics.endpoint_latency.observe(endpoint_ms / 1000)
+        for stage, ms in stages.items():
+            metrics.stage_latency.labels(stage).observe(ms / 1000)
+    fields: dict[str, log.Value] = {
+        "reply": reply.reply_id,
+        "status": reply.status,
+        "reason": reply.reason,
+        "error": reply.error,
+        "audio_ms": reply.audio_ms,
+        "total_ms": total_ms,
+        "endpoint_ms": endpoint_ms,
+    }
+    log.event("reply_ended", "info", **fields, **{f"{stage}_ms": ms for stage, ms in stages.items()})

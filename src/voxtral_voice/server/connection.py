@@ -1,0 +1,236 @@
+"""One WebSocket, one session, one TaskGroup.
+
+Knows: the order in which things happen. Does not know: what they mean (`conversation`, `realtime`) or how an engine
+does its work (`runner`).
+
+    reader -> inbox -> actor (the only one to touch core and wire) -> outbox -> writer
+                ^         |  engine commands      ^ VAD frames
+                |      runner                   hearer
+                +---------+-----------------------+
+
+Every queue has a bound; a full inbox holds up the reader (so the client is held up by TCP) and the engines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from typing import Final, TypeVar
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from voxtral_voice.conversation import events as ev
+from voxtral_voice.conversation.session import Session
+from voxtral_voice.engines.base import Samples
+from voxtral_voice.observe import log
+from voxtral_voice.observe.trace import observe
+from voxtral_voice.realtime.voices import Voices
+from voxtral_voice.realtime.wire import Wire
+from voxtral_voice.server.ingest import WIRE_RATE_HZ, Ingest
+from voxtral_voice.server.runner import ENGINE_FAULTS, Runner
+from voxtral_voice.server.runtime import Runtime, policy
+
+E = TypeVar("E", bound=BaseException)
+
+SUBPROTOCOL: Final = "realtime"
+INBOX: Final = 1024
+"""Events and frames that wait for the actor; when full, whoever brings the next one waits."""
+OUTBOX: Final = 4096
+"""Frames that wait for the socket; when full, the client is not reading and is cut off."""
+FRAMES_BATCH: Final = 64
+"""Voice-activity frames (2 s) judged at once; a large append comes in several batches."""
+HEARD: Final = 256
+"""Batches of frames that wait for voice activity; when full, the actor waits, and so does the client."""
+LARGE_FRAME: Final = 256 * 1024
+"""A client frame this large is decoded on a thread, so that the others' audio is not held up."""
+SEND_S: Final = 5.0
+"""A client that takes no data for this long is cut off."""
+
+GOING_AWAY, INTERNAL_ERROR, TRY_AGAIN_LATER = 1001, 1011, 1013
+
+
+class Hangup(Exception):  # noqa: N818 - a way to leave, not an error
+    """Leave the session and close the socket."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+def new_id(kind: str) -> str:
+    return f"{kind}_{secrets.token_hex(10)}"
+
+
+class Connection:
+    def __init__(self, socket: WebSocket, runtime: Runtime) -> None:
+        self._socket = socket
+        self._runtime = runtime
+        self._session_id = new_id("sess")
+        voices = Voices(tuple(runtime.engines.speaker.voices), runtime.config.speaker.voice)
+        session_s = round(runtime.config.server.max_session_minutes * 60)
+        self._wire = Wire(
+            self._session_id, new_id, voices, f"voxtral-voice-{runtime.config.profile}", round(time.time()), session_s
+        )
+        self._session_s = session_s
+        self._session = Session(self._wire.settings, new_id, policy(runtime.config))
+        self._ingest = Ingest()
+        self._voice_activity = runtime.engines.voice_activity.session()
+        self._inbox: asyncio.Queue[str | bytes | ev.Event] = asyncio.Queue(INBOX)  # full: the bringer waits
+        self._outbox: asyncio.Queue[bytes] = asyncio.Queue(OUTBOX)  # full: the client is cut off
+        self._frames: asyncio.Queue[tuple[int, Samples]] = asyncio.Queue(HEARD)  # full: the actor waits
+        self._runner: Runner | None = None
+
+    async def run(self) -> None:
+        """Until the client leaves, the session expires, or something breaks. Never raises what a client can cause."""
+        offered = self._socket.scope.get("subprotocols", [])
+        await self._socket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        with log.about(session=self._session_id), self._runtime.metrics.sessions.track_inprogress():
+            log.event("session_opened")
+            code, reason = await self._until_closed()
+            log.event("session_closed", code=code, reason=reason)
+
+    async def _until_closed(self) -> tuple[int, str]:
+        """Returns the close code and why."""
+        end: Hangup | None = None
+        try:
+            async with asyncio.timeout(self._session_s):
+                await self._converse()
+        except* WebSocketDisconnect as left:
+            end = Hangup(_first(left).code, "the client left")
+        except* Hangup as hangup:
+            end = _first(hangup)
+            await self._close(end)
+        except* TimeoutError:
+            minutes = self._runtime.config.server.max_session_minutes
+            end = Hangup(GOING_AWAY, f"Your session hit the maximum duration of {minutes:g} minutes.")
+            await self._close(end, "session_expired")
+        except* Exception as broken:
+            logging.getLogger(log.ROOT).error("session_broken", exc_info=broken)
+            end = Hangup(INTERNAL_ERROR, "The server has a fault; it was logged.")
+            await self._close(end, "internal_error")
+        assert end is not None, "a conversation ends with an exception"
+        return end.code, str(end)
+
+    async def _close(self, end: Hangup, error_code: str | None = None) -> None:
+        """Say why, when there is an error code, and close; a socket that is gone already is fine."""
+        with contextlib.suppress(RuntimeError, OSError, TimeoutError, WebSocketDisconnect):
+            async with asyncio.timeout(SEND_S):
+                if error_code is not None:
+                    frame = self._wire.error(error_code, str(end), kind="server_error")
+                    await self._socket.send_text(frame.decode())
+                await self._socket.close(end.code, str(end)[:120])
+
+    async def _converse(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            self._runner = Runner(self._runtime, self._ingest.audio, group, self._inbox.put)
+            self._send(self._wire.opening())
+            group.create_task(self._read())
+            group.create_task(self._write())
+            group.create_task(self._hear())
+            group.create_task(self._act())
+
+    # --- the socket ---------------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        while True:
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(message.get("code", 1005))
+            text = message.get("text")
+            await self._inbox.put(text if text is not None else message.get("bytes") or b"")
+
+    async def _write(self) -> None:
+        while True:
+            frame = await self._outbox.get()
+            try:
+                async with asyncio.timeout(SEND_S):
+                    await self._socket.send_text(frame.decode())
+            except TimeoutError:
+                raise Hangup(TRY_AGAIN_LATER, "The client does not read what is sent to it.") from None
+            except (RuntimeError, OSError):
+                raise WebSocketDisconnect(1006) from None
+
+    def _send(self, frames: list[bytes] | tuple[bytes, ...]) -> None:
+        try:
+            for frame in frames:
+                self._outbox.put_nowait(frame)
+        except asyncio.QueueFull:
+            raise Hangup(TRY_AGAIN_LATER, "The client does not read what is sent to it.") from None
+
+    # --- voice activity -----------------------------------------------------------------------------------------
+
+    async def _hear(self) -> None:
+        while True:
+            first, frames = await self._frames.get()
+            try:
+                probabilities = await self._voice_activity.probabilities(frames)
+            except ENGINE_FAULTS as error:
+                self._runtime.failed("voice_activity", str(error))
+                raise Hangup(INTERNAL_ERROR, f"voice_activity: {error}") from error
+            await self._inbox.put(ev.FramesHeard(first, tuple(probabilities)))
+
+    # --- the actor ----------------------------------------------------------------------------------------------
+
+    async def _act(self) -> None:
+        now = asyncio.get_running_loop().time
+        while True:
+            wake_at = self._session.wake_at()
+            if wake_at is not None and wake_at <= now():
+                self._feed(ev.Wake(), None)
+                continue
+            try:
+                async with asyncio.timeout_at(wake_at):
+                    message = await self._inbox.get()
+            except TimeoutError:
+                continue
+            if isinstance(message, str | bytes):
+                await self._client_frame(message)
+            else:
+                self._feed(message, None)
+
+    async def _client_frame(self, frame: str | bytes) -> None:
+        if len(frame) < LARGE_FRAME:
+            incoming = self._wire.client(frame, self._session.history.get)
+        else:
+            incoming = await asyncio.to_thread(self._wire.client, frame, self._session.history.get)
+        self._send(incoming.frames)
+        if incoming.pcm:
+            await self._audio(incoming.pcm)
+        for event in incoming.events:
+            self._feed(event, incoming.client_event_id)
+
+    async def _audio(self, pcm: bytes) -> None:
+        if len(pcm) < LARGE_FRAME:
+            began = time.thread_time()
+            first, frames = self._ingest.push(pcm)
+            self._runtime.metrics.ingest_cpu.inc(time.thread_time() - began)
+        else:
+            first, frames = await asyncio.to_thread(self._ingest.push, pcm)
+        self._runtime.metrics.ingest_audio.inc(len(pcm) / 2 / WIRE_RATE_HZ)
+        self._feed(ev.AudioReceived(self._ingest.audio.end_sample), None)
+        if self._session.settings.turn_detection is None:
+            return
+        for i in range(0, len(frames), FRAMES_BATCH):
+            batch = frames[i : i + FRAMES_BATCH]
+            await self._frames.put((first + i * frames.shape[1], batch))
+
+    def _feed(self, event: ev.Event, client_event_id: str | None) -> None:
+        """Give the core an event and carry out what it says."""
+        assert self._runner is not None
+        for command in self._session.receive(event, asyncio.get_running_loop().time()):
+            if isinstance(command, ev.ResetVoiceActivity):
+                self._voice_activity.reset()
+            elif isinstance(command, ev.EngineCommand):
+                self._runner.run(command)
+            else:
+                observe(command, self._runtime.metrics)
+                self._send(self._wire.notice(command, client_event_id))
+
+
+def _first(group: BaseExceptionGroup[E]) -> E:
+    """The first error of a group that `except*` caught: groups nested in it are opened."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,0 +1,29 @@
+"""From the client's PCM to the session's 16 kHz audio and voice-activity frames.
+
+Knows: the two rates and the frame length. Does not know: the wire, the core, models.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from voxtral_voice.audio.frames import FRAME_SAMPLES, Framer, InputBuffer
+from voxtral_voice.audio.pcm import Samples, pcm16_to_float
+from voxtral_voice.audio.resample import StreamResampler
+from voxtral_voice.engines.base import LISTEN_RATE_HZ
+
+WIRE_RATE_HZ: Final = 24_000
+
+
+class Ingest:
+    def __init__(self) -> None:
+        self.audio = InputBuffer()
+        self._resampler = StreamResampler(WIRE_RATE_HZ, LISTEN_RATE_HZ)
+        self._framer = Framer(FRAME_SAMPLES)
+
+    def push(self, pcm: bytes) -> tuple[int, Samples]:
+        """Whole 16-bit samples at 24 kHz. Returns the first sample of the frames, and the frames, [n, 512]."""
+        samples = self._resampler.push(pcm16_to_float(pcm))
+        self.audio.append(samples)
+        first = self._framer.next_sample
+        return first, self._framer.push(samples)

@@ -1,0 +1,118 @@
+"""Starts the server: the port first, then the engines, then HTTP.
+
+Knows: the order of start and stop, sockets, uvicorn. Does not know: sessions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Final
+
+import uvicorn
+import uvloop
+
+from voxtral_voice.config import Config
+from voxtral_voice.errors import ServerError
+from voxtral_voice.observe import log
+from voxtral_voice.server.app import build_app
+from voxtral_voice.server.runtime import Runtime, build_engines, watch_loop_lag
+
+MESSAGE_BYTES: Final = 32 * 1024 * 1024
+"""Largest WebSocket message: the protocol's 15 MiB of audio is 20 MiB in base64."""
+STOP_S: Final = 3
+"""How long open connections may take to close when the server stops."""
+
+
+def serve(config: Config) -> None:
+    """Serve until SIGINT or SIGTERM. Prints one line, the URL, when a client can connect.
+
+    Raises ServerError (port), WeightsError, EngineError.
+    """
+    log.set_up(config.log.level)
+    uvloop.run(_serve(config))
+
+
+async def _serve(config: Config) -> None:
+    async with _listening(config) as (server, listener, url):
+        print(url, flush=True)
+        await server.serve(sockets=[listener])
+
+
+@asynccontextmanager
+async def running(config: Config) -> AsyncIterator[str]:
+    """A server inside this event loop; yields its URL. For `talk`, tests and benchmarks."""
+    async with _listening(config) as (server, listener, url), _beside(server.serve(sockets=[listener])) as serving:
+        while not server.started:
+            if serving.done():
+                raise ServerError("The server stopped while it was starting.")
+            await asyncio.sleep(0.01)
+        try:
+            yield url
+        finally:
+            server.should_exit = True
+            await serving
+
+
+@asynccontextmanager
+async def _listening(config: Config) -> AsyncIterator[tuple[uvicorn.Server, socket.socket, str]]:
+    """Port bound, engines loaded and warm, loop watched; all undone afterwards."""
+    with _bind(config.server.host, config.server.port) as listener:
+        engines = await asyncio.to_thread(build_engines, config)
+        await engines.start()
+        try:
+            runtime = Runtime(config, engines, ready=True)
+            async with _beside(watch_loop_lag(runtime.metrics)):
+                yield _server(runtime), listener, _url(listener, config.server.host)
+        finally:
+            await engines.aclose()
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Run `work` beside the body and stop it after it. Unlike a TaskGroup it leaves the body's errors as they are."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def _server(runtime: Runtime) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            build_app(runtime),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws_max_size=MESSAGE_BYTES,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=STOP_S,
+        )
+    )
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Raises ServerError when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ServerError(f"Port {port} is in use: stop what uses it, or choose another with --port.") from error
+        raise ServerError(f"Cannot listen on {host}:{port} ({error.strerror or error}).") from error
+    return listener
+
+
+def _url(listener: socket.socket, host: str) -> str:
+    """Where a browser on this machine finds the server."""
+    port = listener.getsockname()[1]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}"

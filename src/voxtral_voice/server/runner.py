@@ -1,0 +1,165 @@
+"""Carries out what the core asks of the engines, for one session, and brings the results back as events.
+
+Knows: tasks, timeouts, which engine is behind which command. Does not know: whose turn it is, the wire.
+
+Every piece of work is a task of the connection's group: one per transcription or judgement, and one per reply, in which
+the responder and the speaker are a group of their own. Stopping is cancelling the task, which stops the engine within a
+step. An engine that fails or takes too long becomes an event (`ReplyFailed`, `TranscriptFailed`); the session goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import aclosing
+from typing import Final
+
+from voxtral_voice.audio.frames import InputBuffer
+from voxtral_voice.conversation import events as ev
+from voxtral_voice.engines.base import Message
+from voxtral_voice.errors import EngineError
+from voxtral_voice.server.runtime import Runtime
+
+TRANSCRIBE_S: Final = 20.0
+JUDGE_S: Final = 5.0
+RESPOND_STEP_S: Final = 20.0
+"""Until the first piece of text, and between two pieces."""
+SPEAK_STEP_S: Final = 30.0
+"""Until the first piece of a phrase's audio, and between two pieces."""
+MAX_PHRASES: Final = 256
+"""Phrases of a reply that wait for the speaker."""
+
+ENGINE_FAULTS: Final = (EngineError, RuntimeError, ValueError, OSError, TimeoutError)
+"""What model libraries raise when a piece of work fails."""
+
+Tell = Callable[[ev.Event], Awaitable[None]]
+
+
+class Runner:
+    """tell: puts an event into the session's inbox, waiting while that is full."""
+
+    def __init__(self, runtime: Runtime, audio: InputBuffer, group: asyncio.TaskGroup, tell: Tell) -> None:
+        self._runtime = runtime
+        self._audio = audio
+        self._group = group
+        self._tell = tell
+        self._attempts: dict[int, list[asyncio.Task[None]]] = {}
+        self._replies: dict[str, asyncio.Task[None]] = {}
+        self._phrases: dict[str, asyncio.Queue[ev.Speak]] = {}
+
+    def run(self, command: ev.EngineCommand) -> None:
+        """Begin or stop a piece of work; never waits."""
+        match command:
+            case ev.Transcribe():
+                self._begin_attempt(command.attempt, self._transcribe(command))
+            case ev.Judge():
+                self._begin_attempt(command.attempt, self._judge(command))
+            case ev.Abandon(attempt):
+                for task in self._attempts.pop(attempt, []):
+                    task.cancel()
+            case ev.Respond(reply_id):
+                self._phrases[reply_id] = asyncio.Queue(MAX_PHRASES)  # full: the reply fails (see Speak)
+                self._replies[reply_id] = self._group.create_task(self._reply(command))
+            case ev.Speak(reply_id):
+                self._phrases[reply_id].put_nowait(command)
+            case ev.StopReply(reply_id):
+                self._phrases.pop(reply_id, None)
+                if (reply := self._replies.pop(reply_id, None)) is not None:
+                    reply.cancel()
+            case ev.ForgetAudio(before_sample):
+                self._audio.forget(before_sample)
+            case ev.ResetVoiceActivity():
+                raise AssertionError("the connection does this itself")
+
+    # --- turns --------------------------------------------------------------------------------------------------
+
+    def _begin_attempt(self, attempt: int, work: Coroutine[None, None, None]) -> None:
+        task = self._group.create_task(work)
+        self._attempts.setdefault(attempt, []).append(task)
+        task.add_done_callback(lambda done: self._end_attempt(attempt, done))
+
+    def _end_attempt(self, attempt: int, task: asyncio.Task[None]) -> None:
+        tasks = self._attempts.get(attempt, [])
+        if task in tasks:
+            tasks.remove(task)
+        if not tasks:
+            self._attempts.pop(attempt, None)
+
+    async def _transcribe(self, job: ev.Transcribe) -> None:
+        audio = self._audio.slice(job.start_sample, job.end_sample)
+        try:
+            async with asyncio.timeout(TRANSCRIBE_S):
+                heard = await self._runtime.engines.transcriber.transcribe(
+                    audio, language=job.language, prompt=job.prompt, final=job.final
+                )
+        except ENGINE_FAULTS as error:
+            await self._tell(ev.TranscriptFailed(job.attempt, self._failed("transcriber", error)))
+        else:
+            self._runtime.worked("transcriber")
+            await self._tell(ev.TranscriptHeard(job.attempt, heard.text, heard.language, job.final))
+
+    async def _judge(self, job: ev.Judge) -> None:
+        audio = self._audio.slice(job.start_sample, job.end_sample)
+        try:
+            async with asyncio.timeout(JUDGE_S):
+                probability = await self._runtime.engines.turn_judge.complete_probability(audio)
+        except ENGINE_FAULTS as error:
+            self._failed("turn_judge", error)  # the turn then ends after the wait for an unjudged one
+        else:
+            self._runtime.worked("turn_judge")
+            await self._tell(ev.TurnJudged(job.attempt, probability))
+
+    # --- replies ------------------------------------------------------------------------------------------------
+
+    async def _reply(self, job: ev.Respond) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._respond(job))
+            group.create_task(self._speak(job.reply_id, self._phrases[job.reply_id]))
+
+    async def _respond(self, job: ev.Respond) -> None:
+        messages = [Message(role, text) for role, text in job.messages]
+        responder = self._runtime.engines.responder
+        try:
+            async with aclosing(
+                responder.respond(messages, language=job.language, max_tokens=job.max_tokens)
+            ) as pieces:
+                while True:
+                    async with asyncio.timeout(RESPOND_STEP_S):
+                        delta = await anext(pieces, None)
+                    if delta is None:
+                        break
+                    await self._tell(ev.ReplyText(job.reply_id, delta))
+        except ENGINE_FAULTS as error:
+            message = self._failed("responder", error)
+            await self._tell(ev.ReplyFailed(job.reply_id, "responder", message))
+        else:
+            self._runtime.worked("responder")
+            await self._tell(ev.ReplyTextEnded(job.reply_id))
+
+    async def _speak(self, reply_id: str, phrases: asyncio.Queue[ev.Speak]) -> None:
+        """One phrase after the other, until the reply is stopped."""
+        try:
+            while True:
+                phrase = await phrases.get()
+                await self._speak_phrase(phrase)
+                self._runtime.worked("speaker")
+                await self._tell(ev.PhraseEnded(reply_id, phrase.phrase))
+        except ENGINE_FAULTS as error:
+            message = self._failed("speaker", error)
+            await self._tell(ev.ReplyFailed(reply_id, "speaker", message))
+
+    async def _speak_phrase(self, job: ev.Speak) -> None:
+        speaker = self._runtime.engines.speaker
+        async with aclosing(speaker.speak(job.text, voice=job.voice, speed=job.speed)) as chunks:
+            while True:
+                async with asyncio.timeout(SPEAK_STEP_S):
+                    chunk = await anext(chunks, None)
+                if chunk is None:
+                    return
+                words = tuple((word.word, word.start_ms, word.end_ms) for word in chunk.words)
+                await self._tell(ev.PhraseAudio(job.reply_id, job.phrase, chunk.samples, words))
+
+    def _failed(self, engine: str, error: Exception) -> str:
+        message = "it took too long" if isinstance(error, TimeoutError) else str(error)
+        self._runtime.failed(engine, message)
+        return f"{engine}: {message}" if engine == "transcriber" else message

@@ -1,0 +1,83 @@
+"""What all sessions of one server share: engines, settings, metrics, and which engine is failing.
+
+Knows: the engines and how they last fared. Does not know: sessions, HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from voxtral_voice.config import Config
+from voxtral_voice.conversation.policy import Policy
+from voxtral_voice.engines import registry
+from voxtral_voice.engines.registry import EmbeddedOptions, Engines
+from voxtral_voice.observe import log
+from voxtral_voice.observe.metrics import Metrics
+from voxtral_voice.weights.fetch import ensure_profile
+
+LAG_EVERY_S: Final = 0.05
+LAG_WINDOW: Final = 200
+"""10 s of measurements."""
+
+
+@dataclass(slots=True)
+class Runtime:
+    config: Config
+    engines: Engines
+    metrics: Metrics = field(default_factory=Metrics)
+    failing: dict[str, str] = field(default_factory=dict)
+    """By engine: what its last piece of work failed with; gone when it works again."""
+    ready: bool = False
+
+    def worked(self, engine: str) -> None:
+        if self.failing.pop(engine, None) is not None:
+            log.event("engine_recovered", engine=engine)
+
+    def failed(self, engine: str, message: str) -> None:
+        self.failing[engine] = message
+        self.metrics.engine_failures.labels(engine).inc()
+        log.event("engine_failed", "error", engine=engine, reason=message)
+
+
+def build_engines(config: Config) -> Engines:
+    """The engines of the profile, not started; model files are fetched first. Raises WeightsError, EngineError."""
+    if config.profile == "fake":
+        return registry.fake()
+    folder = config.weights.dir
+    ensure_profile(config.profile, folder, offline=config.weights.offline)
+    options = EmbeddedOptions(
+        transcriber_threads=config.transcriber.threads,
+        responder_threads=config.responder.threads,
+        speaker_threads=config.speaker.threads,
+        intents=config.responder.intents,
+        student=config.speaker.student,
+        max_sentences=config.responder.max_sentences,
+    )
+    return registry.embedded(lambda name: folder / name, options)
+
+
+def policy(config: Config) -> Policy:
+    turns, playout = config.turns, config.playout
+    return Policy(
+        onset_ms=turns.onset_ms,
+        tentative_silence_ms=turns.tentative_silence_ms,
+        min_endpoint_ms=turns.min_endpoint_ms,
+        contest_ms=turns.contest_ms,
+        partial_every_ms=turns.partial_every_ms,
+        lead_ms=playout.lead_ms,
+        chunk_ms=playout.chunk_ms,
+    )
+
+
+async def watch_loop_lag(metrics: Metrics) -> None:
+    """Sleeps and measures by how much it overslept, for ever. Cancel it to stop."""
+    loop = asyncio.get_running_loop()
+    lags: deque[float] = deque([0.0], maxlen=LAG_WINDOW)  # full: the oldest measurement goes
+    while True:
+        due = loop.time() + LAG_EVERY_S
+        await asyncio.sleep(LAG_EVERY_S)
+        lags.append(max(0.0, loop.time() - due))
+        metrics.loop_lag.set(max(lags))
