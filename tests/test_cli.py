@@ -43,7 +43,6 @@ def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Called:
     monkeypatch.setitem(sys.modules, run.__name__, run)
     monkeypatch.setitem(sys.modules, client.__name__, client)
     monkeypatch.setattr("voxtral_voice.weights.fetch.ensure_profile", ensure_profile)
-    monkeypatch.setattr("voxtral_voice.observe.log.set_up", lambda _: None)
     monkeypatch.setenv("VOXTRAL_VOICE_WEIGHTS_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return called

@@ -58,10 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(options: Options) -> int:
-    from voxtral_voice.observe import log
-
     config = _config(options)
-    log.set_up(config.log.level)
     _ensure_models(config)
 
     from voxtral_voice.server.run import serve
@@ -123,6 +120,7 @@ def _show_config(options: Options) -> int:
 
 
 def _ensure_models(config: Config) -> None:
+    """Before the server's event loop begins, so that Ctrl-C ends a download at once."""
     from voxtral_voice.weights.fetch import ensure_profile
 
     ensure_profile(config.profile, config.weights.dir, offline=config.weights.offline)
@@ -188,7 +186,9 @@ def _command(
         name, help=text, description=text, usage=f"%(prog)s {words}[SETTINGS]", allow_abbrev=False
     )
     parser.set_defaults(run=run, parser=parser)
-    settings = parser.add_argument_group("settings", "they go before the environment, and that before the file")
+    settings = parser.add_argument_group(
+        "settings", "a flag wins over the environment, and that over the settings file"
+    )
     settings.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: voxtral-voice.toml)")
     for short, key in SHORT_FLAGS.items():
         settings.add_argument(short, action=_Set, dest=key, help=f"short for {flag(key)}")

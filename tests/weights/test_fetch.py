@@ -258,3 +258,10 @@ def test_the_cached_files_are_those_of_the_catalogue(model_files: Callable[[str]
     folder = model_files("silero-vad-v5.onnx").parent
     small = [file for file in needed("embedded") if file.size < 10_000_000]
     assert [finding.file.name for finding in map(Store(folder).verify, small) if finding.state != "ok"] == []
+
+
+@pytest.mark.usefixtures("hub")
+def test_after_the_last_source_there_is_no_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(WeightsError, match="answered HTTP 404"):
+        ensure([model_file("nowhere", ONE)], tmp_path)
+    assert "next source" not in capsys.readouterr().err

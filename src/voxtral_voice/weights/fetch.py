@@ -145,14 +145,15 @@ class _Run:
                 self._fetch_from(source, file)
             except SourceError as error:
                 reasons.append(f"{source}: {error}")
-                self._tell(str(error))
+                if source is not file.sources[-1]:
+                    self._tell(str(error))
                 continue
             self._progress.end()
             return
         raise WeightsError(_no_source(file, reasons, self._store.path(file)))
 
     def _tell(self, reason: str) -> None:
-        """Once, however many files it concerns."""
+        """Say why a source failed: once, however many files it concerns."""
         if reason not in self._told:
             self._told.add(reason)
             self._progress.say(f"{reason}; trying the next source.")
@@ -178,7 +179,7 @@ class _Run:
             self._packages.extract(source, part, self._progress.at)
             return
         if isinstance(source, HubSource) and _hub_is_off():
-            raise SourceError("not asked, because HF_HUB_OFFLINE is set")
+            raise SourceError("the hub is not asked, because HF_HUB_OFFLINE is set")
         self._downloads.download(source, part, size, self._progress.at)
 
 

@@ -5,6 +5,7 @@ Knows: stderr, tqdm. Does not know: where the bytes come from.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from types import TracebackType
@@ -62,7 +63,8 @@ class Bar:
     """
 
     def __init__(self, total_bytes: int) -> None:
-        self._bar = tqdm(total=total_bytes, unit="B", unit_scale=True, file=sys.stderr, dynamic_ncols=True)
+        width = shutil.get_terminal_size().columns - 1
+        self._bar = tqdm(total=total_bytes, unit="B", unit_scale=True, file=sys.stderr, ncols=width, miniters=1)
         self._before = 0
         self._size = 0
 
