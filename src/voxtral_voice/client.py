@@ -41,6 +41,7 @@ ROOM_TONE_DBFS: Final = -70.0
 """Level of the noise that a quiet room's microphone gives; digital silence does not exist there."""
 CONNECT_TIMEOUT_S: Final = 10.0
 SEND_TIMEOUT_S: Final = 10.0
+CLOSE_TIMEOUT_S: Final = 2.0
 ANSWER_TIMEOUT_S: Final = 15.0
 """A turn that is silent for so long has no answer."""
 TRANSCRIPT_TIMEOUT_S: Final = 3.0
@@ -298,7 +299,7 @@ class RealtimeClient:
         except BaseExceptionGroup as group:  # of one: what the block raised, or what broke a stream
             raise group.exceptions[0] from None
         finally:
-            await socket.close()
+            await _close(socket)
 
     async def say(
         self,
@@ -584,7 +585,7 @@ async def _open(address: str) -> ClientConnection:
             compression=None,
             max_size=LARGEST_MESSAGE_BYTES,
             open_timeout=CONNECT_TIMEOUT_S,
-            close_timeout=2,
+            close_timeout=CLOSE_TIMEOUT_S,
             proxy=None if local else True,
         )
     except InvalidStatus as error:
@@ -595,6 +596,15 @@ async def _open(address: str) -> ClientConnection:
         raise TalkError(f"{address} is not a Realtime server: {error}.") from error
     except OSError as error:
         raise TalkError(f"No server can be reached at {address}; start one with voxtral-voice serve.") from error
+
+
+async def _close(socket: ClientConnection) -> None:
+    """Politely, or after a while without."""
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await socket.close()
+    except TimeoutError:  # a peer that does not read lets no closing frame through either
+        socket.transport.abort()
 
 
 def _ms_between(start: float, end: float | None) -> float | None:
