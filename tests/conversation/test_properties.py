@@ -180,12 +180,13 @@ def check_turns(log: list[ev.Command]) -> None:
     last_sample = -1
     for command in log:
         if isinstance(command, ev.SpeechStarted):
+            assert open_item is None
             open_item = command.item_id
             assert command.start_sample >= last_sample
         elif isinstance(command, ev.SpeechStopped):
             assert command.item_id == open_item
             assert command.end_sample > last_sample
-            last_sample = command.end_sample
+            last_sample, open_item = command.end_sample, None
         elif isinstance(command, ev.AudioCommitted):
             assert command.item.id not in committed
             committed.add(command.item.id)

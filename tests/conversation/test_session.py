@@ -7,8 +7,9 @@ import pytest
 from tests.conversation.stage import SERVER_VAD, Stage, names, sound
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.floor import State
+from voxtral_voice.conversation.listener import MAX_COMMIT_MS
 from voxtral_voice.conversation.policy import Policy
-from voxtral_voice.conversation.session import MAX_COMMIT_MS, REMEMBERED_REPLIES
+from voxtral_voice.conversation.replies import REMEMBERED_REPLIES
 
 MANUAL = ev.Settings(turn_detection=None)
 
@@ -591,7 +592,7 @@ def test_clear_during_a_contest_lets_the_reply_go_on(stage: Stage) -> None:
 
 def test_switching_to_push_to_talk_keeps_the_audio_and_closes_the_turn(stage: Stage) -> None:
     stage.speak(800)
-    assert names(stage.do(ev.Configure(MANUAL))) == ["Configured"]
+    assert names(stage.do(ev.Configure(MANUAL))) == ["SpeechStopped", "Configured"]
     assert stage.state() is State.OPEN
     stage.speak(200)
     stage.do(ev.CommitAudio())

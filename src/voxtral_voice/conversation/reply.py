@@ -15,6 +15,7 @@ from voxtral_voice.conversation.events import (
     Notice,
     PhraseAudio,
     ReplyAudioDelta,
+    ReplyOptions,
     ReplyTextDelta,
     Samples,
 )
@@ -80,12 +81,13 @@ class Reply:
         self.item_id = item_id
         self.modality: Modality = modality
         self.voice = voice
+        self.options = ReplyOptions()
+        """What the client asked for, when it asked for this reply."""
         self.released = False
         """The client knows of it."""
         self.ended = False
         """The client was told that it ended; its last audio may still be playing."""
         self.failure: str | None = None
-        self.after: str | None = None
         self.sent_text = ""
         self.text_ended = False
         self.ledger = PlayoutLedger(free_at)

@@ -1,0 +1,239 @@
+"""The assistant's side: the reply under way, what it answers, and the replies whose audio can still be truncated.
+
+Knows: one reply at a time, speculative or released, its phrases on the way to the speaker and its audio on the way to
+the client. Does not know: whose turn it is (`session`), how a phrase is cut or audio is paced (`reply`), models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, Literal
+
+from voxtral_voice.conversation import events as ev
+from voxtral_voice.conversation.history import History
+from voxtral_voice.conversation.listener import Turn
+from voxtral_voice.conversation.policy import Policy
+from voxtral_voice.conversation.reply import NewPhrase, Reply
+
+REMEMBERED_REPLIES: Final = 32
+"""Replies whose audio can still be truncated by the client; when full the oldest goes."""
+
+CancelReason = Literal["turn_detected", "client_cancelled"]
+
+
+class Replies:
+    """settings: kept up to date by the session. out: the session's commands go here, in order."""
+
+    def __init__(
+        self,
+        settings: ev.Settings,
+        ids: Callable[[str], str],
+        policy: Policy,
+        history: History,
+        out: list[ev.Command],
+    ) -> None:
+        self.settings = settings
+        self.current: Reply | None = None
+        """Speculative, live, or ended with its last audio still playing."""
+        self.answering: Turn | None = None
+        """What the current reply answers, or will answer when the words are there."""
+        self._ids, self._policy, self._history, self._out = ids, policy, history, out
+        self._spoken: OrderedDict[str, Reply] = OrderedDict()
+
+    @property
+    def active(self) -> Reply | None:
+        """The reply that the client knows of and that has not ended."""
+        reply = self.current
+        return reply if reply is not None and reply.released and not reply.ended else None
+
+    # --- beginning ----------------------------------------------------------------------------------------------
+
+    def prepare(self, options: ev.ReplyOptions, turn: Turn) -> None:
+        """Begin to answer a turn whose words are there; nothing leaves before `release`."""
+        reply = self._new(options)
+        self.answering = turn
+        self._respond(reply)
+
+    def drop(self) -> None:
+        """The speculative reply, if any, is not wanted any more."""
+        if self.current is not None:
+            self._out.append(ev.StopReply(self.current.id))
+            self.current = self.answering = None
+
+    def release(self, request: str | None) -> None:
+        """The prepared reply is wanted: the client is told of it."""
+        reply = self._under_way
+        reply.options = replace(reply.options, request=request)
+        self._tell_started(reply)
+
+    def start(self, options: ev.ReplyOptions, turn: Turn | None) -> None:
+        """A reply that the client is told of at once. With a turn, it waits for that turn's words (`go_on`)."""
+        reply = self._new(options)
+        self.answering = turn
+        self._tell_started(reply)
+        if turn is None:
+            self._respond(reply)
+
+    def go_on(self) -> None:
+        """The words that the started reply waited for are in the history."""
+        self._respond(self._under_way)
+
+    def fail(self, message: str) -> None:
+        """A speculative reply's failure is told when it is released: the client may know nothing of it before."""
+        reply = self._under_way
+        reply.failure = message
+        reply.discard()
+        if not reply.released:
+            self._out.append(ev.StopReply(reply.id))
+
+    def _new(self, options: ev.ReplyOptions) -> Reply:
+        free_at = self.current.played_at() if self.current is not None else -math.inf
+        modality, voice = options.modality or self.settings.modality, options.voice or self.settings.voice
+        reply = Reply(self._ids("resp"), self._ids("item"), modality, voice, self._policy.chunk_ms, free_at)
+        reply.options = options
+        self.current = reply
+        return reply
+
+    def _respond(self, reply: Reply) -> None:
+        turn, instructions = self.answering, reply.options.instructions
+        messages = self._history.messages(self.settings.instructions if instructions is None else instructions)
+        if turn is not None and not turn.committed and turn.transcript:
+            messages += (("user", turn.transcript),)
+        language = turn.language if turn is not None else self.settings.language
+        self._out.append(ev.Respond(reply.id, messages, language, self._max_tokens(reply)))
+
+    def _max_tokens(self, reply: Reply) -> int | None:
+        return reply.options.max_output_tokens or self.settings.max_output_tokens
+
+    def _tell_started(self, reply: Reply) -> None:
+        reply.released = True
+        after = self._history.last_id
+        self._history.add(ev.Item(reply.item_id, "assistant", reply.modality, "", "in_progress"))
+        self._spoken[reply.item_id] = reply
+        if len(self._spoken) > REMEMBERED_REPLIES:
+            self._spoken.popitem(last=False)
+        max_tokens, request = self._max_tokens(reply), reply.options.request
+        self._out.append(
+            ev.ReplyStarted(reply.id, reply.item_id, after, reply.modality, reply.voice, max_tokens, request)
+        )
+
+    # --- from the engines ---------------------------------------------------------------------------------------
+
+    def text(self, event: ev.ReplyText, now: float) -> None:
+        if (reply := self._live(event.reply_id)) is not None:
+            self._stamp(first_token=now)
+            self._speak(reply, reply.add_text(event.delta), now)
+
+    def text_ended(self, event: ev.ReplyTextEnded, now: float) -> None:
+        if (reply := self._live(event.reply_id)) is not None:
+            self._speak(reply, reply.end_text(), now)
+
+    def phrase_audio(self, event: ev.PhraseAudio, now: float) -> None:
+        if (reply := self._live(event.reply_id)) is not None:
+            reply.add_audio(event)
+            self._stamp(first_audio=now)
+
+    def phrase_ended(self, event: ev.PhraseEnded, _: float) -> None:
+        if (reply := self._live(event.reply_id)) is not None:
+            reply.end_phrase(event.phrase)
+
+    def failed(self, event: ev.ReplyFailed, _: float) -> None:
+        if self._live(event.reply_id) is not None:
+            self.fail(f"{event.engine}: {event.message}")
+
+    def _live(self, reply_id: str) -> Reply | None:
+        """The reply with this id, if its engines' results are still wanted."""
+        reply = self.current
+        if reply is None or reply.id != reply_id or reply.ended or reply.failure is not None:
+            return None
+        return reply
+
+    def _speak(self, reply: Reply, phrases: list[NewPhrase], now: float) -> None:
+        if phrases:
+            self._stamp(first_phrase=now)
+        if reply.modality == "audio":
+            speed = self.settings.speed
+            self._out += [ev.Speak(reply.id, p.index, p.text, reply.voice, speed) for p in phrases]
+
+    def _stamp(self, **at: float) -> None:
+        """Set stamps of the answered turn that are not set yet."""
+        turn = self.answering
+        if turn is not None:
+            new = {name: when for name, when in at.items() if getattr(turn.timeline, name) is None}
+            turn.timeline = replace(turn.timeline, **new)
+
+    # --- sending and ending -------------------------------------------------------------------------------------
+
+    def send_due(self, now: float, *, held: bool) -> bool:
+        """Let leave what may leave (nothing while `held`). True when the client has now played the reply to its end."""
+        reply = self.active
+        if reply is not None:
+            if reply.failure is not None:
+                self._end(reply, now, "failed", None)
+            elif not held:
+                self._send(reply, now)
+        reply = self.current
+        return reply is not None and reply.ended and now >= reply.played_at()
+
+    def _send(self, reply: Reply, now: float) -> None:
+        notices = reply.due(now, self._policy.lead_ms)
+        if any(isinstance(notice, ev.ReplyAudioDelta) for notice in notices):
+            self._stamp(first_sent=now)
+        self._out += notices
+        if reply.all_sent:
+            self._end(reply, now, "completed", None)
+
+    def wake_at(self, *, held: bool) -> float | None:
+        """When more may leave, or the last of it will have been played."""
+        reply = self.current
+        if reply is None or not reply.released:
+            return None
+        if reply.ended:
+            return reply.played_at()
+        return None if held else reply.next_due_at(self._policy.lead_ms)
+
+    def stop(self, now: float, reason: CancelReason) -> None:
+        """The user or the client does not want to hear the rest."""
+        reply = self.current
+        if reply is not None and not reply.ended:
+            self._end(reply, now, "cancelled", reason)
+        elif reply is not None:  # all was sent, but not all was heard
+            heard = reply.heard_text(reply.ledger.heard_ms(now))
+            self._history.update(reply.item_id, text=heard, status="incomplete")
+        self.current = self.answering = None
+
+    def _end(
+        self, reply: Reply, now: float, status: Literal["completed", "cancelled", "failed"], reason: CancelReason | None
+    ) -> None:
+        """The one end of a reply that the client knows of."""
+        reply.ended = True
+        reply.discard()
+        whole = status == "completed"
+        text = reply.sent_text if whole else reply.heard_text(reply.ledger.heard_ms(now))
+        self._history.update(reply.item_id, text=text, status="completed" if whole else "incomplete")
+        timeline = self.answering.timeline if self.answering is not None else None
+        audio_ms, error = reply.audio_ms, reply.failure
+        self._out += [
+            ev.StopReply(reply.id),
+            ev.ReplyEnded(reply.id, status, reason, reply.sent_text, audio_ms, error, timeline),
+        ]
+
+    # --- what the client really played --------------------------------------------------------------------------
+
+    def spoken(self, item_id: str) -> Reply | None:
+        return self._spoken.get(item_id)
+
+    def truncate(self, reply: Reply, audio_end_ms: int) -> None:
+        """The client knows best what it played; clamped to what there is."""
+        heard_ms = min(audio_end_ms, reply.audio_ms)
+        text = reply.heard_text(heard_ms)
+        self._history.update(reply.item_id, text=text, status="incomplete")
+        self._out.append(ev.ItemTruncated(reply.item_id, heard_ms, text))
+
+    @property
+    def _under_way(self) -> Reply:
+        assert self.current is not None
+        return self.current
