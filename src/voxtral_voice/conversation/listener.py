@@ -73,6 +73,8 @@ class Listener:
         detection = settings.turn_detection or ev.TurnDetection()
         self._gate = SpeechGate(detection.threshold, policy.onset_ms, policy.tentative_silence_ms)
         self._buffer_start = 0
+        self._dropped_to = 0
+        """Behind the last dropped turn: the next one begins no earlier."""
         self._forgotten = 0
         self._attempts = 0
         self._under_way: dict[int, Turn] = {}
@@ -115,7 +117,8 @@ class Listener:
     # --- the turn -----------------------------------------------------------------------------------------------
 
     def open_turn(self) -> None:
-        start = max(self._buffer_start, self.onset - samples(self.detection.prefix_padding_ms))
+        padded = self.onset - samples(self.detection.prefix_padding_ms)
+        start = max(self._buffer_start, self._dropped_to, padded)
         self.turn = Turn(self._ids("item"), start, end_sample=self.heard_to, partial_to=self.onset)
         self._out.append(ev.SpeechStarted(self.turn.item_id, start))
 
@@ -133,7 +136,7 @@ class Listener:
         turn = self.open
         self._abandon(turn)
         self._out.append(ev.SpeechStopped(turn.item_id, self.heard_to))
-        self.turn = None
+        self.turn, self._dropped_to = None, self.heard_to
         self._gate.reset()
 
     def clear(self) -> None:
