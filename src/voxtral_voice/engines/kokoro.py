@@ -40,6 +40,9 @@ from voxtral_voice.errors import EngineError
 log = logging.getLogger(__name__)
 
 FRAME_MS: Final = 25.0
+"""Of the model's duration predictor."""
+WORD_TIMES_LATE_MS: Final = 40.0
+"""Durations put a word's onset 15 to 60 ms behind its onset in the audio, Kokoro's and the student's alike."""
 MIN_SPEED: Final = 0.25
 MAX_SPEED: Final = 4.0
 _FRAMES_OUTPUT: Final = "/encoder/Clip_output_0"
@@ -55,7 +58,7 @@ Styles = npt.NDArray[np.float32]
 class Kokoro:
     """A Speaker with the eight embedded voices.
 
-    model_path: the ONNX file. voices_dir: the folder of `<voice>.bin`. threads: of the model; one phrase runs at a time.
+    model_path: the ONNX file. voices_dir: the folder of `<voice>.bin`. threads: of the model; one phrase at a time.
     """
 
     def __init__(self, model_path: Path, voices_dir: Path, threads: int = 2) -> None:
@@ -85,11 +88,16 @@ class Kokoro:
         self._styles = {}
 
     async def speak(self, text: str, *, voice: str, speed: float) -> AsyncIterator[SpeechChunk]:
-        """As `base.Speaker.speak`. One chunk per phrase, more only for a phrase too long for one run."""
+        """As `base.Speaker.speak`. One chunk per phrase, more only for a phrase too long for one run. A run that is
+        not wanted any more stops at its next operator, within milliseconds."""
         check_request(self.voices, voice, speed)
-        async with aclosing(self._worker.stream(lambda: self._chunks(text, voice, speed))) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        stop = onnxruntime.RunOptions()
+        try:
+            async with aclosing(self._worker.stream(lambda: self._chunks(text, voice, speed, stop))) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            stop.terminate = True
 
     # --- on the worker's thread
 
@@ -98,22 +106,24 @@ class Kokoro:
         self._session = open_model(self._model_path, extra_output=_FRAMES_OUTPUT, threads=self._threads)
         for language, text in _WARM_UP.items():
             voice = next(voice.id for voice in self.voices.values() if voice.language == language)
-            for _ in self._chunks(text, voice, 1.0):
+            for _ in self._chunks(text, voice, 1.0, onnxruntime.RunOptions()):
                 pass
 
-    def _chunks(self, text: str, voice: str, speed: float) -> Iterator[SpeechChunk]:
+    def _chunks(self, text: str, voice: str, speed: float, stop: onnxruntime.RunOptions) -> Iterator[SpeechChunk]:
         for utterance in read_phrase(self._phonemizer, text, self.voices[voice]):
-            audio, frames = self._run(utterance, voice, speed)
+            audio, frames = self._run(utterance, voice, speed, stop)
             yield chunk_of(utterance, audio, frames * FRAME_MS, text, speed)
 
-    def _run(self, utterance: Utterance, voice: str, speed: float) -> tuple[Samples, Samples]:
+    def _run(
+        self, utterance: Utterance, voice: str, speed: float, stop: onnxruntime.RunOptions
+    ) -> tuple[Samples, Samples]:
         """Audio, and the frames of each token."""
         feeds = {
             "tokens": np.array([utterance.ids], np.int64),
             "style": self._styles[voice][len(utterance.symbols) - 1],
             "speed": np.array([speed], np.float32),
         }
-        audio, frames = run_model(self._session, ["audio", _FRAMES_OUTPUT], feeds)
+        audio, frames = run_model(self._session, ["audio", _FRAMES_OUTPUT], feeds, stop)
         return audio, frames[0]
 
 
@@ -129,13 +139,16 @@ def check_request(voices: Mapping[str, Voice], voice: str, speed: float) -> None
 
 
 def run_model(
-    session: onnxruntime.InferenceSession | None, outputs: Sequence[str] | None, feeds: Mapping[str, object]
+    session: onnxruntime.InferenceSession | None,
+    outputs: Sequence[str] | None,
+    feeds: Mapping[str, object],
+    options: onnxruntime.RunOptions | None = None,
 ) -> list[Samples]:
     """One run. Raises EngineError when the engine was not started, or the model fails."""
     if session is None:
         raise EngineError("speaker", "The speaker is not running: await start() before speak().")
     try:
-        results: list[Samples] = session.run(outputs, feeds)
+        results: list[Samples] = session.run(outputs, feeds, options)
     except ONNX_ERRORS as error:
         raise EngineError("speaker", f"The speech model failed: {str(error).splitlines()[0][:200]}") from error
     return results
@@ -161,7 +174,7 @@ def chunk_of(utterance: Utterance, audio: Samples, token_ms: Samples, text: str,
 
 def _word_times(utterance: Utterance, token_ms: Samples, trimmed: Trimmed) -> Iterator[WordTime]:
     """Token 0 is the opening pad, so symbol i is token i + 1."""
-    starts_ms = np.concatenate(([0.0], np.cumsum(token_ms, dtype=np.float64))) - trimmed.head_ms
+    starts_ms = np.concatenate(([0.0], np.cumsum(token_ms, dtype=np.float64))) - WORD_TIMES_LATE_MS - trimmed.head_ms
     times_ms = np.clip(starts_ms, 0.0, trimmed.samples.size * 1000 / SPEAK_RATE_HZ)
     for span in utterance.words:
         yield WordTime(span.word, float(times_ms[span.first + 1]), float(times_ms[span.end + 1]))

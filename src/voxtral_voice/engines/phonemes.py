@@ -1,38 +1,37 @@
 """Text to the phoneme symbols that Kokoro (and its distilled student) were trained on.
 
-Knows: Kokoro's symbol table, which script a word is written in, the English reader (hibari's port of misaki, no
-spaCy) and the Hindi reader (espeak-ng through ctypes), numbers and punctuation in both, where a long phrase may be
-cut. Does not know: models, voices, audio, sessions.
+Knows: Kokoro's symbol table, which script a word is written in, the English reader (hibari's port of misaki,
+no spaCy) and the Hindi reader (espeak-ng through ctypes), numbers and punctuation in both, where a long phrase
+may be cut. Does not know: models, voices, audio, sessions.
 
 **Which language reads a word** is decided by its script, not by the voice: Devanagari is read as Hindi, Latin as
-English, in any voice. A word without letters ("42", "50%") goes with the word before it, else with the one after it;
-a phrase without any letters goes with the voice. espeak marks an English word inside Hindi with "(en)...(hi)"; by
-this rule it only meets one in a word of both scripts ("AI-आधारित"), and its marks are removed.
+English, in any voice. A word without letters ("42", "50%") goes with the word before it, else with the one after
+it; a phrase without any letters goes with the voice. espeak marks an English word inside Hindi with
+"(en)...(hi)"; by this rule it only meets one in a word of both scripts ("AI-आधारित"), and its marks are removed.
 
-Words and phoneme groups (symbols between two spaces) are matched by counting the groups that each word has when it is
-read alone; where the counts do not add up, the words of that phrase are not reported.
+Words and phoneme groups (symbols between two spaces) are matched by counting the groups that each word has when
+it is read alone; where the counts do not add up, the words of that phrase are not reported.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, Literal, Protocol
+from unicodedata import digit
 
 from voxtral_voice.errors import EngineError
 
-log = logging.getLogger(__name__)
-
 Language = Literal["en", "hi"]
 
-MAX_SYMBOLS: Final = 400
-"""Longest utterance. The model takes 510 symbols; beyond about 400 it rushes."""
+MAX_SYMBOLS: Final = 200
+"""Longest utterance, about 12 s. The model takes 510 symbols, but beyond about 400 it rushes, and its memory grows
+with the length of a run and stays (0.7 GB at 230 symbols)."""
 
 _SYMBOL_RUNS: Final = (
     (1, ";:,.!?"), (9, '—…"()“” \u0303ʣʥʦʨᵝꭧAI'), (31, "O"), (33, "Q"), (35, "ST"), (39, "W"),
@@ -51,7 +50,7 @@ SYMBOL_IDS: Final[dict[str, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class WordSpan:
-    """Where one word of the text lies in the symbols: [first, end)."""
+    """Where one word of the text lies in the symbols: [first, end), without the stops behind it."""
 
     word: str
     first: int
@@ -91,9 +90,9 @@ class Phonemizer:
         groups: list[str] = []
         counts: list[int] = []
         for run_language, run in _runs(words, language):
-            run_groups = _READERS[run_language](" ".join(run)).split()
+            run_groups = _groups(" ".join(run), run_language)
             groups += run_groups
-            counts += _group_counts(run, len(run_groups), _READERS[run_language])
+            counts += _group_counts(run, len(run_groups), run_language)
         kept = ["".join(symbol for symbol in group if symbol in SYMBOL_IDS) for group in groups]
         spans = _spans(words, counts, kept) if sum(counts) == len(groups) else ()
         dropped = sorted({*_UNREAD.findall(text), *(c for c in "".join(groups) if c not in SYMBOL_IDS)})
@@ -142,12 +141,20 @@ def _runs(words: Sequence[str], default: Language) -> Iterator[tuple[Language, l
 # --- words and groups -------------------------------------------------------------------------------------------
 
 
-def _group_counts(words: Sequence[str], groups: int, reader: Callable[[str], str]) -> list[int]:
+def _groups(text: str, language: Language) -> list[str]:
+    """The readers know the digits 0 to 9 only; ४, ٤ and ² are digits too."""
+    return _READERS[language]("".join(str(digit(c)) if c.isdigit() else c for c in text)).split()
+
+
+def _group_counts(words: Sequence[str], groups: int, language: Language) -> list[int]:
     """Phoneme groups of each word. Usually one each; else each word is read alone and counted."""
     ones = [1 if any(c.isalnum() for c in word) else 0 for word in words]
     if sum(ones) == groups and not any(c.isdigit() for word in words for c in word):
         return ones
-    return [len(reader(word).split()) for word in words]
+    return [len(_groups(word, language)) for word in words]
+
+
+_STOP_SYMBOLS: Final = ';:,.!?—…"()“”'
 
 
 def _spans(words: Sequence[str], counts: Sequence[int], groups: Sequence[str]) -> tuple[WordSpan, ...]:
@@ -158,9 +165,9 @@ def _spans(words: Sequence[str], counts: Sequence[int], groups: Sequence[str]) -
         mine = [group for group in groups[taken : taken + count] if group]
         taken += count
         if mine:
-            end = at + len(" ".join(mine))
-            spans.append(WordSpan(word, at, end))
-            at = end + 1
+            symbols = " ".join(mine)
+            spans.append(WordSpan(word, at, at + (len(symbols.rstrip(_STOP_SYMBOLS)) or len(symbols))))
+            at += len(symbols) + 1
     return tuple(spans)
 
 
@@ -225,21 +232,22 @@ _STOPS: Final = re.compile(r"(\d[.,:](?=\d))|\.{2,}|([;:,.!?—…\"()“”]+)|
 _HINDI_AS_SPOKEN: Final = (
     (re.compile(r"[।॥|]"), "."),
     (re.compile(r"\bडॉ\."), "डॉक्टर"),
-    (re.compile(r"₹\s?([\d०-९][\d०-९.,]*[\d०-९]|[\d०-९])"), r"\1 रुपये"),
-    (re.compile(r"\$\s?([\d०-९][\d०-९.,]*[\d०-९]|[\d०-९])"), r"\1 डॉलर"),
+    (re.compile(r"₹\s?(\d[\d.,]*\d|\d)"), r"\1 रुपये"),
+    (re.compile(r"\$\s?(\d[\d.,]*\d|\d)"), r"\1 डॉलर"),
     (re.compile(r"°\s?C\b"), " डिग्री सेल्सियस"),
     (re.compile(r"°"), " डिग्री"),
-    (re.compile(r"(?<!\S)[-−](?=[\d०-९])"), "माइनस "),
+    (re.compile(r"(?<!\S)[-−](?=\d)"), "माइनस "),
     (re.compile(r"(?<!\S)-(?!\S)|–"), "—"),
 )  # fmt: skip
 """What espeak's Hindi leaves out or stumbles over, said as words or as a stop Kokoro knows."""
 _LANGUAGE_MARK: Final = re.compile(r"\([\^a-z-]+\)")
 _KOKORO_OF_ESPEAK: Final = (
     ("a^ɪ", "I"), ("a^ʊ", "W"), ("d^z", "ʣ"), ("d^ʒ", "ʤ"), ("e^ɪ", "A"), ("o^ʊ", "O"), ("ə^ʊ", "Q"), ("s^s", "S"),
-    ("t^s", "ʦ"), ("t^ʃ", "ʧ"), ("ɔ^ɪ", "Y"), ("^", ""), ("-", ""), ("r.", "ɽ"), ("ɭ", "l"), ("\u0329", ""),
+    ("t^s", "ʦ"), ("t^ʃ", "ʧ"), ("ɔ^ɪ", "Y"), ("^", ""), ("-", ""), ("ɭ", "l"), ("\u0329", ""),
 )  # fmt: skip
-"""misaki's mapping for all languages but English (misaki/espeak.py, E2M), and three that only our espeak needs: it
-writes the flap of ड़ as "r.", whose dot Kokoro would read as a full stop; ळ and ऌ have no symbol of their own."""
+"""misaki's mapping for all languages but English (misaki/espeak.py, E2M); ळ and ऌ have no symbol of their own.
+espeak writes the flap of ड़ as "r.": that is what Kokoro was trained on, it makes no pause there, and it is heard
+better than the table's own "ɽ" (which the Hindi voices never met)."""
 
 
 def _read_hindi(text: str) -> str:

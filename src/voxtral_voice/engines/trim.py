@@ -47,14 +47,14 @@ def pause_after_ms(text: str) -> float:
 
 
 def trim(samples: Samples, *, pause_ms: float) -> Trimmed:
-    """samples: float32 mono, 24 kHz. Leaves LEAD_MS before the first sound and pause_ms behind the last, and fades
-    both ends so that they join without a click."""
+    """samples: float32 mono, 24 kHz. Leaves LEAD_MS before the first sound and pause_ms behind the last, fades both
+    ends so that they join without a click, and clips to [-1, 1]."""
     sound = _sound(samples)
     if sound is None:
         return Trimmed(np.zeros(0, np.float32), 0.0)
     start = max(0, sound[0] - _samples(LEAD_MS))
     end = sound[1] + _samples(pause_ms)
-    kept = samples[start:end].astype(np.float32, copy=True)
+    kept = np.clip(samples[start:end], -1.0, 1.0).astype(np.float32)
     _fade(kept)
     return Trimmed(np.pad(kept, (0, end - start - kept.size)), start * 1000 / SPEAK_RATE_HZ)
 
