@@ -20,7 +20,6 @@ from voxtral_voice.engines.base import (
     VoiceActivity,
 )
 from voxtral_voice.engines.fakes import (
-    VOICES,
     Broken,
     FakeResponder,
     FakeSpeaker,
@@ -29,6 +28,7 @@ from voxtral_voice.engines.fakes import (
     FakeVoiceActivity,
     echo,
 )
+from voxtral_voice.engines.voices import EMBEDDED_VOICES
 from voxtral_voice.errors import EngineError
 
 
@@ -150,9 +150,7 @@ async def test_lines_may_depend_on_the_audio(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(("told", "heard"), [("hi", "hi"), (None, "en")])
-async def test_the_language_is_what_it_was_told_or_english(
-    clock: Clock, told: str | None, heard: str
-) -> None:
+async def test_the_language_is_what_it_was_told_or_english(clock: Clock, told: str | None, heard: str) -> None:
     transcriber = FakeTranscriber(sleep=clock)
     transcript = await transcriber.transcribe(tone(0.1), language=told, prompt="", final=True)
     assert transcript.language == heard
@@ -228,9 +226,9 @@ async def test_an_unknown_voice_is_an_error_that_names_the_known_ones() -> None:
 
 
 def test_there_are_eight_voices_four_in_each_language() -> None:
-    assert list(FakeSpeaker().voices) == list(VOICES)
-    assert [v.language for v in VOICES.values()] == ["en"] * 4 + ["hi"] * 4
-    assert [v.id for v in VOICES.values() if v.gender == "male"] == ["hm_omega", "hm_psi"]
+    assert list(FakeSpeaker().voices) == list(EMBEDDED_VOICES)
+    assert [v.language for v in EMBEDDED_VOICES.values()] == ["en"] * 4 + ["hi"] * 4
+    assert [v.id for v in EMBEDDED_VOICES.values() if v.gender == "male"] == ["hm_omega", "hm_psi"]
 
 
 # --- faults ---

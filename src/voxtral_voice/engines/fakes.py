@@ -29,6 +29,7 @@ from voxtral_voice.engines.base import (
     Voice,
     WordTime,
 )
+from voxtral_voice.engines.voices import EMBEDDED_VOICES
 from voxtral_voice.errors import EngineError
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -41,20 +42,6 @@ TONE_AMPLITUDE: Final = 0.1
 WORD_MS: Final = 200.0
 GAP_MS: Final = 40.0
 FADE_MS: Final = 10.0
-
-VOICES: Final[Mapping[str, Voice]] = {
-    voice.id: voice
-    for voice in (
-        Voice("af_heart", "en", "female"),
-        Voice("af_bella", "en", "female"),
-        Voice("af_nicole", "en", "female"),
-        Voice("af_sarah", "en", "female"),
-        Voice("hf_alpha", "hi", "female"),
-        Voice("hf_beta", "hi", "female"),
-        Voice("hm_omega", "hi", "male"),
-        Voice("hm_psi", "hi", "male"),
-    )
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +87,7 @@ class FakeVoiceActivity(_Fake):
 
     seam = "voice_activity"
 
-    def __init__(
-        self, latency_ms: float = 0.0, *, broken: Broken | None = None, sleep: Sleep = asyncio.sleep
-    ) -> None:
+    def __init__(self, latency_ms: float = 0.0, *, broken: Broken | None = None, sleep: Sleep = asyncio.sleep) -> None:
         super().__init__(broken, sleep)
         self._latency_ms = latency_ms
 
@@ -270,11 +255,11 @@ class FakeSpeaker(_Fake):
 
     @property
     def voices(self) -> Mapping[str, Voice]:
-        return VOICES
+        return EMBEDDED_VOICES
 
     async def speak(self, text: str, *, voice: str, speed: float) -> AsyncIterator[SpeechChunk]:
-        if voice not in VOICES:
-            raise EngineError(self.seam, f"There is no voice {voice!r}; choose one of {', '.join(VOICES)}.")
+        if voice not in EMBEDDED_VOICES:
+            raise EngineError(self.seam, f"There is no voice {voice!r}; choose one of {', '.join(EMBEDDED_VOICES)}.")
         words = [word for word in text.split() if any(c.isalnum() for c in word)]
         tone, times = _tone(speed), _word_times(words, speed)
         for i in range(len(words)):

@@ -13,10 +13,12 @@ listens, so that nothing can connect to it.
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,9 +61,13 @@ EXAMPLES: Final = (
 )
 """Shown to the model after its own system prompt: they shorten its answers more than any instruction does."""
 
-DROPPED_TURNS: Final = 8
-"""History that does not fit is dropped from its old end by so many messages at once, so that the rest stays the same
-prefix, and computed, for the next few replies."""
+DROPPED_SHARE: Final = 0.75
+"""Of the room for history, dropped from its old end at once when it is full: the rest stays the same prefix, computed
+once, for the replies that follow."""
+
+ONLY_ENGLISH: Final = "Sorry, I only know English."
+ONLY_ENGLISH_HINDI: Final = "माफ़ कीजिए, मुझे अभी केवल अंग्रेज़ी आती है।"
+"""Said instead of the nonsense that the model answers to words in another script."""
 
 _Give = Callable[[str], bool]
 
@@ -97,14 +103,18 @@ class SmolLM:
         self,
         messages: Sequence[Message],
         *,
-        language: str | None,  # noqa: ARG002
+        language: str | None,
         max_tokens: int | None,
     ) -> AsyncIterator[str]:
         """As `base.Responder.respond`. Ends after the sentences or tokens allowed, whichever is first.
 
+        The model knows English only, and says so when asked in another script.
         Turns that do not fit the context are dropped from the old end; of a last message that alone does not fit,
         the end is kept.
         """
+        if messages and not _is_latin(messages[-1].text):
+            yield ONLY_ENGLISH_HINDI if language == "hi" or _is_devanagari(messages[-1].text) else ONLY_ENGLISH
+            return
         limit = min(max_tokens or MAX_REPLY_TOKENS, MAX_REPLY_TOKENS)
 
         def answer(give: _Give, cancelled: Cancelled) -> None:
@@ -211,11 +221,20 @@ def fit(messages: Sequence[Message], room: int) -> list[Message]:
     head = [m for m in messages[:1] if m.role == "system"]
     if messages[len(head) : len(head) + len(EXAMPLES)] == list(EXAMPLES):
         head = [*head, *EXAMPLES]
-    turns = list(messages[len(head) :])
     room -= sum(_tokens(m) for m in head)
-    while len(turns) > 1 and sum(_tokens(m) for m in turns) > room:
-        turns = turns[min(DROPPED_TURNS, len(turns) - 1) :]
+    turns = _newest(messages[len(head) :], room)
     return [*head, *(_shortened(m, room) if len(turns) == 1 else m for m in turns)]
+
+
+def _newest(turns: Sequence[Message], room: int) -> Sequence[Message]:
+    """Cut at a multiple of DROPPED_SHARE of the room, so that the cut stays where it is while the history grows."""
+    ends = list(accumulate(_tokens(m) for m in turns))
+    if not ends or ends[-1] <= room or room <= 0:
+        return turns[-1:] if room <= 0 else turns
+    stride = room * DROPPED_SHARE
+    cut = math.ceil((ends[-1] - room) / stride) * stride
+    first_kept = next(i + 1 for i, end in enumerate(ends) if end >= cut)
+    return turns[min(first_kept, len(turns) - 1) :]
 
 
 def _tokens(message: Message) -> int:
@@ -230,6 +249,16 @@ def _shortened(message: Message, room: int) -> Message:
         words = words[len(words) // 4 + 1 :]
         message = Message(message.role, " ".join(words))
     return message
+
+
+def _is_latin(text: str) -> bool:
+    """Of its letters most are Latin (or it has none)."""
+    letters = [c for c in text if c.isalpha()]
+    return 2 * sum(c < "\u0250" for c in letters) >= len(letters)
+
+
+def _is_devanagari(text: str) -> bool:
+    return any("\u0900" <= c <= "\u097f" for c in text)
 
 
 # --- what the model may say -----------------------------------------------------------------------------------

@@ -1,0 +1,138 @@
+"""The engines of a profile, built, started and closed together.
+
+Knows: which engine fills which seam, and which model file each one needs. Does not know: where files come from
+(`locate` does), settings' sources, sessions. Engines are imported where they are built, so that the fakes need no
+native library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from voxtral_voice.engines.base import Engine, Responder, Speaker, Transcriber, TurnJudge, VoiceActivity
+from voxtral_voice.engines.fakes import (
+    FakeResponder,
+    FakeSpeaker,
+    FakeTranscriber,
+    FakeTurnJudge,
+    FakeVoiceActivity,
+)
+from voxtral_voice.engines.intents import Intents
+from voxtral_voice.engines.voices import EMBEDDED_VOICES
+
+WHISPER_FILES: Final = tuple(
+    f"whisper-base/{name}" for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """One engine per seam, shared by all sessions."""
+
+    voice_activity: VoiceActivity
+    turn_judge: TurnJudge
+    transcriber: Transcriber
+    responder: Responder
+    speaker: Speaker
+
+    async def start(self) -> None:
+        """Start all at once. When one fails all are closed, and its EngineError is raised."""
+        started = False
+        try:
+            outcomes = await asyncio.gather(*(e.start() for e in self._all().values()), return_exceptions=True)
+            for failure in outcomes:
+                if failure is not None:
+                    raise failure
+            started = True
+        finally:
+            if not started:
+                await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all, also when one of them fails at it; then raise the first failure. Safe to call twice."""
+        outcomes = await asyncio.gather(*(e.aclose() for e in self._all().values()), return_exceptions=True)
+        for failure in outcomes:
+            if failure is not None:
+                raise failure
+
+    def names(self) -> dict[str, str]:
+        """Seam -> what runs there."""
+        return {seam: engine.name for seam, engine in self._all().items()}
+
+    def _all(self) -> dict[str, Engine]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedOptions:
+    """Of the embedded profile."""
+
+    transcriber_threads: int = 1
+    responder_threads: int = 1
+    """Two are a third faster alone, and 5 to 10 times slower when something else keeps a core busy."""
+    speaker_threads: int = 2
+    intents: bool = True
+    """Greetings, thanks, goodbyes, time, date and "repeat that" are answered without the model."""
+    student: bool = True
+    """English in `af_heart` is spoken by Kokoro's small student."""
+    max_sentences: int = 2
+    """A reply ends after so many."""
+
+
+def fake(
+    *,
+    voice_activity: VoiceActivity | None = None,
+    turn_judge: TurnJudge | None = None,
+    transcriber: Transcriber | None = None,
+    responder: Responder | None = None,
+    speaker: Speaker | None = None,
+) -> Engines:
+    """The scripted engines of `fakes`, with their declared latencies; any of them may be given."""
+    return Engines(
+        voice_activity or FakeVoiceActivity(),
+        turn_judge or FakeTurnJudge(),
+        transcriber or FakeTranscriber(),
+        responder or FakeResponder(),
+        speaker or FakeSpeaker(),
+    )
+
+
+def embedded(locate: Callable[[str], Path], options: EmbeddedOptions) -> Engines:
+    """Models on this machine's CPU. locate: a model file's name in the catalogue -> its path."""
+    from voxtral_voice.engines.silero import Silero
+    from voxtral_voice.engines.smart_turn import SmartTurn
+    from voxtral_voice.engines.smollm import SmolLM
+    from voxtral_voice.engines.whisper import Whisper
+
+    model = SmolLM(locate("smollm2-135m-instruct-q4_1.gguf"), options.responder_threads, options.max_sentences)
+    return Engines(
+        Silero(locate("silero-vad-v5.onnx")),
+        SmartTurn(locate("smart-turn-v3.2.onnx")),
+        Whisper(_folder(locate, WHISPER_FILES), threads=options.transcriber_threads),
+        Intents(model, _local_time) if options.intents else model,
+        _embedded_speaker(locate, options),
+    )
+
+
+def _embedded_speaker(locate: Callable[[str], Path], options: EmbeddedOptions) -> Speaker:
+    from voxtral_voice.engines.kokoro import Kokoro
+    from voxtral_voice.engines.student import Student, WithStudent
+
+    voices_dir = _folder(locate, [f"voices/{voice}.bin" for voice in EMBEDDED_VOICES])
+    kokoro = Kokoro(locate("kokoro-v1.0-int8.onnx"), voices_dir, threads=options.speaker_threads)
+    return WithStudent(kokoro, Student()) if options.student else kokoro
+
+
+def _folder(locate: Callable[[str], Path], names: Iterable[str]) -> Path:
+    """Every file is located; they lie in one folder."""
+    (folder,) = {locate(name).parent for name in names}
+    return folder
+
+
+def _local_time() -> datetime:
+    return datetime.now().astimezone()

@@ -1,0 +1,170 @@
+"""Engines are built, started, named and closed together."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+from voxtral_voice.engines.fakes import FakeResponder, FakeSpeaker, FakeTranscriber
+from voxtral_voice.engines.intents import Intents
+from voxtral_voice.engines.registry import EmbeddedOptions, embedded, fake
+from voxtral_voice.errors import EngineError
+
+
+class Watched(FakeTranscriber):
+    """Says when it was started and closed; may fail at either."""
+
+    def __init__(self, start: Exception | None = None, aclose: Exception | None = None) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+        self.begun = asyncio.Event()
+        self._start = start
+        self._aclose = aclose
+
+    async def start(self) -> None:
+        self.seen.append("start")
+        self.begun.set()
+        if self._start:
+            raise self._start
+
+    async def aclose(self) -> None:
+        self.seen.append("close")
+        if self._aclose:
+            raise self._aclose
+
+
+class Slow(FakeResponder):
+    """Starts only once it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_start = asyncio.Event()
+        self.closed = False
+
+    async def start(self) -> None:
+        await self.may_start.wait()
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class BrokenSpeaker(FakeSpeaker):
+    async def start(self) -> None:
+        raise EngineError("speaker", "There is no voice.")
+
+
+def test_the_fake_profile_names_what_runs_in_each_seam() -> None:
+    assert fake().names() == {
+        "voice_activity": "fake voice activity",
+        "turn_judge": "fake turn judge",
+        "transcriber": "fake transcriber",
+        "responder": "fake responder",
+        "speaker": "fake speaker",
+    }
+
+
+def test_the_fake_profile_needs_no_native_library() -> None:
+    native = "{'xllamacpp', 'ctranslate2', 'onnxruntime', 'hibari', 'tokenizers'}"
+    code = f"import sys, voxtral_voice.engines.registry as r; r.fake(); sys.exit(bool({native} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_engines_are_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        fake().speaker = FakeSpeaker()  # type: ignore[misc]
+
+
+async def test_all_are_started_and_closed_and_may_be_closed_twice() -> None:
+    watched = Watched()
+    engines = fake(transcriber=watched)
+    await engines.start()
+    await engines.aclose()
+    await engines.aclose()
+    assert watched.seen == ["start", "close", "close"]
+
+
+async def test_engines_start_side_by_side() -> None:
+    watched, slow = Watched(), Slow()
+    starting = asyncio.create_task(fake(transcriber=watched, responder=slow).start())
+    await watched.begun.wait()
+    assert not starting.done()
+    slow.may_start.set()
+    await starting
+
+
+async def test_a_failed_start_closes_what_was_started_and_raises_the_engines_error() -> None:
+    watched = Watched()
+    with pytest.raises(EngineError, match="There is no voice") as caught:
+        await fake(transcriber=watched, speaker=BrokenSpeaker()).start()
+    assert caught.value.engine == "speaker"
+    assert watched.seen == ["start", "close"]
+
+
+async def test_a_cancelled_start_closes_all() -> None:
+    watched, slow = Watched(), Slow()
+    starting = asyncio.create_task(fake(transcriber=watched, responder=slow).start())
+    await watched.begun.wait()
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert slow.closed
+    assert watched.seen == ["start", "close"]
+
+
+async def test_one_that_fails_to_close_does_not_keep_the_others_open() -> None:
+    slow = Slow()
+    watched = Watched(aclose=EngineError("transcriber", "It is stuck."))
+    with pytest.raises(EngineError, match="It is stuck"):
+        await fake(transcriber=watched, responder=slow).aclose()
+    assert slow.closed
+
+
+# --- embedded ---
+
+
+def test_the_embedded_profile_asks_for_its_files_by_catalogue_name(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def locate(name: str) -> Path:
+        asked.append(name)
+        return tmp_path / name
+
+    embedded(locate, EmbeddedOptions())
+    assert set(asked) == {
+        *(f"whisper-base/{name}" for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt")),
+        *(f"voices/{v}.bin" for v in ("af_heart", "af_bella", "af_nicole", "af_sarah")),
+        *(f"voices/{v}.bin" for v in ("hf_alpha", "hf_beta", "hm_omega", "hm_psi")),
+        "kokoro-v1.0-int8.onnx",
+        "silero-vad-v5.onnx",
+        "smart-turn-v3.2.onnx",
+        "smollm2-135m-instruct-q4_1.gguf",
+    }
+
+
+def test_intents_and_the_student_can_be_switched_off(tmp_path: Path) -> None:
+    both = embedded(tmp_path.joinpath, EmbeddedOptions())
+    neither = embedded(tmp_path.joinpath, EmbeddedOptions(intents=False, student=False))
+    assert isinstance(both.responder, Intents)
+    assert not isinstance(neither.responder, Intents)
+    assert "hibari" in both.names()["speaker"]
+    assert "hibari" not in neither.names()["speaker"]
+
+
+async def test_a_missing_model_file_is_an_error_of_its_engine(tmp_path: Path) -> None:
+    engines = embedded(tmp_path.joinpath, EmbeddedOptions(student=False))
+    with pytest.raises(EngineError):
+        await engines.start()
+
+
+@pytest.mark.models
+async def test_the_embedded_profile_starts_and_closes(model_files: Callable[[str], Path]) -> None:
+    engines = embedded(model_files, EmbeddedOptions())
+    await engines.start()
+    await engines.aclose()
+    await engines.aclose()
