@@ -37,11 +37,12 @@ SPLIT_SEARCH_S: Final = 10
 LANGUAGES: Final = ("en", "hi", "es", "fr", "it", "ja", "pt", "zh")
 """What detection chooses from: the languages that can be answered aloud. English also when nothing was heard."""
 
-_SILENCE_PROBABILITY: Final = 0.55
-"""Measured on 8 s windows: noise, hum, clicks and coughs >= 0.58; clean, noisy and faint speech <= 0.53, but for..."""
-_SURE_LOG_PROBABILITY: Final = -0.5
-"""... faint long readings, at most 0.75, whose words are surer than this. Noise is not, unless a prompt lends it words.
-Whisper's own thresholds, 0.6 and -1, let "Thank you." through."""
+_PERHAPS_SILENCE: Final = 0.55
+_SURE_SILENCE: Final = 0.77
+_SURE_WORDS: Final = -0.5
+"""When nobody spoke. Measured on 8 s windows: silence, noise, hum, clicks and coughs have a no-speech
+probability >= 0.58; speech, noisy or faint, <= 0.53, but for faint long readings, at most 0.75, whose mean token
+log-probability is above -0.5. Whisper's own thresholds, 0.6 and -1, let "Thank you." through."""
 _QUIETEST_PEAK: Final = 2.0**-15
 """One step of 16-bit audio: below it there is nothing to hear."""
 
@@ -174,12 +175,11 @@ class _Decoded:
     log_probability: float
     """Mean of all tokens."""
     silence_probability: float
-    prompted: bool
 
     @property
     def silent(self) -> bool:
-        sure = not self.looped and not self.prompted and self.log_probability > _SURE_LOG_PROBABILITY
-        return self.silence_probability > _SILENCE_PROBABILITY and not sure
+        unsure = self.looped or self.log_probability < _SURE_WORDS
+        return self.silence_probability > (_PERHAPS_SILENCE if unsure else _SURE_SILENCE)
 
 
 class _Model:
@@ -230,32 +230,37 @@ class _Model:
         self, encoded: ctranslate2.StorageView, audio_s: float, language: str, prompt: str, penalty: float
     ) -> _Decoded:
         limit = _token_limit(audio_s, language)
-        tokens = self._prompt(language, prompt)
-        (result,) = self._whisper.generate(
-            encoded,
-            [tokens],
-            beam_size=1,
-            max_length=max(2 * limit, limit + len(tokens)),  # CTranslate2 writes at most half of it, less the prompt
-            repetition_penalty=penalty,
-            suppress_tokens=[-1, *self._not_devanagari] if language == "hi" else [-1],
-            return_scores=True,
-            return_no_speech_prob=True,
-        )
+        start = [self._start, self.languages[language], *self._task]
+        ours = self._before(language, "")
+        before = self._before(language, prompt) if prompt else ours
+        suppressed = [-1, *self._not_devanagari] if language == "hi" else [-1]
+        result = self._write(encoded, before + start, limit, repetition_penalty=penalty, suppress_tokens=suppressed)
+        # Words to expect make noise look like those words: ask once more without them whether anybody spoke.
+        silence = self._write(encoded, ours + start, 1) if prompt else result
         written = result.sequences_ids[0]
         kept = without_loop(written, hit_limit=len(written) >= limit)
-        return _Decoded(
-            kept,
-            looped=len(kept) < len(written),
-            log_probability=result.scores[0],
-            silence_probability=result.no_speech_prob,
-            prompted=tokens[0] == self._prompt_start,
-        )
+        return _Decoded(kept, len(kept) < len(written), result.scores[0], silence.no_speech_prob)
 
-    def _prompt(self, language: str, prompt: str) -> list[int]:
-        before = f"{_DEVANAGARI_PROMPT if language == 'hi' else ''} {prompt}".rstrip()
-        ids: list[int] = self._tokenizer.encode(before, add_special_tokens=False).ids[-_MOST_PROMPT_TOKENS:]
-        start = [self._start, self.languages[language], *self._task]
-        return [self._prompt_start, *ids, *start] if ids else start
+    def _write(
+        self, encoded: ctranslate2.StorageView, start: list[int], limit: int, **options: float | list[int]
+    ) -> ctranslate2.models.WhisperGenerationResult:
+        """At most `limit` tokens after `start`."""
+        (result,) = self._whisper.generate(
+            encoded,
+            [start],
+            beam_size=1,
+            max_length=max(2 * limit, limit + len(start)),  # CTranslate2 writes at most half of it, and less the start
+            return_scores=True,
+            return_no_speech_prob=True,
+            **options,
+        )
+        return result
+
+    def _before(self, language: str, prompt: str) -> list[int]:
+        """What Whisper takes for the words before: it goes on in their script and spelling."""
+        text = f"{_DEVANAGARI_PROMPT if language == 'hi' else ''} {prompt}".rstrip()
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids[-_MOST_PROMPT_TOKENS:]
+        return [self._prompt_start, *ids] if ids else []
 
     def _text(self, tokens: list[int]) -> str:
         """Without the half letter that the length limit may leave; "" when there is no letter or digit in it."""
