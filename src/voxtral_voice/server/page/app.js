@@ -8,7 +8,7 @@ import { Microphone } from "./capture.js";
 import { Conversation } from "./conversation.js";
 import { gradeOf } from "./latency.js";
 import { Player } from "./player.js";
-import { connectProblem, lostProblem, playerProblem } from "./problems.js";
+import { connectProblem, lostProblem } from "./problems.js";
 import { Wire } from "./realtime.js";
 import { Strip } from "./strip.js";
 import { View } from "./view.js";
@@ -49,8 +49,8 @@ async function connect() {
   changed();
   try {
     await player.open();
-  } catch (error) {
-    await disconnect("failed", playerProblem(error));
+  } catch (problem) {
+    await disconnect("failed", problem);
     return;
   }
   if (DEBUG) player.record();
@@ -137,6 +137,10 @@ function phase() {
   return conversation.phase;
 }
 
+function live() {
+  return microphone.on || ["speaking", "thinking"].includes(phase());
+}
+
 let scheduled = false;
 
 function changed() {
@@ -146,7 +150,7 @@ function changed() {
   setTimeout(() => {
     scheduled = false;
     const problem = trouble ?? conversation.problem;
-    view.render({ phase: phase(), link, micOn: microphone.on, busy, problem, conversation });
+    view.render({ phase: phase(), link, live: live(), micOn: microphone.on, busy, problem, conversation });
   }, 16);
 }
 
@@ -202,7 +206,7 @@ async function doing(action) {
 }
 
 $("connect").addEventListener("click", () => doing(() => (link === "open" ? disconnect() : connect())));
-$("mic").addEventListener("click", () => doing(() => (microphone.on ? stop() : start())));
+$("mic").addEventListener("click", () => doing(() => (live() ? stop() : start())));
 $("voice").addEventListener("change", () => conversation.configure(chosenVoice()));
 $("badge").addEventListener("click", () => view.toggleStages());
 $("dismiss").addEventListener("click", () => {

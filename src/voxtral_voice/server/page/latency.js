@@ -34,7 +34,7 @@ export function waterfall({ ms: wholeMs, trace }) {
     rows.push({ name: STAGES[stage] ?? stage, kind, fromMs: at, ms });
     at += ms;
   }
-  rows.push({ name: rows.length ? "network and sound card" : "stages not told yet", kind: "rest", fromMs: at, ms: wholeMs - at });
+  rows.push({ name: rows.length ? "network and playback" : "stages not told yet", kind: "rest", fromMs: at, ms: wholeMs - at });
   return rows;
 }
 

@@ -5,6 +5,7 @@
  */
 
 import { WIRE_HZ } from "./pcm.js";
+import { NOT_SECURE, playerProblem } from "./problems.js";
 import { Resampler } from "./resampler.js";
 
 export class Player {
@@ -21,7 +22,17 @@ export class Player {
     this.recording = null;
   }
 
+  /** Throws a problem ({title, advice}) when sound cannot be played here. */
   async open() {
+    if (!globalThis.AudioWorkletNode) throw NOT_SECURE;
+    try {
+      await this.start();
+    } catch (error) {
+      throw playerProblem(error);
+    }
+  }
+
+  async start() {
     this.context = newContext();
     await this.context.audioWorklet.addModule(new URL("player-worklet.js", import.meta.url));
     this.node = new AudioWorkletNode(this.context, "player", { numberOfInputs: 0, outputChannelCount: [1] });

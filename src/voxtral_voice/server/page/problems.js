@@ -3,10 +3,10 @@
  */
 
 export const NOT_SECURE = {
-  title: "This page may not use the microphone",
+  title: "This address is not secure",
   advice:
-    "Browsers allow it only on https:// addresses and on this machine itself. Open the page as http://localhost or " +
-    "through https. Typing works here too.",
+    "Browsers allow the microphone and live sound only on https:// addresses and on this machine itself. Open the " +
+    "page as http://localhost, or through https.",
 };
 
 const MICROPHONE = {

@@ -17,7 +17,7 @@ const PHASES = {
   listening: ["Listening", "Go ahead, say anything."],
   hearing: ["Hearing you", "Take your time."],
   thinking: ["Thinking", ""],
-  speaking: ["Speaking", "Talk, or press Esc, to interrupt."],
+  speaking: ["Speaking", matchMedia("(any-hover: hover)").matches ? "Talk, or press Esc, to interrupt." : "Talk to interrupt."],
   interrupted: ["Interrupted", "Go on."],
   error: ["Something is wrong", ""],
 };
@@ -29,29 +29,32 @@ export class View {
   constructor() {
     this.rows = new Map(); // turn -> {row, shown}
     this.shownLatency = null;
+    this.atEnd = true; // of the transcript: then it follows what is said
+    $("scroll").addEventListener("scroll", () => (this.atEnd = isAtEnd($("scroll"))), { passive: true });
+    new ResizeObserver(() => this.follow()).observe($("scroll"));
     fillVoices($("voice"));
   }
 
-  /** `page` is {phase, link, micOn, busy, problem, conversation}. */
-  render({ phase, link, micOn, busy, problem, conversation }) {
+  /** `page` is {phase, link, live, micOn, busy, problem, conversation}; live: there is something to stop. */
+  render({ phase, link, live, micOn, busy, problem, conversation }) {
     const [word, hint] = PHASES[phase];
     document.body.dataset.phase = phase;
     document.body.dataset.link = link;
     setText($("phase"), word);
     setText($("hint"), hint);
     setText($("link"), LINKS[link]);
-    this.renderButtons(link, micOn, busy);
+    this.renderButtons(link, live, busy);
+    if (!micOn) $("level").value = 0;
     this.renderProblem(problem);
     this.renderLatency(conversation);
     this.renderTurns(conversation.turns);
   }
 
-  renderButtons(link, micOn, busy) {
+  renderButtons(link, live, busy) {
     setText($("connect").querySelector("span"), link === "open" ? "Disconnect" : "Connect");
-    setText($("mic").querySelector("span"), micOn ? "Stop" : "Start");
-    $("mic").classList.toggle("live", micOn);
+    setText($("mic").querySelector("span"), live ? "Stop" : "Start");
+    $("mic").classList.toggle("live", live);
     $("connect").disabled = $("mic").disabled = busy;
-    if (!micOn) $("level").value = 0;
   }
 
   renderProblem(problem) {
@@ -82,8 +85,6 @@ export class View {
   }
 
   renderTurns(turns) {
-    const scroll = $("scroll");
-    const atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
     $("empty").hidden = turns.length > 0;
     for (const [turn, { row }] of this.rows) {
       if (turns.includes(turn)) continue;
@@ -91,7 +92,11 @@ export class View {
       this.rows.delete(turn);
     }
     for (const turn of turns) this.renderTurn(turn);
-    if (atEnd) scroll.scrollTop = scroll.scrollHeight;
+    this.follow();
+  }
+
+  follow() {
+    if (this.atEnd) $("scroll").scrollTop = $("scroll").scrollHeight;
   }
 
   renderTurn(turn) {
@@ -164,6 +169,10 @@ function waterfallRow({ name, kind, fromMs, ms }, wholeMs) {
   track.append(bar);
   row.append(element("span", "", name), track, element("span", "ms", `${Math.round(ms)} ms`));
   return row;
+}
+
+function isAtEnd(scroll) {
+  return scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
 }
 
 function element(tag, className, text) {
