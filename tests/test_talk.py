@@ -201,7 +201,7 @@ def test_the_stages_sum_to_the_latency_as_heard() -> None:
     rows = stages(turn())
     assert sum(ms for _, ms, _ in rows) == pytest.approx(254.5)
     assert [name for name, _, _ in rows[:3]] == ["silence", "transcript", "first token"]
-    assert rows[-2][0] == "network, playout"
+    assert rows[-2][0] == "speech end, net"
     assert rows[-2][1] == pytest.approx(4.5)
     assert rows[-1][:2] == ("leading silence", 50.0)
 

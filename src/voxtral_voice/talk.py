@@ -118,7 +118,11 @@ def stages(turn: Turn) -> list[tuple[str, float, str]]:
     times: Mapping[str, Any] = (turn.trace or {}).get("stages_ms") or {}
     rows = [(name.replace("_", " "), float(ms), STAGES.get(name, "")) for name, ms in times.items()]
     rest_ms = v2v_ms - silence_ms - sum(ms for _, ms, _ in rows)
-    outside = ("network, playout", "and where each side heard the speech end") if rows else ("server, network", "")
+    outside = (
+        ("speech end, net", "true speech end to the one the server saw, and the network")
+        if rows
+        else ("server, network", "")
+    )
     return [
         *rows,
         (outside[0], rest_ms, outside[1]),

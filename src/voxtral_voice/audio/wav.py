@@ -89,9 +89,7 @@ def _read_mono(path: Path, sound: soundfile.SoundFile) -> Samples:
         raise AudioError(f"{path} holds no audio.")
     samples: Samples = np.concatenate(blocks)
     if not np.isfinite(samples).all():
-        raise AudioError(
-            f"{path} holds samples that are not numbers (NaN or infinite); record or export it again."
-        )
+        raise AudioError(f"{path} holds samples that are not numbers (NaN or infinite); record or export it again.")
     return np.clip(samples, -1, 1)
 
 
