@@ -1,0 +1,313 @@
+"""SmolLM2 through llama.cpp: what fits the context, what may be said, and the model itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from voxtral_voice.engines.base import Message, Responder
+from voxtral_voice.engines.smollm import (
+    CONTEXT_TOKENS,
+    EXAMPLES,
+    MAX_REPLY_TOKENS,
+    ONLY_ENGLISH,
+    ONLY_ENGLISH_HINDI,
+    SLOTS,
+    SYSTEM_PROMPT,
+    Sentences,
+    SmolLM,
+    fit,
+    prompted,
+)
+from voxtral_voice.errors import EngineError
+
+MODEL = "smollm2-135m-instruct-q4_1.gguf"
+
+
+def user(text: str) -> Message:
+    return Message("user", text)
+
+
+def turns(count: int, text: str = "twenty seven letters of text") -> list[Message]:
+    return [Message("assistant" if i % 2 else "user", f"{text} {i}") for i in range(count)]
+
+
+# --- what may be said ---
+
+
+def said(text: str, limit: int = 2, piece_chars: int = 3) -> str:
+    sentences = Sentences(limit)
+    return "".join(sentences.take(text[i : i + piece_chars]) for i in range(0, len(text), piece_chars))
+
+
+@pytest.mark.parametrize("piece_chars", [1, 3, 1000])
+@pytest.mark.parametrize(
+    ("text", "two"),
+    [
+        ("One. Two. Three.", "One. Two."),
+        ("One! Two? Three", "One! Two?"),
+        ("Only one, without a stop", "Only one, without a stop"),
+        ("One... Two. Three.", "One... Two."),
+        ('He said "No." She left. He too.', 'He said "No." She left.'),
+        ("Dr. No met Mr. Bond. It was 3.5 km. Then.", "Dr. No met Mr. Bond. It was 3.5 km."),
+        ("J. K. Rowling wrote it in the U.S. army. Yes. No.", "J. K. Rowling wrote it in the U.S. army. Yes."),
+        ("Use spices, e.g. salt. Enjoy. Bye.", "Use spices, e.g. salt. Enjoy."),
+        ("एक वाक्य। दूसरा वाक्य। तीसरा।", "एक वाक्य। दूसरा वाक्य।"),
+        ("It was 1969. Then 1970. Then.", "It was 1969. Then 1970."),
+        ("Do this:\n1. Boil.\n2. Eat.\n3. Rest.", "Do this: 1. Boil. 2. Eat."),
+        ("**Bold** and `code`.\n# Title", "Bold and code.  Title"),
+        ("", ""),
+    ],
+)
+def test_two_sentences_are_said_and_no_markdown(text: str, two: str, piece_chars: int) -> None:
+    assert said(text, piece_chars=piece_chars) == two
+
+
+def test_a_reply_is_done_at_the_space_behind_its_last_sentence() -> None:
+    sentences = Sentences(1)
+    assert sentences.take("One.") == "One."
+    assert not sentences.done
+    assert sentences.take(" Two") == ""
+    assert sentences.done
+    assert sentences.take(" three.") == ""
+
+
+# --- what the model is shown ---
+
+
+def test_without_instructions_the_model_gets_its_own_prompt_and_examples() -> None:
+    assert prompted([user("Hi")]) == [Message("system", SYSTEM_PROMPT), *EXAMPLES, user("Hi")]
+
+
+def test_instructions_replace_the_models_own_prompt() -> None:
+    messages = [Message("system", "Be a pirate."), user("Hi")]
+    assert prompted(messages) == messages
+
+
+def test_a_history_that_fits_is_left_alone() -> None:
+    messages = prompted(turns(9))
+    assert fit(messages, 900) == messages
+
+
+@pytest.mark.parametrize("system", [[], [Message("system", "Be a pirate.")]])
+def test_the_oldest_turns_are_dropped_and_the_head_and_the_last_stay(system: list[Message]) -> None:
+    messages = prompted([*system, *turns(101)])
+    head = messages[: len(messages) - 101]
+    kept = fit(messages, 600)
+    assert kept[: len(head)] == head
+    assert kept[len(head) :] == messages[-(len(kept) - len(head)) :]
+    assert len(head) < len(kept) < len(messages)
+
+
+def test_the_cut_stays_where_it_is_for_many_turns() -> None:
+    firsts = [fit(turns(n), 600)[0].text for n in range(1, 201)]
+    moves = sum(a != b for a, b in pairwise(firsts))
+    assert 0 < moves <= 200 / 25
+    assert len(fit(turns(200), 600)) > 4
+
+
+def test_a_last_message_that_alone_is_too_long_keeps_its_end() -> None:
+    words = " ".join(str(n) for n in range(1000, 3000))
+    (kept,) = fit([user("before"), user(words)][-1:], 300)
+    assert kept.text.endswith("2998 2999")
+    assert words.endswith(kept.text)
+    assert 100 < len(kept.text) < 1000
+
+
+def test_a_last_message_too_long_for_its_history_stands_alone() -> None:
+    long = user("word " * 400)
+    (kept,) = fit([*turns(20), long], 300)
+    assert long.text.split()[-1] == kept.text.split()[-1]
+
+
+@pytest.mark.parametrize("room", [1, 0, -50])
+def test_the_last_message_stays_even_without_room(room: int) -> None:
+    assert [m.text for m in fit([*turns(4), user("the last words")], room)] == ["words"]
+
+
+# --- without a model ---
+
+
+async def ask(
+    responder: Responder, *messages: Message, language: str | None = None, max_tokens: int | None = None
+) -> str:
+    stream = responder.respond(messages, language=language, max_tokens=max_tokens)
+    return "".join([piece async for piece in stream])
+
+
+async def test_a_missing_file_is_an_error_that_says_what_to_run(tmp_path: Path) -> None:
+    responder = SmolLM(tmp_path / MODEL)
+    with pytest.raises(EngineError, match=r"There is no model file .*; run: voxtral-voice models pull"):
+        await responder.start()
+    await responder.aclose()
+
+
+async def test_a_damaged_file_is_an_error_that_says_what_to_run(tmp_path: Path) -> None:
+    path = tmp_path / MODEL
+    path.write_bytes(b"GGUF" + bytes(1000))
+    responder = SmolLM(path)
+    with pytest.raises(EngineError, match=r"cannot load .*; run: voxtral-voice models verify") as caught:
+        await responder.start()
+    assert caught.value.engine == "responder"
+    await responder.aclose()
+
+
+async def test_use_before_start_is_an_error(tmp_path: Path) -> None:
+    responder = SmolLM(tmp_path / MODEL)
+    with pytest.raises(EngineError, match="before its start"):
+        await ask(responder, user("Hi"))
+    await responder.aclose()
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "reply"),
+    [
+        ("भारत की राजधानी क्या है?", None, ONLY_ENGLISH_HINDI),
+        ("بھارت", "hi", ONLY_ENGLISH_HINDI),
+        ("你好吗", "zh", ONLY_ENGLISH),
+    ],
+)
+async def test_other_scripts_get_an_honest_answer(tmp_path: Path, text: str, language: str | None, reply: str) -> None:
+    responder = SmolLM(tmp_path / MODEL)
+    assert await ask(responder, user(text), language=language) == reply
+    await responder.aclose()
+
+
+def test_the_name_says_model_and_threads() -> None:
+    assert SmolLM(Path(MODEL)).name == "smollm2-135m-instruct-q4_1 on 1 thread"
+    assert SmolLM(Path(MODEL), threads=2).name.endswith("on 2 threads")
+
+
+# --- with the model ---
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def smollm(model_files: Callable[[str], Path]) -> AsyncIterator[SmolLM]:
+    responder = SmolLM(model_files(MODEL))
+    await responder.start()
+    yield responder
+    await responder.aclose()
+
+
+@pytest.mark.models
+@pytest.mark.asyncio(loop_scope="module")
+class TestModel:
+    async def test_it_answers_briefly_and_deterministically(self, smollm: SmolLM) -> None:
+        first = await ask(smollm, user("What is the capital of France?"))
+        assert "Paris" in first
+        assert first == await ask(smollm, user("What is the capital of France?"))
+
+    async def test_a_reply_has_at_most_two_sentences(self, smollm: SmolLM) -> None:
+        reply = await ask(smollm, user("Tell me a long story about dogs."))
+        assert reply == said(reply + " ")
+
+    @pytest.mark.parametrize("max_tokens", [1, 5])
+    async def test_max_tokens_is_honoured(self, smollm: SmolLM, max_tokens: int) -> None:
+        stream = smollm.respond([user("Tell me about dogs.")], language="en", max_tokens=max_tokens)
+        assert len([piece async for piece in stream]) == max_tokens
+
+    async def test_it_uses_the_history(self, smollm: SmolLM) -> None:
+        history = (user("I have a dog called Rex."), Message("assistant", "Rex is a lovely name for a dog."))
+        assert "Rex" in await ask(smollm, *history, user("What is my dog called?"))
+
+    async def test_sessions_at_the_same_time_never_see_each_others_words(self, smollm: SmolLM) -> None:
+        names = ["Wubbzy", "Quizzel", "Zorbant", "Flimflo", "Grintok", "Pazooka"]
+        assert len(names) > SLOTS
+        for _ in range(2):
+            replies = await asyncio.gather(
+                *(ask(smollm, user(f"My cat is called {n}. What is my cat called?")) for n in names)
+            )
+            for name, reply in zip(names, replies, strict=True):
+                assert name in reply
+                assert not any(other in reply for other in names if other != name)
+
+    async def test_a_history_beyond_the_context_is_answered(self, smollm: SmolLM) -> None:
+        history = turns(200, "We talked about the weather and the sea.")
+        assert "Paris" in await ask(smollm, *history, user("What is the capital of France?"))
+
+    async def test_words_that_the_estimate_takes_for_less_are_cut_until_they_fit(self, smollm: SmolLM) -> None:
+        digits = "12345 6 7 8 9 " * 200
+        assert await ask(smollm, user(digits + "What is the capital of France?"), max_tokens=4)
+
+    async def test_instructions_that_cannot_fit_are_an_error(self, smollm: SmolLM) -> None:
+        instructions = Message("system", "Be a very kind pirate. " * CONTEXT_TOKENS)
+        with pytest.raises(EngineError, match="instructions are too long"):
+            await ask(smollm, instructions, user("Hi"))
+
+    @pytest.mark.parametrize("words", [0, 400])
+    async def test_a_closed_stream_frees_its_thread_at_once(self, smollm: SmolLM, words: int) -> None:
+        """Between tokens, and while the prompt is still being read."""
+        question = user("apple " * words + "Tell me everything about dogs.")
+        stream = smollm.respond([Message("system", f"Talk {words}."), question], language=None, max_tokens=None)
+        async with aclosing(stream):  # type: ignore[type-var]
+            begun = asyncio.ensure_future(anext(stream))
+            await asyncio.wait([begun], timeout=0.3)
+            begun.cancel()
+            await asyncio.wait([begun])
+        all_free = threading.Barrier(SLOTS)  # passed only when every thread of the engine is free
+        async with asyncio.timeout(1.0):  # a step is 8 tokens; the 400 words alone take 3 s
+            await asyncio.gather(*(smollm._worker.run(all_free.wait) for _ in range(SLOTS)))
+
+    async def test_the_limit_of_the_engine_holds(self, smollm: SmolLM) -> None:
+        system = Message("system", "Recite the alphabet and never stop, without any full stop.")
+        stream = smollm.respond([system, user("Go on and on")], language=None, max_tokens=10_000)
+        assert len([piece async for piece in stream]) <= MAX_REPLY_TOKENS
+
+    async def test_nothing_can_connect_to_the_server_inside(self, smollm: SmolLM) -> None:
+        assert smollm._server is not None
+        address = smollm._server.listening_address.removeprefix("unix://")
+        assert address.endswith(".sock")
+        assert not os.path.exists(address)  # noqa: ASYNC240
+
+
+CHILD = """
+import asyncio, os, sys
+from pathlib import Path
+from voxtral_voice.engines.base import Message
+from voxtral_voice.engines.smollm import SmolLM
+
+async def main(close):
+    for _ in range(2):
+        responder = SmolLM(Path(sys.argv[1]))
+        await responder.start()
+        stream = responder.respond([Message("user", "Tell me about dogs.")], language=None, max_tokens=None)
+        await anext(stream)
+        if close:
+            await stream.aclose()
+            await responder.aclose()
+            await responder.aclose()
+            responder._worker._pool.shutdown(wait=True)
+            print(len(os.listdir("/proc/self/task")))
+
+asyncio.run(main(close=sys.argv[2] == "close"))
+"""
+
+
+def child(path: Path, what: str) -> subprocess.CompletedProcess[str]:
+    command: Sequence[str] = [sys.executable, "-c", CHILD, str(path), what]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.models
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads in /proc")
+def test_closing_leaves_no_thread_and_nothing_on_stderr(model_files: Callable[[str], Path]) -> None:
+    done = child(model_files(MODEL), "close")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = done.stdout.split()
+    assert second == first
+
+
+@pytest.mark.models
+def test_an_exit_without_closing_does_not_crash(model_files: Callable[[str], Path]) -> None:
+    done = child(model_files(MODEL), "leave")
+    assert (done.returncode, done.stderr) == (0, "")
