@@ -107,7 +107,7 @@ class Visit:
         """Waits for a JavaScript condition over `voxtral`. (Playwright's own wait is refused by the page's CSP.)"""
         try:
             async with asyncio.timeout(timeout_ms / 1000):
-                while not await self.page.evaluate(condition):
+                while not await self.page.evaluate(condition):  # noqa: ASYNC110 - a condition in another process
                     await asyncio.sleep(0.02)
         except TimeoutError:
             state = await self.page.evaluate("window.voxtral && [voxtral.phase, voxtral.counters]")

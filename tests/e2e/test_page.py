@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -32,7 +31,7 @@ def question(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def question_and_interruption(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("microphone")
-    parts = [1.0, "What is the capital of France?", 2.5, "Stop, I know that already.", 60.0]
+    parts: list[str | float] = [1.0, "What is the capital of France?", 2.5, "Stop, I know that already.", 60.0]
     return spoken(folder / "interruption.wav", parts)
 
 
@@ -73,7 +72,7 @@ async def finish(call: Call, reply: str = "r1", status: str = "completed", **det
 async def sent(call: Call, kind: str) -> Mapping[str, Any]:
     """The first message of this type from the page, when it is there."""
     async with asyncio.timeout(10):
-        while not any(message["type"] == kind for message in call.received):
+        while not any(message["type"] == kind for message in call.received):  # noqa: ASYNC110 - the stub has no event
             await asyncio.sleep(0.005)
     return next(message for message in call.received if message["type"] == kind)
 
@@ -273,6 +272,79 @@ async def test_nothing_is_wider_than_the_window() -> None:
             assert await guest.ask("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
+# --- our server -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def story_and_interruption(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("microphone")
+    story = "Please tell me a long story about a farmer and his old dog."
+    parts: list[str | float] = [1.5, story, 3.5, "Wait, stop. What is the capital of France?", 60.0]
+    return spoken(folder / "story.wav", parts)
+
+
+@pytest.mark.models
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("live_server", ["embedded"], indirect=True)
+async def test_a_spoken_conversation_with_real_models(live_server: str, story_and_interruption: Path) -> None:
+    async with visit(live_server, story_and_interruption) as guest:
+        await guest.screenshots("idle")
+        await press(guest, "Connect")
+        await guest.phase("idle")
+        await press(guest, "Start")
+        await guest.phase("hearing")
+        await guest.phase("speaking")
+        await guest.until("voxtral.counters.truncations.length > 0")
+        await guest.until("voxtral.turns.filter((turn) => turn.v2vMs !== null).length >= 2")
+        await guest.screenshots("speaking")
+        await guest.phase("listening", 40_000)
+        await guest.page.locator("#badge").click()
+        await guest.screenshots("stages")
+        await press(guest, "Stop")
+        await guest.phase("idle")
+        spoke, replied = await guest.turns("user"), await guest.turns("assistant")
+        counters, recording, trace = (
+            await guest.ask("voxtral.counters"),
+            await guest.recording(),
+            await guest.ask("voxtral.trace"),
+        )
+
+    assert guest.complaints == []
+    assert "story" in spoke[0]["text"].lower()
+    assert "capital" in spoke[-1]["text"].lower()
+    assert replied[0]["status"] == "cut"
+    assert replied[0]["playedMs"] == pytest.approx(counters["truncations"][0]["audio_end_ms"], abs=2)
+    assert 0 < len(replied[0]["heard"]) < len(replied[0]["text"])
+    assert replied[-1]["status"] == "done"
+    assert replied[-1]["heard"] == replied[-1]["text"] != ""
+    played_ms = sum(reply["playedMs"] for reply in replied)
+    assert recording.sounding_ms() > 0.5 * played_ms > 1000
+    assert float(abs(recording.samples).max()) > 0.05
+    assert 0 < trace["total_ms"] < replied[-1]["v2vMs"] < 5000
+
+
+@pytest.mark.parametrize("live_server", ["fake"], indirect=True)
+async def test_a_typed_question_is_answered_and_the_voice_interrupts_it(
+    live_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("microphone")
+    microphone = spoken(folder / "late.wav", [4.0, "Stop, I know that already.", 60.0])
+    async with visit(live_server, microphone) as guest:
+        await press(guest, "Start")
+        await guest.page.get_by_label("Type a message").fill("word " * 60)
+        await guest.page.keyboard.press("Enter")
+        await guest.phase("speaking")
+        await guest.until("voxtral.counters.truncations.length > 0")
+        await guest.until("voxtral.v2vMs !== null")
+        await guest.phase("listening")
+        [cut, whole] = await guest.turns("assistant")
+        counters = await guest.ask("voxtral.counters")
+    assert guest.complaints == []
+    assert (cut["status"], whole["status"]) == ("cut", "done")
+    assert counters["interruptions"] == 1
+    assert counters["truncations"][0]["audio_end_ms"] == pytest.approx(cut["playedMs"], abs=2)
+
+
 # --- problems ---------------------------------------------------------------------------------------------------
 
 
@@ -388,9 +460,11 @@ async def test_the_resampler_keeps_speech_and_drops_what_would_fold(from_hz: int
                 const { Resampler } = await import("/page/resampler.js");
                 const level = (hz) => {
                     const resampler = new Resampler(fromHz, toHz);
-                    const input = Float32Array.from({ length: fromHz }, (_, i) => Math.sin((2 * Math.PI * hz * i) / fromHz));
+                    const sine = (_, i) => Math.sin((2 * Math.PI * hz * i) / fromHz);
+                    const input = Float32Array.from({ length: fromHz }, sine);
                     const output = [];
-                    for (let at = 0; at < input.length; at += 128) output.push(...resampler.push(input.subarray(at, at + 128)));
+                    for (let at = 0; at < input.length; at += 128)
+                        output.push(...resampler.push(input.subarray(at, at + 128)));
                     const settled = output.slice(1000, -1000);
                     return [output.length, Math.sqrt(settled.reduce((sum, x) => sum + x * x, 0) / settled.length)];
                 };

@@ -28,7 +28,7 @@ export class Microphone {
 
   /** Throws a problem ({title, advice}) when there is no microphone to be had. */
   async start() {
-    if (!navigator.mediaDevices?.getUserMedia || !globalThis.AudioWorkletNode) throw NOT_SECURE;
+    if (!isSecureContext) throw NOT_SECURE;
     try {
       this.stream = await navigator.mediaDevices.getUserMedia({ audio: WANTED });
       await this.listen();

@@ -24,7 +24,7 @@ export class Player {
 
   /** Throws a problem ({title, advice}) when sound cannot be played here. */
   async open() {
-    if (!globalThis.AudioWorkletNode) throw NOT_SECURE;
+    if (!isSecureContext) throw NOT_SECURE;
     try {
       await this.start();
     } catch (error) {
