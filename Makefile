@@ -16,7 +16,8 @@ serve: $(VENV)/.installed  ## start the server and print its URL
 
 test: $(VENV)/.installed-dev  ## all tests
 	@$(BIN)/voxtral-voice models pull
-	$(BIN)/python -m pytest
+	@mkdir -p build
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev  ## lint, types
 	$(BIN)/ruff check .
