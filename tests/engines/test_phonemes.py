@@ -73,6 +73,14 @@ def test_english_numbers_and_signs_are_read_as_words(written: str, said: str) ->
     assert symbols(written).replace(".", "") == symbols(said).replace(".", "")
 
 
+@pytest.mark.parametrize("number", ["4111111111111111", "4,111,111,111,111,111", "5" * 60, "1" * 200, "$" + "1" * 50])
+@pytest.mark.parametrize("language", ["en", "hi"])
+def test_a_number_too_long_to_name_is_read_digit_by_digit(number: str, language: Language) -> None:
+    digits = number.replace(",", "").strip("$")
+    assert len(symbols(number.strip("$"), language).split()) == len(digits)
+    assert read(number, language).utterances
+
+
 # --- Hindi
 
 
@@ -133,7 +141,10 @@ def test_the_script_decides_not_the_voice() -> None:
 
 
 def test_english_words_in_hindi_are_read_as_english() -> None:
-    assert symbols("नया computer चाहिए।", "hi") == f"{symbols('नया', 'hi')} {symbols('computer')} {symbols('चाहिए।', 'hi')}"
+    assert (
+        symbols("नया computer चाहिए।", "hi")
+        == f"{symbols('नया', 'hi')} {symbols('computer')} {symbols('चाहिए।', 'hi')}"
+    )
 
 
 def test_numbers_go_with_the_words_around_them_and_alone_with_the_voice() -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Final
@@ -87,10 +87,11 @@ class Kokoro:
         self._session = None
         self._styles = {}
 
-    async def speak(self, text: str, *, voice: str, speed: float) -> AsyncIterator[SpeechChunk]:
+    async def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
         """As `base.Speaker.speak`. One chunk per phrase, more only for a phrase too long for one run. A run that is
         not wanted any more stops at its next operator, within milliseconds."""
         check_request(self.voices, voice, speed)
+        running(self._session)
         stop = onnxruntime.RunOptions()
         try:
             async with aclosing(self._worker.stream(lambda: self._chunks(text, voice, speed, stop))) as chunks:
@@ -123,7 +124,7 @@ class Kokoro:
             "style": self._styles[voice][len(utterance.symbols) - 1],
             "speed": np.array([speed], np.float32),
         }
-        audio, frames = run_model(self._session, ["audio", _FRAMES_OUTPUT], feeds, stop)
+        audio, frames = run_model(running(self._session), ["audio", _FRAMES_OUTPUT], feeds, stop)
         return audio, frames[0]
 
 
@@ -138,19 +139,24 @@ def check_request(voices: Mapping[str, Voice], voice: str, speed: float) -> None
         raise EngineError("speaker", f"Speed {speed:g} is out of range: use {MIN_SPEED:g} to {MAX_SPEED:g}.")
 
 
+def running(session: onnxruntime.InferenceSession | None) -> onnxruntime.InferenceSession:
+    """Raises EngineError before start() and after aclose()."""
+    if session is None:
+        raise EngineError("speaker", "The speaker is not running: await start() before speak().")
+    return session
+
+
 def run_model(
-    session: onnxruntime.InferenceSession | None,
+    session: onnxruntime.InferenceSession,
     outputs: Sequence[str] | None,
     feeds: Mapping[str, object],
     options: onnxruntime.RunOptions | None = None,
 ) -> list[Samples]:
-    """One run. Raises EngineError when the engine was not started, or the model fails."""
-    if session is None:
-        raise EngineError("speaker", "The speaker is not running: await start() before speak().")
+    """One run. Raises EngineError when the model fails, or when `options.terminate` was set meanwhile."""
     try:
         results: list[Samples] = session.run(outputs, feeds, options)
     except ONNX_ERRORS as error:
-        raise EngineError("speaker", f"The speech model failed: {str(error).splitlines()[0][:200]}") from error
+        raise EngineError("speaker", f"The speech model failed: {str(error).splitlines()[0][:200]}.") from error
     return results
 
 

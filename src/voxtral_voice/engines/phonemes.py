@@ -141,9 +141,15 @@ def _runs(words: Sequence[str], default: Language) -> Iterator[tuple[Language, l
 # --- words and groups -------------------------------------------------------------------------------------------
 
 
+_LONG_NUMBER: Final = re.compile(r"\d(?:,?\d){15,}")
+"""Read digit by digit, as people do; as one number it is more than the readers can name."""
+
+
 def _groups(text: str, language: Language) -> list[str]:
     """The readers know the digits 0 to 9 only; ४, ٤ and ² are digits too."""
-    return _READERS[language]("".join(str(digit(c)) if c.isdigit() else c for c in text)).split()
+    plain = "".join(str(digit(c)) if c.isdigit() else c for c in text)
+    plain = _LONG_NUMBER.sub(lambda number: " ".join(number.group().replace(",", "")), plain)
+    return _READERS[language](plain).split()
 
 
 def _group_counts(words: Sequence[str], groups: int, language: Language) -> list[int]:

@@ -9,7 +9,7 @@ per token) as Kokoro is, for word times. Its noise is seeded, so that the same t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ import numpy as np
 import onnxruntime
 
 from voxtral_voice.engines.base import Samples, Speaker, SpeechChunk, Voice
-from voxtral_voice.engines.kokoro import FRAME_MS, check_request, chunk_of, open_model, read_phrase, run_model
+from voxtral_voice.engines.kokoro import FRAME_MS, check_request, chunk_of, open_model, read_phrase, run_model, running
 from voxtral_voice.engines.phonemes import Phonemizer, Utterance, has_devanagari
 from voxtral_voice.engines.voices import EMBEDDED_VOICES
 from voxtral_voice.engines.worker import Worker
@@ -54,11 +54,12 @@ class Student:
         self._worker.close()
         self._session = None
 
-    async def speak(self, text: str, *, voice: str, speed: float) -> AsyncIterator[SpeechChunk]:
+    async def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
         """As `base.Speaker.speak`. Raises EngineError for text that is not English."""
         check_request(self.voices, voice, speed)
         if has_devanagari(text):
             raise EngineError("speaker", "The student voice cannot read Devanagari: let Kokoro speak this phrase.")
+        running(self._session)
         async with aclosing(self._worker.stream(lambda: self._chunks(text, speed))) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -82,7 +83,7 @@ class Student:
         from hibari import dsp
 
         feeds = {"ids": np.array([utterance.ids], np.int64), "speed": np.array([speed], np.float32)}
-        *spectrum, frames = run_model(self._session, None, feeds)
+        *spectrum, frames = run_model(running(self._session), None, feeds)
         audio = dsp.synth(*(part[0] for part in spectrum), np.random.default_rng(_SEED))
         return (audio * GAIN).astype(np.float32), frames
 
