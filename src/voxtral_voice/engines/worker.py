@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -91,14 +91,20 @@ class Worker:
 
 def _put(loop: asyncio.AbstractEventLoop, items: asyncio.Queue[T | None], item: T | None, cancelled: Cancelled) -> bool:
     """From the worker's thread: hand one item to the loop, waiting while the queue is full. False: reader is gone."""
+    if cancelled:
+        return False
+    put = items.put(item)
     try:
-        handed = asyncio.run_coroutine_threadsafe(items.put(item), loop)
+        handed = asyncio.run_coroutine_threadsafe(put, loop)
     except RuntimeError:  # the loop is closed: nobody is left to read
+        put.close()
         return False
     while True:
         try:
             handed.result(timeout=0.05)
             return True
+        except CancelledError:  # the loop is closing and cancelled the hand-over
+            return False
         except TimeoutError:
             if cancelled:
                 handed.cancel()
