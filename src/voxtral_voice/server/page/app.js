@@ -38,7 +38,8 @@ const microphone = new Microphone(heard, unplugged);
 
 let link = "closed"; // closed | opening | open | failed
 let trouble = null; // a problem that stopped something; the conversation's own problems do not
-let busy = false;
+let queue = Promise.resolve();
+let ahead = 0; // actions that are not done
 let connectedAt = null;
 
 // --- what the buttons do
@@ -150,7 +151,7 @@ function changed() {
   setTimeout(() => {
     scheduled = false;
     const problem = trouble ?? conversation.problem;
-    view.render({ phase: phase(), link, live: live(), micOn: microphone.on, busy, problem, conversation });
+    view.render({ phase: phase(), link, live: live(), micOn: microphone.on, busy: ahead > 0, problem, conversation });
   }, 16);
 }
 
@@ -192,17 +193,16 @@ function chosenVoice() {
   return VOICES.find((voice) => voice.id === $("voice").value);
 }
 
-/** One thing at a time: the buttons rest while it is done. */
-async function doing(action) {
-  if (busy) return;
-  busy = true;
+/** One thing after the other: the buttons rest meanwhile, and a message typed meanwhile waits. */
+function doing(action) {
+  ahead++;
   changed();
-  try {
-    await action();
-  } finally {
-    busy = false;
+  const done = queue.then(action).finally(() => {
+    ahead--;
     changed();
-  }
+  });
+  queue = done.catch(() => {}); // what failed is reported by `done`, and does not hold up the next
+  return done;
 }
 
 $("connect").addEventListener("click", () => doing(() => (link === "open" ? disconnect() : connect())));
@@ -217,7 +217,7 @@ $("status").addEventListener("toggle", () => view.renderFacts(facts()));
 $("composer").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = $("say").value.trim();
-  if (text) doing(async () => (await say(text)) && ($("say").value = ""));
+  if (text) doing(() => say(text)).then((said) => said && $("say").value.trim() === text && ($("say").value = ""));
 });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
