@@ -37,24 +37,31 @@ def serve(config: Config) -> None:
 
 
 async def _serve(config: Config) -> None:
-    async with _listening(config) as (server, listener, url):
+    async with _started(config) as (_, serving, url):
         print(url, flush=True)
-        await server.serve(sockets=[listener])
+        await serving
 
 
 @asynccontextmanager
 async def running(config: Config) -> AsyncIterator[str]:
     """A server inside this event loop; yields its URL. For `talk`, tests and benchmarks."""
-    async with _listening(config) as (server, listener, url), _beside(server.serve(sockets=[listener])) as serving:
-        while not server.started:
-            if serving.done():
-                raise ServerError("The server stopped while it was starting.")
-            await asyncio.sleep(0.01)
+    async with _started(config) as (server, serving, url):
         try:
             yield url
         finally:
             server.should_exit = True
             await serving
+
+
+@asynccontextmanager
+async def _started(config: Config) -> AsyncIterator[tuple[uvicorn.Server, asyncio.Task[None], str]]:
+    """A server that answers, the task it runs in, and its URL."""
+    async with _listening(config) as (server, listener, url), _beside(server.serve(sockets=[listener])) as serving:
+        while not server.started:
+            if serving.done():
+                raise ServerError(f"The server cannot listen at {url}: something else does.")
+            await asyncio.sleep(0.01)
+        yield server, serving, url
 
 
 @asynccontextmanager
