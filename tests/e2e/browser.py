@@ -143,7 +143,7 @@ class Visit:
             for scheme in ("light", "dark"):
                 await self.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
                 await self.page.wait_for_timeout(60)  # the strip is drawn with the next frame
-                await self.page.screenshot(path=ARTIFACTS / f"{name}-{size}-{scheme}.png")
+                await self.page.screenshot(path=ARTIFACTS / f"{name}-{size}-{scheme}.png", animations="disabled")
         await self.page.set_viewport_size(DESKTOP)
         await self.page.emulate_media(color_scheme="light")
 

@@ -157,7 +157,7 @@ async def test_an_interruption_silences_the_answer_and_reports_the_ms_really_pla
     heard = truncated["audio_end_ms"] / 8000 * len(words)
     assert len(reply["heard"].split()) == pytest.approx(heard, abs=1.5)
     assert struck is not None
-    assert (reply["heard"] + struck).split() == words
+    assert f"{reply['heard']} {struck}".split() == words
     assert guest.complaints == []
 
 
@@ -368,6 +368,7 @@ async def test_without_a_microphone_the_page_says_what_to_do_and_typing_still_wo
         await press(guest, "Start")
         await told(guest, title, advice)
         assert await guest.ask("voxtral.phase") == "error"
+        await guest.screenshots(f"microphone-{microphone}")
         await guest.page.get_by_label("Type a message").fill("Hello")
         await guest.page.keyboard.press("Enter")
         await sent(calls[0], "response.create")

@@ -63,7 +63,7 @@ export class Conversation {
   // --- from the user
 
   configure(voice) {
-    const transcription = { model: "whisper-1", language: voice.language ?? null };
+    const transcription = { model: "whisper-1", language: voice.language };
     const audio = { input: { transcription }, output: { voice: voice.id } };
     this.wire.send("session.update", { session: { type: "realtime", audio } });
   }

@@ -73,7 +73,7 @@ export class View {
     badge.disabled = false;
     badge.className = grade;
     badge.textContent = `${ms} ms`;
-    badge.setAttribute("aria-label", `Last answer after ${ms} milliseconds, ${GRADE_WORDS[grade]}. Show the stages.`);
+    badge.setAttribute("aria-label", `${ms} ms, ${GRADE_WORDS[grade]}: from your last word to the first sound of the answer. Stages`);
     $("waterfall").replaceChildren(...waterfall(v2v).map((row) => waterfallRow(row, v2v.ms)));
     setText($("spread"), spread(allV2vMs));
   }
@@ -139,14 +139,14 @@ function fillVoices(select) {
 
 function newRow(turn) {
   const row = document.createElement("li");
-  row.append(element("span", "who", turn.role === "user" ? "You" : "Voxtral"), document.createElement("p"));
+  row.append(element("span", "who", turn.role === "user" ? "You" : "Assistant"), document.createElement("p"));
   document.getElementById("turns").append(row);
   return row;
 }
 
 function textOf(turn) {
   if (turn.note) return [element("span", "note", turn.note)];
-  const heard = turn.heardChars;
+  const heard = turn.heardChars + turn.text.slice(turn.heardChars).search(/\S|$/); // the space is not struck through
   const parts = [element("span", "heard", turn.text.slice(0, heard))];
   const rest = turn.text.slice(heard);
   if (rest && turn.status === "cut") parts.push(element("del", "", rest), element("span", "unseen", " (not heard)"));
