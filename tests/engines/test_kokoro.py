@@ -14,6 +14,7 @@ from hibari.voices import voice_path
 from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples, SpeechChunk
 from voxtral_voice.engines.kokoro import Kokoro, chunk_of, open_model, read_styles
 from voxtral_voice.engines.phonemes import Utterance, WordSpan
+from voxtral_voice.engines.student import Student
 from voxtral_voice.engines.voices import EMBEDDED_VOICES
 from voxtral_voice.errors import EngineError
 
@@ -131,7 +132,7 @@ def pitch_hz(samples: Samples) -> float:
     for window in np.lib.stride_tricks.sliding_window_view(samples, 1200)[::600]:
         correlation = np.correlate(window, window, "full")[1199:]
         lag = 60 + int(np.argmax(correlation[60:370]))
-        if correlation[0] > 1.2 and correlation[lag] > 0.5 * correlation[0]:
+        if correlation[0] > 0.25 and correlation[lag] > 0.5 * correlation[0]:
             found.append(SPEAK_RATE_HZ / lag)
     return float(np.median(found))
 
@@ -148,6 +149,26 @@ async def test_every_voice_speaks_its_language(running_kokoro: Kokoro, voice: st
     edges = [edge for time in chunk.words for edge in (time.start_ms, time.end_ms)]
     assert edges == sorted(edges)
     assert edges[-1] <= chunk.samples.size * 1000 / SPEAK_RATE_HZ
+
+
+def loudness_dbfs(samples: Samples) -> float:
+    """RMS of the 10 ms windows over -45 dBFS."""
+    powers = np.mean(samples[: samples.size // 240 * 240].reshape(-1, 240) ** 2, axis=1)
+    return float(10 * np.log10(np.mean(powers[powers > 10**-4.5])))
+
+
+@pytest.mark.models
+async def test_all_voices_and_the_student_are_equally_loud(running_kokoro: Kokoro) -> None:
+    student = Student()
+    await student.start()
+    spoken = [chunk async for chunk in student.speak(SPOKEN["en"], voice="af_heart", speed=1.0)]
+    await student.aclose()
+    levels = [loudness_dbfs(chunk.samples) for chunk in spoken]
+    for voice in EMBEDDED_VOICES.values():
+        (chunk,) = await say(running_kokoro, SPOKEN[voice.language], voice.id)
+        levels.append(loudness_dbfs(chunk.samples))
+        assert float(np.abs(chunk.samples).max()) < 0.9
+    assert max(levels) - min(levels) < 4
 
 
 @pytest.mark.models

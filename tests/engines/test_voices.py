@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from voxtral_voice.engines.voices import EMBEDDED_VOICES
+from voxtral_voice.engines.voices import EMBEDDED_VOICES, GAINS_DB
 
 
 def test_the_eight_voices_of_the_embedded_profile() -> None:
@@ -26,3 +26,8 @@ def test_a_name_says_language_and_gender() -> None:
         assert voice.id == name
         assert voice.language == {"a": "en", "h": "hi"}[name[0]]
         assert voice.gender == {"f": "female", "m": "male"}[name[1]]
+
+
+def test_every_voice_has_a_gain_that_cannot_clip_it() -> None:
+    assert GAINS_DB.keys() == EMBEDDED_VOICES.keys()
+    assert all(gain <= 0 for gain in GAINS_DB.values())

@@ -1,6 +1,7 @@
 """The voices that this package offers, as data.
 
-Knows: id, language and gender of each Kokoro voice in use. Does not know: their files, models, what a session chose.
+Knows: id, language, gender and loudness of each Kokoro voice in use. Does not know: their files,
+models, what a session chose.
 """
 
 from __future__ import annotations
@@ -27,3 +28,18 @@ EMBEDDED_VOICES: Final[Mapping[str, Voice]] = MappingProxyType(
     }
 )
 """By id; American English and Hindi, as named in Kokoro-82M's VOICES.md."""
+
+GAINS_DB: Final[Mapping[str, float]] = MappingProxyType(
+    {
+        "af_heart": 0.0,
+        "af_bella": -0.8,
+        "af_nicole": -1.5,
+        "af_sarah": -1.9,
+        "hf_alpha": -8.0,
+        "hf_beta": -6.9,
+        "hm_omega": -7.3,
+        "hm_psi": -6.2,
+    }
+)
+"""Makes every voice as loud as `af_heart` (-21.6 dBFS, RMS of the audible windows of three sentences). Unchanged, the
+Hindi voices clip."""
