@@ -153,17 +153,6 @@ def test_a_wrong_flag_is_one_sentence(key: str, value: str, sentence: str) -> No
     assert refusal(flags=(Setting(key, value, "flag"),)) == sentence
 
 
-def test_a_rule_about_two_settings_names_both_sources() -> None:
-    sentence = refusal(
-        environment={"VOXTRAL_VOICE_TURNS_MIN_ENDPOINT_MS": "5000"},
-        flags=(Setting("turns.max_endpoint_ms", "400", "--turns-max-endpoint-ms"),),
-    )
-    assert sentence == (
-        "turns.min_endpoint_ms (5000) is above turns.max_endpoint_ms (400): lower the one or raise the other "
-        "(set by VOXTRAL_VOICE_TURNS_MIN_ENDPOINT_MS, --turns-max-endpoint-ms)."
-    )
-
-
 def test_every_setting_has_a_description_and_every_time_its_unit() -> None:
     for key, info in keys().items():
         assert info.description, key

@@ -13,12 +13,13 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.errors import ConfigError
 from voxtral_voice.weights import default_weights_dir
 from voxtral_voice.weights.catalogue import voices
@@ -29,6 +30,9 @@ PREFIX: Final = "VOXTRAL_VOICE_"
 """Of every environment variable: VOXTRAL_VOICE_SERVER_PORT."""
 DEFAULT: Final = "default"
 """Origin of a value that nobody set."""
+
+_POLICY: Final = Policy()
+"""The core knows the defaults of its own numbers."""
 
 # --- the settings -----------------------------------------------------------------------------------------------
 
@@ -48,47 +52,42 @@ class ServerConfig(Part):
 
 
 class TurnsConfig(Part):
-    min_endpoint_ms: int = Field(
-        default=300, ge=50, le=10_000, description="silence, in ms, after which a turn ends when the turn judge is sure"
+    onset_ms: int = Field(
+        default=_POLICY.onset_ms, ge=32, le=1_000, description="voiced audio, in ms, that starts a turn"
     )
-    max_endpoint_ms: int = Field(
-        default=2000,
-        ge=50,
-        le=30_000,
-        description="silence, in ms, after which a turn ends whatever the turn judge says",
-    )
-    contest_ms: int = Field(
-        default=250, ge=0, le=5_000, description="speech, in ms, during a reply that makes it an interruption"
-    )
-    onset_ms: int = Field(default=96, ge=32, le=1_000, description="voiced audio, in ms, that starts a turn")
     tentative_silence_ms: int = Field(
-        default=96,
+        default=_POLICY.tentative_silence_ms,
         ge=32,
         le=5_000,
         description="silence, in ms, after which a reply is prepared in case the turn is over",
     )
+    min_endpoint_ms: int = Field(
+        default=_POLICY.min_endpoint_ms,
+        ge=50,
+        le=2_000,
+        description="silence, in ms, after which a turn ends when the turn judge is sure",
+    )
+    contest_ms: int = Field(
+        default=_POLICY.contest_ms,
+        ge=0,
+        le=5_000,
+        description="speech, in ms, during a reply that makes it an interruption",
+    )
     partial_every_ms: int = Field(
-        default=1000,
+        default=_POLICY.partial_every_ms,
         ge=0,
         le=60_000,
         description="while the user speaks, a partial transcript is made every so many ms; 0 = never",
     )
 
-    @model_validator(mode="after")
-    def _ends_in_order(self) -> Self:
-        if self.min_endpoint_ms > self.max_endpoint_ms:
-            raise ValueError(
-                f"turns.min_endpoint_ms ({self.min_endpoint_ms}) is above turns.max_endpoint_ms "
-                f"({self.max_endpoint_ms}): lower the one or raise the other"
-            )
-        return self
-
 
 class PlayoutConfig(Part):
     lead_ms: int = Field(
-        default=400, ge=40, le=10_000, description="how far, in ms, audio is sent ahead of being heard"
+        default=_POLICY.lead_ms, ge=40, le=10_000, description="how far, in ms, audio is sent ahead of being heard"
     )
-    chunk_ms: int = Field(default=40, ge=10, le=100, description="length, in ms, of one piece of audio on the wire")
+    chunk_ms: int = Field(
+        default=_POLICY.chunk_ms, ge=10, le=100, description="length, in ms, of one piece of audio on the wire"
+    )
 
 
 class TranscriberConfig(Part):
@@ -284,10 +283,7 @@ def _nested(settings: Iterable[Setting]) -> dict[str, Any]:
 def _sentence(error: ErrorDetails, chosen: Mapping[str, Setting]) -> str:
     key = ".".join(str(step) for step in error["loc"])
     message = error["msg"].removeprefix("Value error, ")
-    setting = chosen.get(key)
-    if setting is None:  # a rule about several keys; it names them
-        origins = ", ".join(s.origin for s in chosen.values() if s.key in message)
-        return f"{message} (set by {origins})."
+    setting = chosen[key]
     message = re.sub("^(Input|String|Value) should ", "it should ", message).split(", unable")[0]
     message = message.replace("a valid boolean", "true or false")
     shown = json.dumps(setting.value, ensure_ascii=False, default=str)
