@@ -11,7 +11,7 @@ transcript.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -105,7 +105,7 @@ class Message:
 class Responder(Engine, Protocol):
     def respond(
         self, messages: Sequence[Message], *, language: str | None, max_tokens: int | None
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """messages: oldest first, the last one is what to answer. Yields pieces of text as they are made.
 
         language: ISO 639-1 of the user's last turn when known. max_tokens: None = the engine's own limit.
@@ -147,7 +147,7 @@ class Speaker(Engine, Protocol):
     def voices(self) -> Mapping[str, Voice]:
         """By id."""
 
-    def speak(self, text: str, *, voice: str, speed: float) -> AsyncIterator[SpeechChunk]:
+    def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
         """One phrase to audio. Leading silence is trimmed to about 30 ms, trailing to a natural pause.
 
         text: one phrase, as written (numbers and symbols included). voice: a key of `voices`. speed: 0.25 .. 4,

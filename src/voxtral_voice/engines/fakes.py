@@ -13,7 +13,7 @@ Each fake counts its steps (a call; for streams a word); `Broken` makes it fail 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -224,7 +224,7 @@ class FakeResponder(_Fake):
         *,
         language: str | None,  # noqa: ARG002
         max_tokens: int | None,
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         for i, word in enumerate(self._reply(messages).split()[:max_tokens]):
             await self._step(self._token_ms if i else self._first_token_ms)
             yield f" {word}" if i else word
@@ -257,7 +257,7 @@ class FakeSpeaker(_Fake):
     def voices(self) -> Mapping[str, Voice]:
         return EMBEDDED_VOICES
 
-    async def speak(self, text: str, *, voice: str, speed: float) -> AsyncIterator[SpeechChunk]:
+    async def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
         if voice not in EMBEDDED_VOICES:
             raise EngineError(self.seam, f"There is no voice {voice!r}; choose one of {', '.join(EMBEDDED_VOICES)}.")
         words = [word for word in text.split() if any(c.isalnum() for c in word)]

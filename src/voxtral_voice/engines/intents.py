@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -152,7 +152,7 @@ class Intents:
 
     def respond(
         self, messages: Sequence[Message], *, language: str | None, max_tokens: int | None
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """As `base.Responder.respond`. Answers in the language of the words; in Hindi also when it is told so."""
         last = messages[-1] if messages else None
         match = recognise(last.text) if last and last.role == "user" else None
@@ -210,6 +210,6 @@ def _date_hi(now: datetime) -> str:
     return f"आज {_DAYS_HI[now.weekday()]}, {now.day} {_MONTHS_HI[now.month - 1]} है।"
 
 
-async def _words(text: str, max_tokens: int | None) -> AsyncIterator[str]:
+async def _words(text: str, max_tokens: int | None) -> AsyncGenerator[str, None]:
     for word in re.findall(r"\s*\S+", text)[:max_tokens]:
         yield word

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import re
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from itertools import accumulate
 from pathlib import Path
@@ -40,7 +40,8 @@ SAVED_STATES_MIB: Final = 64
 """Memory for the computed prefixes of sessions that lost their slot; about 24 KB a token."""
 SLOT_SIMILARITY: Final = 0.8
 """A slot is taken over for a prompt that shares this much of it; below, the least recently used slot is saved and
-given away. Lower, and sessions that share only the system prompt throw each other's history out."""
+given away. Lower, and sessions that share only the system prompt throw each other's history out; higher, and a session
+loses its own slot to its own next turn."""
 
 SAMPLING: Final = {"temperature": 0.0, "repeat_penalty": 1.05, "repeat_last_n": 64}
 """Greedy. Without the penalty it repeats whole sentences; at 1.1 it avoids the question's own words ("the largest
@@ -105,7 +106,7 @@ class SmolLM:
         *,
         language: str | None,
         max_tokens: int | None,
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """As `base.Responder.respond`. Ends after the sentences or tokens allowed, whichever is first.
 
         The model knows English only, and says so when asked in another script.

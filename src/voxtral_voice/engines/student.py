@@ -9,7 +9,7 @@ per token) as Kokoro is, for word times. Its noise is seeded, so that the same t
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Final
@@ -111,6 +111,6 @@ class WithStudent:
         await self._kokoro.aclose()
         await self._student.aclose()
 
-    def speak(self, text: str, *, voice: str, speed: float) -> AsyncIterator[SpeechChunk]:
+    def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
         by_student = voice in self._student.voices and not has_devanagari(text)
         return (self._student if by_student else self._kokoro).speak(text, voice=voice, speed=speed)
