@@ -11,7 +11,7 @@ import pytest
 
 from voxtral_voice.engines.base import Message, Responder
 from voxtral_voice.engines.fakes import FakeResponder
-from voxtral_voice.engines.intents import LONGEST_WORDS, PHRASES, Intents, Match, recognise, reply_to, words_of
+from voxtral_voice.engines.intents import PHRASES, Intents, Match, recognise, reply_to, words_of
 
 NOON = datetime(2026, 11, 22, 12, 0)
 
@@ -125,19 +125,16 @@ def test_a_near_miss_is_not_recognised(text: str) -> None:
     assert recognise(text) is None
 
 
-@pytest.mark.parametrize("text", ["नमस्ते", "hello", "What time is it?"])
-def test_an_utterance_longer_than_any_phrase_is_not_recognised(text: str) -> None:
-    repeats = LONGEST_WORDS // len(text.split()) + 1
-    assert recognise("thanks " * LONGEST_WORDS + text) is None
-    assert recognise(" ".join([text] * repeats)) is None
+def test_an_utterance_longer_than_any_phrase_is_not_recognised() -> None:
+    thanks = "thanks " * 13
+    assert recognise(thanks + "hi") == Match("thanks", "en")
+    assert recognise(thanks + "thanks hello") is None
 
 
-@pytest.mark.parametrize(
-    "text", ["hello " * 15 + "x", "thank you so much " * 4, "thanks " * 15 + "hi-fi", "a" * 100_000]
-)
+@pytest.mark.parametrize("text", ["hi " * 33 + "x", "thank you so much " * 5 + "no", "बहुत " * 18 + "x", "a" * 100_000])
 def test_recognition_takes_no_time(text: str) -> None:
     begin = time.process_time()
-    recognise(text)
+    assert recognise(text) is None
     assert time.process_time() - begin < 0.05
 
 

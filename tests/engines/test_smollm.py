@@ -249,7 +249,7 @@ class TestModel:
         """Between tokens, and while the prompt is still being read."""
         question = user("apple " * words + "Tell me everything about dogs.")
         stream = smollm.respond([Message("system", f"Talk {words}."), question], language=None, max_tokens=None)
-        async with aclosing(stream):  # type: ignore[type-var]
+        async with aclosing(stream):
             begun = asyncio.ensure_future(anext(stream))
             await asyncio.wait([begun], timeout=0.3)
             begun.cancel()

@@ -22,8 +22,8 @@ from voxtral_voice.engines.base import Message, Responder
 Intent = Literal["greeting", "thanks", "goodbye", "time", "date", "repeat"]
 Language = Literal["en", "hi"]
 
-LONGEST_WORDS: Final = 16
-"""An utterance of more words is not one of ours; nothing is matched against it."""
+LONGEST_CHARS: Final = 100
+"""A longer utterance is not one of ours; nothing is matched against it."""
 
 _GREETING_EN: Final = (
     r"hello|hi|hey|(?:hello|hi|hey) (?:there|again)|howdy|greetings|good (?:morning|afternoon|evening)"
@@ -164,10 +164,9 @@ class Intents:
 
 def recognise(text: str) -> Match | None:
     """The intent that the whole utterance is, or None."""
-    words = words_of(text)
-    if len(words) > LONGEST_WORDS:
+    if len(text) > LONGEST_CHARS:
         return None
-    said = " ".join(words)
+    said = " ".join(words_of(text))
     return next((Match(i, lang) for i, lang, pattern in _COMPILED if pattern.fullmatch(said)), None)
 
 
