@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import jiwer
@@ -30,8 +30,8 @@ def words(text: str) -> str:
 # --- windows ------------------------------------------------------------------------------------------------------
 
 
-def test_up_to_30_s_is_one_window() -> None:
-    audio = white_noise(30, -30)
+def test_up_to_29_s_is_one_window() -> None:
+    audio = white_noise(29, -30)
     (window,) = windows(audio)
     assert window is audio
 
@@ -40,7 +40,7 @@ def test_longer_audio_is_cut_where_it_is_quietest() -> None:
     audio = np.concatenate((white_noise(25, -20), white_noise(0.5, -60), white_noise(40, -20)))
     pieces = list(windows(audio))
     np.testing.assert_array_equal(np.concatenate(pieces), audio)
-    assert all(20 <= len(piece) / LISTEN_RATE_HZ <= 30 for piece in pieces[:-1])
+    assert all(19 <= len(piece) / LISTEN_RATE_HZ <= 29 for piece in pieces[:-1])
     assert 25.0 < len(pieces[0]) / LISTEN_RATE_HZ < 25.5
 
 
@@ -121,6 +121,34 @@ async def test_a_prompt_lends_noise_no_words(engine: Whisper, what: str, languag
 
 
 @pytest.mark.models
+@pytest.mark.parametrize("spare_s", [0.02, 0.3, 0.7])
+async def test_words_up_to_the_end_of_the_window_are_written_once(engine: Whisper, spare_s: float) -> None:
+    sentences = (
+        "I would like to book a table for two people tonight.",
+        "My sister works in a hospital near the river.",
+        "How far away is the moon?",
+    )
+    spoken = np.concatenate([say(sentence) for sentence in sentences])
+    ends = np.ceil(len(spoken) / LISTEN_RATE_HZ) - spare_s
+    audio = np.concatenate((silence(1), spoken))[-round(ends * LISTEN_RATE_HZ) :]
+    heard = words((await hear(engine, audio, language="en")).text)
+    assert heard == " ".join(words(sentence) for sentence in sentences)
+
+
+@pytest.mark.models
+async def test_a_loop_is_tried_once_more_with_a_penalty(engine: Whisper, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[Sequence[int]] = []
+
+    def loop_at_first(tokens: Sequence[int], *, hit_limit: bool) -> list[int]:
+        tries.append(tokens)
+        return list(tokens[:2] if len(tries) == 1 else tokens)
+
+    monkeypatch.setattr(whisper, "without_loop", loop_at_first)
+    assert words((await hear(engine, say("How far away is the moon?"))).text) == "how far away is the moon"
+    assert len(tries) == 2
+
+
+@pytest.mark.models
 async def test_words_to_expect_are_spelt_as_given(engine: Whisper) -> None:
     spoken = say("My friend Siobhan lives in Aachen.")
     assert "Siobhan" not in (await hear(engine, spoken)).text
@@ -148,7 +176,7 @@ async def test_hindi_is_found_and_written_in_devanagari(engine: Whisper, model_f
 
 
 @pytest.mark.models
-async def test_more_than_30_s_is_heard_from_beginning_to_end(engine: Whisper) -> None:
+async def test_more_than_one_window_is_heard_from_beginning_to_end(engine: Whisper) -> None:
     sentences = [f"The number of this sentence is {number}." for number in ("one", "two", "three", "four")]
     pieces = [piece for sentence in sentences for piece in (say(sentence), silence(7))]
     audio = np.concatenate(pieces)

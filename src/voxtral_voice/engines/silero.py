@@ -11,6 +11,7 @@ state. The batch dimension is free.
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,7 @@ class Silero:
         self._threads = threads
         self._model: OnnxModel | None = None
         self._worker = Worker("silero")
-        self._waiting: list[_Request] = []  # one per call in flight; the next run takes them all
+        self._waiting: deque[_Request] = deque()  # one per call in flight; the next run takes them all
 
     @property
     def name(self) -> str:
@@ -70,7 +71,9 @@ class Silero:
     def _compute_waiting(self) -> None:
         """On the worker's one thread: everything that waits now. A request taken here leaves its own call nothing to
         do, and its result is there before that call is over, because the thread runs one call after the other."""
-        requests, self._waiting = self._waiting, []
+        requests: list[_Request] = []
+        while self._waiting:
+            requests.append(self._waiting.popleft())
         model = self._model
         if model is None:
             return

@@ -11,6 +11,7 @@ window. Sources: openai/whisper (prompt layout, thresholds on silence), models.g
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -31,9 +32,12 @@ from voxtral_voice.errors import EngineError
 T = TypeVar("T")
 
 SHORTEST_WINDOW_S: Final = 8
-LONGEST_WINDOW_S: Final = 30
+TAIL_S: Final = 0.75
+"""Least silence behind the words. With 0.25 s or less Whisper base starts again from the first sentence."""
+LONGEST_PIECE_S: Final = 29
+"""Whisper's window is 30 s, tail included."""
 SPLIT_SEARCH_S: Final = 10
-"""Longer audio is cut at the quietest point in the last 10 s of each window."""
+"""Longer audio is cut at the quietest point in the last 10 s of each piece."""
 LANGUAGES: Final = ("en", "hi", "es", "fr", "it", "ja", "pt", "zh")
 """What detection chooses from: the languages that can be answered aloud. English also when nothing was heard."""
 
@@ -142,8 +146,8 @@ class Whisper:
 
 
 def windows(audio: Samples) -> Iterator[Samples]:
-    """Pieces of at most 30 s, cut where it is quietest; pieces with nothing to hear are left out."""
-    longest = LONGEST_WINDOW_S * LISTEN_RATE_HZ
+    """Pieces of at most 29 s, cut where it is quietest; pieces with nothing to hear are left out."""
+    longest = LONGEST_PIECE_S * LISTEN_RATE_HZ
     while len(audio) > longest:
         cut = longest - SPLIT_SEARCH_S * LISTEN_RATE_HZ
         cut += _quietest(audio[cut:longest])
@@ -204,8 +208,8 @@ class _Model:
         return [token for token, text in enumerate(texts) if any(map(_foreign_to_hindi, text))]
 
     def encode(self, audio: Samples) -> ctranslate2.StorageView:
-        """audio: at most 30 s. Returns the encoder's states [1, frames / 2, width]."""
-        seconds = max(SHORTEST_WINDOW_S, -(-len(audio) // LISTEN_RATE_HZ))
+        """audio: at most 29 s. Returns the encoder's states [1, frames / 2, width]."""
+        seconds = max(SHORTEST_WINDOW_S, math.ceil(len(audio) / LISTEN_RATE_HZ + TAIL_S))
         window = np.zeros(seconds * LISTEN_RATE_HZ, np.float32)
         window[: len(audio)] = audio
         return self._whisper.encode(ctranslate2.StorageView.from_array(log_mel(window)[None]))
