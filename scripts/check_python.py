@@ -3,11 +3,11 @@
 import sys
 
 if sys.version_info < (3, 11):
-    sys.exit(
-        "Python 3.11 or newer is needed, this is %d.%d: run `make PYTHON=python3.11 ...`." % sys.version_info[:2]
-    )
+    sys.exit("Python 3.11 or newer is needed, this is %d.%d: run `make PYTHON=python3.11 ...`." % sys.version_info[:2])
 try:
     import ensurepip  # noqa: F401
     import venv  # noqa: F401
 except ImportError:
-    sys.exit("This Python cannot make virtual environments: install its venv module (Debian: apt install python3-venv).")
+    sys.exit(
+        "This Python cannot make virtual environments: install its venv module (Debian: apt install python3-venv)."
+    )
