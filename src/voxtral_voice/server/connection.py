@@ -8,7 +8,8 @@ does its work (`runner`).
                 |      runner                   hearer
                 +---------+-----------------------+
 
-Every queue has a bound; a full inbox holds up the reader (so the client is held up by TCP) and the engines.
+Every queue has a bound. A client that is too far ahead of actor and hearer is read no further (`backlog`), so that TCP
+holds it up; a full inbox holds up the engines. The actor itself waits for nobody, or they would wait for each other.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from voxtral_voice.observe import log
 from voxtral_voice.observe.trace import observe
 from voxtral_voice.realtime.voices import Voices
 from voxtral_voice.realtime.wire import Wire
+from voxtral_voice.server.backlog import Backlog
 from voxtral_voice.server.ingest import WIRE_RATE_HZ, Ingest
 from voxtral_voice.server.runner import ENGINE_FAULTS, Runner
 from voxtral_voice.server.runtime import Runtime, policy
@@ -40,24 +42,34 @@ INBOX: Final = 1024
 """Events and frames that wait for the actor; when full, whoever brings the next one waits."""
 OUTBOX: Final = 4096
 """Frames that wait for the socket; when full, the client is not reading and is cut off."""
+BACKLOG: Final = 1024 * 1024
+"""Bytes of client frames and of voice-activity frames (16 s of either) that may wait, and one client frame more."""
 FRAMES_BATCH: Final = 64
 """Voice-activity frames (2 s) judged at once; a large append comes in several batches."""
-HEARD: Final = 256
-"""Batches of frames that wait for voice activity; when full, the actor waits, and so does the client."""
-LARGE_FRAME: Final = 256 * 1024
-"""A client frame this large is decoded on a thread, so that the others' audio is not held up."""
+HEARD: Final = 2048
+"""Batches of frames that wait for voice activity: more than a full backlog comes to."""
+LARGE_FRAME: Final = 32 * 1024
+"""A client frame this large (0.5 s of audio) is decoded on a thread, so that the others' audio is not held up."""
+HEAR_S: Final = 10.0
+"""Voice activity that takes longer than this for a batch is broken."""
 SEND_S: Final = 5.0
 """A client that takes no data for this long is cut off."""
+CLOSE_REASON_BYTES: Final = 123
+"""RFC 6455, section 5.5."""
 
 GOING_AWAY, INTERNAL_ERROR, TRY_AGAIN_LATER = 1001, 1011, 1013
 
 
 class Hangup(Exception):  # noqa: N818 - a way to leave, not an error
-    """Leave the session and close the socket."""
+    """Leave the session and close the socket.
 
-    def __init__(self, code: int, reason: str) -> None:
+    error: code of the error event that says so before; None for a client that does not read.
+    """
+
+    def __init__(self, code: int, reason: str, error: str | None = None) -> None:
         super().__init__(reason)
         self.code = code
+        self.error = error
 
 
 def new_id(kind: str) -> str:
@@ -80,7 +92,10 @@ class Connection:
         self._voice_activity = runtime.engines.voice_activity.session()
         self._inbox: asyncio.Queue[str | bytes | ev.Event] = asyncio.Queue(INBOX)  # full: the bringer waits
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue(OUTBOX)  # full: the client is cut off
-        self._frames: asyncio.Queue[tuple[int, Samples]] = asyncio.Queue(HEARD)  # full: the actor waits
+        self._backlog = Backlog(BACKLOG)
+        self._frames: asyncio.Queue[tuple[int, Samples]] = asyncio.Queue(HEARD)  # never full: the backlog is before
+        self._deaf_to = 0
+        """Frames before this sample were dropped by the client."""
         self._runner: Runner | None = None
 
     async def run(self) -> None:
@@ -105,23 +120,25 @@ class Connection:
             await self._close(end)
         except* TimeoutError:
             minutes = self._runtime.config.server.max_session_minutes
-            end = Hangup(GOING_AWAY, f"Your session hit the maximum duration of {minutes:g} minutes.")
-            await self._close(end, "session_expired")
+            reason = f"Your session hit the maximum duration of {minutes:g} minutes."
+            end = Hangup(GOING_AWAY, reason, "session_expired")
+            await self._close(end)
         except* Exception as broken:
             logging.getLogger(log.ROOT).error("session_broken", exc_info=broken)
-            end = Hangup(INTERNAL_ERROR, "The server has a fault; it was logged.")
-            await self._close(end, "internal_error")
+            end = Hangup(INTERNAL_ERROR, "The server has a fault; it was logged.", "internal_error")
+            await self._close(end)
         assert end is not None, "a conversation ends with an exception"
         return end.code, str(end)
 
-    async def _close(self, end: Hangup, error_code: str | None = None) -> None:
-        """Say why, when there is an error code, and close; a socket that is gone already is fine."""
+    async def _close(self, end: Hangup) -> None:
+        """Say why and close; a socket that is gone already is fine."""
         with contextlib.suppress(RuntimeError, OSError, TimeoutError, WebSocketDisconnect):
             async with asyncio.timeout(SEND_S):
-                if error_code is not None:
-                    frame = self._wire.error(error_code, str(end), kind="server_error")
+                if end.error is not None:
+                    frame = self._wire.error(end.error, str(end), kind="server_error")
                     await self._socket.send_text(frame.decode())
-                await self._socket.close(end.code, str(end)[:120])
+                reason = str(end).encode()[:CLOSE_REASON_BYTES].decode(errors="ignore")
+                await self._socket.close(end.code, reason)
 
     async def _converse(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -140,7 +157,10 @@ class Connection:
             if message["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(message.get("code", 1005))
             text = message.get("text")
-            await self._inbox.put(text if text is not None else message.get("bytes") or b"")
+            frame = text if text is not None else message.get("bytes") or b""
+            self._backlog.add(len(frame))
+            await self._inbox.put(frame)
+            await self._backlog.room()
 
     async def _write(self) -> None:
         while True:
@@ -166,11 +186,22 @@ class Connection:
         while True:
             first, frames = await self._frames.get()
             try:
-                probabilities = await self._voice_activity.probabilities(frames)
+                async with asyncio.timeout(HEAR_S):
+                    probabilities = await self._voice_activity.probabilities(frames)
             except ENGINE_FAULTS as error:
-                self._runtime.failed("voice_activity", str(error))
-                raise Hangup(INTERNAL_ERROR, f"voice_activity: {error}") from error
+                message = self._runtime.failed("voice_activity", error)
+                raise Hangup(INTERNAL_ERROR, f"voice_activity: {message}", "internal_error") from error
+            self._runtime.worked("voice_activity")
             await self._inbox.put(ev.FramesHeard(first, tuple(probabilities)))
+            self._backlog.done(frames.nbytes)
+
+    def _forget_frames(self) -> None:
+        """What came until now is not heard any more, also where it waits or is being judged."""
+        self._deaf_to = self._ingest.framed_to
+        while not self._frames.empty():
+            _, frames = self._frames.get_nowait()
+            self._backlog.done(frames.nbytes)
+        self._voice_activity.reset()
 
     # --- the actor ----------------------------------------------------------------------------------------------
 
@@ -188,7 +219,9 @@ class Connection:
                 continue
             if isinstance(message, str | bytes):
                 await self._client_frame(message)
-            else:
+                self._backlog.done(len(message))
+                await asyncio.sleep(0)  # the loop's other work comes between two frames, however many wait
+            elif not isinstance(message, ev.FramesHeard) or message.first_sample >= self._deaf_to:
                 self._feed(message, None)
 
     async def _client_frame(self, frame: str | bytes) -> None:
@@ -215,14 +248,15 @@ class Connection:
             return
         for i in range(0, len(frames), FRAMES_BATCH):
             batch = frames[i : i + FRAMES_BATCH]
-            await self._frames.put((first + i * frames.shape[1], batch))
+            self._backlog.add(batch.nbytes)
+            self._frames.put_nowait((first + i * frames.shape[1], batch))
 
     def _feed(self, event: ev.Event, client_event_id: str | None) -> None:
         """Give the core an event and carry out what it says."""
         assert self._runner is not None
         for command in self._session.receive(event, asyncio.get_running_loop().time()):
             if isinstance(command, ev.ResetVoiceActivity):
-                self._voice_activity.reset()
+                self._forget_frames()
             elif isinstance(command, ev.EngineCommand):
                 self._runner.run(command)
             else:

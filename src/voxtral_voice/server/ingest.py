@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from voxtral_voice.audio.frames import FRAME_SAMPLES, Framer, InputBuffer
 from voxtral_voice.audio.pcm import Samples, pcm16_to_float
 from voxtral_voice.audio.resample import StreamResampler
 from voxtral_voice.engines.base import LISTEN_RATE_HZ
 
 WIRE_RATE_HZ: Final = 24_000
+PIECE_BYTES: Final = 4_800
+"""100 ms: the resampler's work space grows with what it gets at once, to gigabytes for the largest append."""
 
 
 class Ingest:
@@ -21,9 +25,18 @@ class Ingest:
         self._resampler = StreamResampler(WIRE_RATE_HZ, LISTEN_RATE_HZ)
         self._framer = Framer(FRAME_SAMPLES)
 
+    @property
+    def framed_to(self) -> int:
+        """Behind the last frame that came out."""
+        return self._framer.next_sample
+
     def push(self, pcm: bytes) -> tuple[int, Samples]:
         """Whole 16-bit samples at 24 kHz. Returns the first sample of the frames, and the frames, [n, 512]."""
+        first = self.framed_to
+        pieces = [self._push(pcm[at : at + PIECE_BYTES]) for at in range(0, len(pcm), PIECE_BYTES)]
+        return first, np.concatenate(pieces) if pieces else np.empty((0, FRAME_SAMPLES), np.float32)
+
+    def _push(self, pcm: bytes) -> Samples:
         samples = self._resampler.push(pcm16_to_float(pcm))
         self.audio.append(samples)
-        first = self._framer.next_sample
-        return first, self._framer.push(samples)
+        return self._framer.push(samples)

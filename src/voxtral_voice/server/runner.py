@@ -93,7 +93,8 @@ class Runner:
                     audio, language=job.language, prompt=job.prompt, final=job.final
                 )
         except ENGINE_FAULTS as error:
-            await self._tell(ev.TranscriptFailed(job.attempt, self._failed("transcriber", error)))
+            message = self._runtime.failed("transcriber", error)
+            await self._tell(ev.TranscriptFailed(job.attempt, f"transcriber: {message}"))
         else:
             self._runtime.worked("transcriber")
             await self._tell(ev.TranscriptHeard(job.attempt, heard.text, heard.language, job.final))
@@ -104,7 +105,7 @@ class Runner:
             async with asyncio.timeout(JUDGE_S):
                 probability = await self._runtime.engines.turn_judge.complete_probability(audio)
         except ENGINE_FAULTS as error:
-            self._failed("turn_judge", error)  # the turn then ends after the wait for an unjudged one
+            self._runtime.failed("turn_judge", error)  # the turn then ends after the wait for an unjudged one
         else:
             self._runtime.worked("turn_judge")
             await self._tell(ev.TurnJudged(job.attempt, probability))
@@ -130,7 +131,7 @@ class Runner:
                         break
                     await self._tell(ev.ReplyText(job.reply_id, delta))
         except ENGINE_FAULTS as error:
-            message = self._failed("responder", error)
+            message = self._runtime.failed("responder", error)
             await self._tell(ev.ReplyFailed(job.reply_id, "responder", message))
         else:
             self._runtime.worked("responder")
@@ -145,7 +146,7 @@ class Runner:
                 self._runtime.worked("speaker")
                 await self._tell(ev.PhraseEnded(reply_id, phrase.phrase))
         except ENGINE_FAULTS as error:
-            message = self._failed("speaker", error)
+            message = self._runtime.failed("speaker", error)
             await self._tell(ev.ReplyFailed(reply_id, "speaker", message))
 
     async def _speak_phrase(self, job: ev.Speak) -> None:
@@ -158,8 +159,3 @@ class Runner:
                     return
                 words = tuple((word.word, word.start_ms, word.end_ms) for word in chunk.words)
                 await self._tell(ev.PhraseAudio(job.reply_id, job.phrase, chunk.samples, words))
-
-    def _failed(self, engine: str, error: Exception) -> str:
-        message = "it took too long" if isinstance(error, TimeoutError) else str(error)
-        self._runtime.failed(engine, message)
-        return f"{engine}: {message}" if engine == "transcriber" else message

@@ -37,10 +37,13 @@ class Runtime:
         if self.failing.pop(engine, None) is not None:
             log.event("engine_recovered", engine=engine)
 
-    def failed(self, engine: str, message: str) -> None:
+    def failed(self, engine: str, error: Exception) -> str:
+        """Returns what to say about it."""
+        message = "it took too long" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
         self.failing[engine] = message
         self.metrics.engine_failures.labels(engine).inc()
         log.event("engine_failed", "error", engine=engine, reason=message)
+        return message
 
 
 def build_engines(config: Config) -> Engines:
