@@ -27,10 +27,10 @@ STAGES = {
 def table(result: dict[str, Any]) -> str:
     machine, v2v, stages = result["machine"], result["v2v_ms"], result["stages_ms"]
     rows = [
-        f"{result['turns']} short questions, `embedded` profile, language-model answers, `af_heart` by the student voice; "
+        f"{result['turns']} short questions, `embedded` profile, language-model answers, the student voice; "
         f"{machine['cores']} cores of {machine['cpu']}, {machine['python']}, server and client on the same machine. "
-        "V2V is the time from the last voiced sample spoken to the first audible sample played, at the client, endpoint "
-        "wait included.",
+        "V2V is the time from the last voiced sample spoken to the first audible sample played, at the client, the "
+        "endpoint wait included.",
         "",
         "| | p50 ms | p95 ms |",
         "|---|---:|---:|",
