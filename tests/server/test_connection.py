@@ -428,19 +428,22 @@ async def test_frames_that_wait_are_few_however_large(serving: Serving, monkeypa
     held = Held(activity.session())
     monkeypatch.setattr(activity, "session", lambda: held)
     understood: list[int] = []
+    begun, loop = asyncio.Event(), asyncio.get_running_loop()
     understand = Wire.client
 
     def count(wire: Wire, frame: str | bytes, items: Any) -> Any:
+        """On a thread."""
         understood.append(len(frame))
+        if sum(understood) > connection.BACKLOG / 2:
+            loop.call_soon_threadsafe(begun.set)
         return understand(wire, frame, items)
 
     monkeypatch.setattr(Wire, "client", count)
     frame = appended(b"\0\0" * 24_000)
     async with serving(quick(voice_activity=activity)) as server, calling(server.url) as caller:
         async with asyncio.TaskGroup() as group:
-            group.create_task(caller.say(silence(200_000), chunk_ms=1_000))
-            while sum(understood) < connection.BACKLOG / 2:
-                await asyncio.sleep(0.01)
+            group.create_task(caller.say(silence(40_000), chunk_ms=1_000))
+            await begun.wait()
             await asyncio.sleep(0.2)  # now it could go on, and must not
             assert sum(understood) <= connection.BACKLOG + len(frame)
             held.may.set()

@@ -10,13 +10,13 @@ step. An engine that fails or takes too long becomes an event (`ReplyFailed`, `T
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from typing import Final
 
 from voxtral_voice.audio.frames import InputBuffer
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.engines.base import Message
+from voxtral_voice.engines.base import Message, Samples
 from voxtral_voice.errors import EngineError
 from voxtral_voice.server.runtime import Runtime
 
@@ -32,7 +32,7 @@ MAX_PHRASES: Final = 256
 ENGINE_FAULTS: Final = (EngineError, RuntimeError, ValueError, OSError, TimeoutError)
 """What model libraries raise when a piece of work fails."""
 
-Tell = Callable[[ev.Event], Awaitable[None]]
+Tell = Callable[[ev.Event], Coroutine[None, None, None]]
 
 
 class Runner:
@@ -51,17 +51,17 @@ class Runner:
         """Begin or stop a piece of work; never waits."""
         match command:
             case ev.Transcribe():
-                self._begin_attempt(command.attempt, self._transcribe(command))
+                self._begin_attempt(command.attempt, self._transcribe(command, self._slice(command)))
             case ev.Judge():
-                self._begin_attempt(command.attempt, self._judge(command))
+                self._begin_attempt(command.attempt, self._judge(command, self._slice(command)))
             case ev.Abandon(attempt):
                 for task in self._attempts.pop(attempt, []):
                     task.cancel()
             case ev.Respond(reply_id):
-                self._phrases[reply_id] = asyncio.Queue(MAX_PHRASES)  # full: the reply fails (see Speak)
+                self._phrases[reply_id] = asyncio.Queue(MAX_PHRASES)  # full: the reply fails
                 self._replies[reply_id] = self._group.create_task(self._reply(command))
-            case ev.Speak(reply_id):
-                self._phrases[reply_id].put_nowait(command)
+            case ev.Speak():
+                self._queue_phrase(command)
             case ev.StopReply(reply_id):
                 self._phrases.pop(reply_id, None)
                 if (reply := self._replies.pop(reply_id, None)) is not None:
@@ -85,8 +85,11 @@ class Runner:
         if not tasks:
             self._attempts.pop(attempt, None)
 
-    async def _transcribe(self, job: ev.Transcribe) -> None:
-        audio = self._audio.slice(job.start_sample, job.end_sample)
+    def _slice(self, job: ev.Transcribe | ev.Judge) -> Samples:
+        """Taken at once: the next command may be to forget it."""
+        return self._audio.slice(job.start_sample, job.end_sample)
+
+    async def _transcribe(self, job: ev.Transcribe, audio: Samples) -> None:
         try:
             async with asyncio.timeout(TRANSCRIBE_S):
                 heard = await self._runtime.engines.transcriber.transcribe(
@@ -99,8 +102,7 @@ class Runner:
             self._runtime.worked("transcriber")
             await self._tell(ev.TranscriptHeard(job.attempt, heard.text, heard.language, job.final))
 
-    async def _judge(self, job: ev.Judge) -> None:
-        audio = self._audio.slice(job.start_sample, job.end_sample)
+    async def _judge(self, job: ev.Judge, audio: Samples) -> None:
         try:
             async with asyncio.timeout(JUDGE_S):
                 probability = await self._runtime.engines.turn_judge.complete_probability(audio)
@@ -136,6 +138,13 @@ class Runner:
         else:
             self._runtime.worked("responder")
             await self._tell(ev.ReplyTextEnded(job.reply_id))
+
+    def _queue_phrase(self, job: ev.Speak) -> None:
+        try:
+            self._phrases[job.reply_id].put_nowait(job)
+        except asyncio.QueueFull:
+            message = self._runtime.failed("speaker", EngineError("speaker", "it is too far behind the text"))
+            self._group.create_task(self._tell(ev.ReplyFailed(job.reply_id, "speaker", message)))
 
     async def _speak(self, reply_id: str, phrases: asyncio.Queue[ev.Speak]) -> None:
         """One phrase after the other, until the reply is stopped."""

@@ -1,0 +1,343 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.server.caller import Caller, calling, tone
+from tests.server.conftest import Server, Serving, quick, quick_config
+from voxtral_voice.audio.frames import InputBuffer
+from voxtral_voice.audio.pcm import Samples
+from voxtral_voice.conversation import events as ev
+from voxtral_voice.engines.base import SpeechChunk
+from voxtral_voice.engines.fakes import Broken, FakeResponder, FakeSpeaker, FakeTranscriber, FakeTurnJudge
+from voxtral_voice.engines.registry import Engines
+from voxtral_voice.server import runner
+from voxtral_voice.server.runner import Runner
+from voxtral_voice.server.runtime import Runtime
+
+HANGS_MS = 60_000.0
+
+# --- alone ------------------------------------------------------------------------------------------------------
+
+
+class Bench:
+    """A runner with a second of audio, and what it told."""
+
+    def __init__(self, engines: Engines, group: asyncio.TaskGroup) -> None:
+        self.audio = InputBuffer()
+        self.audio.append(np.full(16_000, 0.1, np.float32))
+        self.runtime = Runtime(quick_config(), engines)
+        self.told: list[ev.Event] = []
+        self._new = asyncio.Event()
+        self.runner = Runner(self.runtime, self.audio, group, self._tell)
+        self.run = self.runner.run
+
+    async def _tell(self, event: ev.Event) -> None:
+        self.told.append(event)
+        self._new.set()
+
+    async def until(self, kind: type[ev.Event], count: int = 1) -> Any:
+        """The so-manieth event of this kind."""
+        async with asyncio.timeout(10):
+            while len(found := [event for event in self.told if isinstance(event, kind)]) < count:
+                self._new.clear()
+                await self._new.wait()
+        return found[count - 1]
+
+
+@asynccontextmanager
+async def bench(**engines: Any) -> AsyncIterator[Bench]:
+    """All that was begun is stopped in the end."""
+    before = asyncio.all_tasks()
+    async with asyncio.TaskGroup() as group:
+        yield Bench(quick(**engines), group)
+        for task in asyncio.all_tasks() - before:
+            task.cancel()
+
+
+def transcribe(attempt: int = 1, end_sample: int = 16_000) -> ev.Transcribe:
+    return ev.Transcribe(attempt, 0, end_sample, "en", "", final=True)
+
+
+def respond(reply_id: str = "R") -> ev.Respond:
+    return ev.Respond(reply_id, (("user", "hello"),), None, None)
+
+
+def speak(phrase: int, text: str = "word", reply_id: str = "R") -> ev.Speak:
+    return ev.Speak(reply_id, phrase, text, "af_heart", 1.0)
+
+
+class Watched:
+    """A transcriber, a judge, a responder and a speaker that never end, and say when they begin and are stopped."""
+
+    name = "watched"
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.stopped = asyncio.Event()
+        self.audio: Samples | None = None
+
+    async def _hang(self) -> None:
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.stopped.set()
+
+    async def transcribe(self, audio: Samples, **_: Any) -> None:
+        self.audio = audio
+        await self._hang()
+
+    async def complete_probability(self, audio: Samples) -> None:
+        self.audio = audio
+        await self._hang()
+
+    async def respond(self, *_: Any, **__: Any) -> AsyncIterator[str]:
+        await self._hang()
+        yield ""
+
+    async def speak(self, *_: Any, **__: Any) -> AsyncIterator[SpeechChunk]:
+        await self._hang()
+        yield SpeechChunk(tone(10))
+
+
+async def test_a_transcript_comes_back_with_its_attempt() -> None:
+    async with bench() as b:
+        b.run(transcribe(7))
+        assert await b.until(ev.TranscriptHeard) == ev.TranscriptHeard(7, "Hello there.", "en", final=True)
+
+
+async def test_a_judgement_comes_back_with_its_attempt() -> None:
+    async with bench() as b:
+        b.run(ev.Judge(7, 0, 16_000))
+        assert await b.until(ev.TurnJudged) == ev.TurnJudged(7, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("seam", "command"), [("transcriber", transcribe()), ("turn_judge", ev.Judge(1, 0, 16_000))], ids=str
+)
+async def test_an_abandoned_attempt_is_stopped(seam: str, command: ev.EngineCommand) -> None:
+    watched = Watched()
+    async with bench(**{seam: watched}) as b:
+        b.run(command)
+        await watched.begun.wait()
+        b.run(ev.Abandon(1))
+        await watched.stopped.wait()
+        assert b.told == []
+
+
+async def test_an_attempt_that_is_done_can_be_abandoned() -> None:
+    async with bench() as b:
+        b.run(transcribe())
+        await b.until(ev.TranscriptHeard)
+        b.run(ev.Abandon(1))
+        b.run(ev.Abandon(99))
+
+
+@pytest.mark.parametrize("seam", ["transcriber", "turn_judge"])
+async def test_audio_that_is_forgotten_at_once_was_taken_before(seam: str) -> None:
+    watched = Watched()
+    async with bench(**{seam: watched}) as b:
+        b.run(transcribe() if seam == "transcriber" else ev.Judge(1, 0, 16_000))
+        b.run(ev.ForgetAudio(16_000))
+        await watched.begun.wait()
+        assert watched.audio is not None
+        assert len(watched.audio) == 16_000
+        assert b.audio.start_sample == 16_000
+
+
+async def test_text_comes_in_order_and_ends() -> None:
+    async with bench() as b:
+        b.run(respond())
+        await b.until(ev.ReplyTextEnded)
+        assert [e.delta for e in b.told if isinstance(e, ev.ReplyText)] == ["You", " said:", " hello."]
+        assert b.told[-1] == ev.ReplyTextEnded("R")
+
+
+async def test_phrases_are_spoken_one_after_the_other() -> None:
+    async with bench() as b:
+        b.run(respond())
+        for phrase in range(3):
+            b.run(speak(phrase, "one two"))
+        b.run(speak(3, "..."))
+        await b.until(ev.PhraseEnded, 4)
+        spoken = [e for e in b.told if isinstance(e, ev.PhraseAudio | ev.PhraseEnded)]
+        assert [(e.phrase, isinstance(e, ev.PhraseEnded)) for e in spoken] == [
+            *((phrase, over) for phrase in range(3) for over in (False, False, True)),
+            (3, True),
+        ]
+        first = spoken[0]
+        assert isinstance(first, ev.PhraseAudio)
+        assert first.words == (("one", 0.0, 200.0), ("two", 240.0, 440.0))
+
+
+@pytest.mark.parametrize("seam", ["responder", "speaker"])
+async def test_a_stopped_reply_stops_its_engines(seam: str) -> None:
+    watched = Watched()
+    async with bench(**{seam: watched}) as b:
+        b.run(respond())
+        b.run(speak(0))
+        await watched.begun.wait()
+        b.run(ev.StopReply("R"))
+        await watched.stopped.wait()
+        told = len(b.told)
+        await asyncio.sleep(0)
+        assert len(b.told) == told
+        assert not any(isinstance(event, ev.ReplyFailed) for event in b.told)
+
+
+async def test_a_reply_can_be_stopped_before_it_began_and_twice() -> None:
+    async with bench() as b:
+        b.run(respond())
+        b.run(ev.StopReply("R"))
+        b.run(ev.StopReply("R"))
+        await asyncio.sleep(0)
+        assert b.told == []
+
+
+async def test_a_speaker_too_far_behind_fails_the_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "MAX_PHRASES", 4)
+    watched = Watched()
+    async with bench(speaker=watched) as b:
+        b.run(respond())
+        for phrase in range(5):
+            b.run(speak(phrase))
+        failed = await b.until(ev.ReplyFailed)
+        assert failed == ev.ReplyFailed("R", "speaker", "it is too far behind the text")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("x"), ValueError("x"), OSError("x")])
+async def test_what_model_libraries_raise_is_a_failure_of_the_engine(error: Exception) -> None:
+    class Library(Watched):
+        async def _hang(self) -> None:
+            raise error
+
+    library = Library()
+    async with bench(transcriber=library, turn_judge=library, responder=library) as b:
+        b.run(transcribe())
+        b.run(ev.Judge(1, 0, 16_000))
+        b.run(respond())
+        assert await b.until(ev.TranscriptFailed) == ev.TranscriptFailed(1, "transcriber: x")
+        assert await b.until(ev.ReplyFailed) == ev.ReplyFailed("R", "responder", "x")
+        assert b.runtime.failing == {"transcriber": "x", "turn_judge": "x", "responder": "x"}
+
+
+async def test_an_engine_that_fails_while_the_reply_is_stopped_says_nothing() -> None:
+    async with bench(responder=FakeResponder(broken=Broken("gone"), first_token_ms=0)) as b:
+        b.run(respond())
+        b.run(ev.StopReply("R"))
+        await asyncio.sleep(0.01)
+        assert b.told == []
+        assert b.runtime.failing == {}
+
+
+# --- under a whole server ---------------------------------------------------------------------------------------
+
+
+async def failing(server: Server) -> dict[str, str]:
+    ready = await server.get("/readyz")
+    named: dict[str, str] = ready.json()["failing"]
+    assert ready.status_code == (503 if named else 200)
+    assert ready.json()["ready"] == (not named)
+    return named
+
+
+async def failed_reply(caller: Caller) -> str:
+    """The error of the reply to one turn."""
+    done = await caller.turn()
+    assert done["response"]["status"] == "failed"
+    message: str = done["response"]["status_details"]["error"]["message"]
+    return message
+
+
+@pytest.mark.parametrize(
+    ("seam", "engine"),
+    [
+        ("responder", FakeResponder(first_token_ms=0, token_ms=0, broken=Broken("out of ideas"))),
+        ("responder", FakeResponder(first_token_ms=0, token_ms=0, broken=Broken("out of ideas", after_steps=2))),
+        ("speaker", FakeSpeaker(0, 0, broken=Broken("out of ideas"))),
+        ("speaker", FakeSpeaker(0, 0, broken=Broken("out of ideas", after_steps=2))),
+    ],
+    ids=["responder at once", "responder later", "speaker at once", "speaker later"],
+)
+async def test_a_reply_fails_and_the_next_one_does_not(serving: Serving, seam: str, engine: Any) -> None:
+    async with serving(quick(**{seam: engine})) as server, calling(server.url) as caller:
+        assert await failed_reply(caller) == f"{seam}: out of ideas"
+        assert await failing(server) == {seam: "out of ideas"}
+        assert await server.metric("engine_failures_total", engine=seam) == 1
+        assert await server.metric("replies_total", status="failed") == 1
+        engine.broken = None
+        assert (await caller.turn())["response"]["status"] == "completed"
+        assert await failing(server) == {}
+
+
+async def test_a_transcript_fails_and_the_next_one_does_not(serving: Serving) -> None:
+    transcriber = FakeTranscriber(latency_ms=0, broken=Broken("no ears"))
+    async with serving(quick(transcriber=transcriber)) as server, calling(server.url) as caller:
+        await caller.update(audio={"input": {"transcription": {"model": "whisper-1"}}})
+        assert await failed_reply(caller) == "transcriber: no ears"
+        lost = await caller.until("conversation.item.input_audio_transcription.failed")
+        assert lost["error"]["message"] == "transcriber: no ears"
+        assert await failing(server) == {"transcriber": "no ears"}
+        transcriber.broken = None
+        assert (await caller.turn())["response"]["status"] == "completed"
+        assert await failing(server) == {}
+
+
+async def test_without_a_judge_the_turn_still_ends(serving: Serving) -> None:
+    judge = FakeTurnJudge(latency_ms=0, broken=Broken("no opinion"))
+    async with serving(quick(turn_judge=judge)) as server, calling(server.url) as caller:
+        assert (await caller.turn())["response"]["status"] == "completed"
+        assert await failing(server) == {"turn_judge": "no opinion"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "seam", "engine"),
+    [
+        ("RESPOND_STEP_S", "responder", FakeResponder(first_token_ms=HANGS_MS)),
+        ("RESPOND_STEP_S", "responder", FakeResponder(first_token_ms=0, token_ms=HANGS_MS)),
+        ("SPEAK_STEP_S", "speaker", FakeSpeaker(HANGS_MS, 0)),
+        ("SPEAK_STEP_S", "speaker", FakeSpeaker(0, HANGS_MS)),
+        ("TRANSCRIBE_S", "transcriber", FakeTranscriber(latency_ms=HANGS_MS)),
+    ],
+    ids=["first text", "next text", "first audio", "next audio", "transcript"],
+)
+async def test_an_engine_that_hangs(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch, limit: str, seam: str, engine: Any
+) -> None:
+    monkeypatch.setattr(runner, limit, 0.05)
+    async with serving(quick(**{seam: engine})) as server, calling(server.url) as caller:
+        assert await failed_reply(caller) == f"{seam}: it took too long"
+        assert await failing(server) == {seam: "it took too long"}
+
+
+async def test_a_judge_that_hangs(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "JUDGE_S", 0.05)
+    async with serving(quick(turn_judge=FakeTurnJudge(latency_ms=HANGS_MS))) as server, calling(server.url) as caller:
+        assert (await caller.turn())["response"]["status"] == "completed"
+        assert await failing(server) == {"turn_judge": "it took too long"}
+
+
+async def test_one_session_s_failure_is_not_another_s(serving: Serving) -> None:
+    """A phrase that the speaker cannot say fails its own reply only."""
+
+    class Picky(FakeSpeaker):
+        async def speak(self, text: str, *, voice: str, speed: float) -> AsyncIterator[SpeechChunk]:
+            self.broken = Broken("that name") if "BAD" in text else None
+            async for chunk in super().speak(text, voice=voice, speed=speed):
+                yield chunk
+
+    def words(audio: Samples) -> str:
+        return "BAD" if len(audio) > 16_000 else "GOOD"
+
+    engines = quick(speaker=Picky(0, 0), transcriber=FakeTranscriber(words, 0))
+    async with serving(engines) as server, calling(server.url) as one, calling(server.url) as other:
+        bad, good = await asyncio.gather(one.turn(1_200), other.turn())
+        assert bad["response"]["status"] == "failed"
+        assert good["response"]["status"] == "completed"
+        assert other.said() == "You said: GOOD."
