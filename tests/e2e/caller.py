@@ -223,8 +223,8 @@ async def calling(url: str, **session: Any) -> AsyncIterator[Caller]:
 
     session: more of what `session.update` says.
     """
-    listens: dict[str, Any] = {"transcription": {"model": "whisper-1", "language": "en"}}
-    audio = {"input": listens, **session.pop("audio", {})}
+    listens = {"transcription": {"model": "whisper-1", "language": "en"}}
+    wanted: Any = {"type": "realtime", **session, "audio": {"input": listens, **session.get("audio", {})}}
     try:
         async with (
             AsyncOpenAI(api_key="x", base_url=f"{url}/v1") as client,
@@ -235,7 +235,7 @@ async def calling(url: str, **session: Any) -> AsyncIterator[Caller]:
             streams = [group.create_task(caller.listen())]
             try:
                 await caller.event("session.created")
-                await realtime.session.update(session={"type": "realtime", "audio": audio, **session})
+                await realtime.session.update(session=wanted)
                 await caller.event("session.updated")
                 streams.append(group.create_task(caller.stream()))
                 yield caller

@@ -119,9 +119,8 @@ def pitch_hz(samples: Samples, rate_hz: int = SPEAK_RATE_HZ) -> float:
         energy = float(window @ window)
         if energy / size < 1e-4:  # -40 dBFS
             continue
-        likeness = np.correlate(later, window, "valid")[shortest:]
         power = np.convolve(later**2, np.ones(size), "valid")[shortest:]
-        likeness = likeness / np.sqrt(power * energy + 1e-12)
+        likeness = np.correlate(later, window, "valid")[shortest:] / np.sqrt(power * energy + 1e-12)
         if likeness.max() > 0.8:
             found.append(rate_hz / (shortest + int(np.argmax(likeness > 0.95 * likeness.max()))))
     return float(np.median(found))
