@@ -31,7 +31,7 @@ const player = new Player({
     if (spokenAt !== null) strip.addWait(spokenAt, at, `${Math.round(at - spokenAt)} ms`, gradeOf(at - spokenAt));
   },
   drained: (item, playedMs) => conversation.drained(item, playedMs),
-  gap: () => conversation.gaps++,
+  gap: (item, playedMs) => conversation.gap(item, playedMs),
 });
 const conversation = new Conversation(wire, player, changed);
 const microphone = new Microphone(heard, unplugged);
@@ -172,7 +172,7 @@ function facts() {
   }
   rows.push(["Speaker delay", link === "open" ? `${Math.round(player.delayMs)} ms` : "unknown"]);
   rows.push(["Sent", `${(conversation.sendLog.sentMs / 1000).toFixed(1)} s`], ["Dropped on the way", `${wire.droppedChunks} chunks`]);
-  rows.push(["Gaps in playback", `${conversation.gaps}`]);
+  rows.push(["Gaps in playback", `${conversation.gaps.length}`]);
   return rows;
 }
 

@@ -30,7 +30,7 @@ export class Conversation {
     this.lastTrace = null; // {responseId, trace}
     this.v2v = null; // {ms, responseId, trace} of the last spoken turn that was answered
     this.allV2vMs = [];
-    this.gaps = 0;
+    this.gaps = []; // {item, playedMs, receivedMs}: the answer ran dry here, with so much of it received
     this.counters = { sentChunks: 0, audioDeltas: 0, interruptions: 0, truncations: [] };
     this.reset();
   }
@@ -240,6 +240,11 @@ export class Conversation {
     this.allV2vMs.push(ms);
     turn.v2vMs = ms;
     this.spokenAt = null;
+  }
+
+  gap(item, playedMs) {
+    this.gaps.push({ item, playedMs, receivedMs: this.find(item)?.receivedMs ?? 0 });
+    this.changed();
   }
 
   drained(id, playedMs) {

@@ -6,7 +6,7 @@
  * In:  {type: "push", item, samples} | {type: "end", item} | {type: "flush"} | {type: "tap"}
  * Out: {type: "progress", item, played, level, frame}    about every 20 ms while it plays
  *      {type: "audible", item, frame}                     once per item: where its first audible sound began
- *      {type: "gap", item}                                the queue ran dry inside an item
+ *      {type: "gap", item, played}                        the queue ran dry inside an item
  *      {type: "drained", item, played}                    the item was played to its end
  *      {type: "flushed", heads: [[item, played]...], flushes}   everything unplayed was dropped
  *      {type: "tap", frame, samples}                      what went to the speakers, if asked for
@@ -136,7 +136,7 @@ class Player extends AudioWorkletProcessor {
     } else if (entry.played > 0 && this.refill === 0) {
       this.refill = this.gapRefill;
       this.gapRefill = Math.min(2 * this.gapRefill, LONGEST_REFILL_S * sampleRate);
-      this.port.postMessage({ type: "gap", item: entry.item });
+      this.port.postMessage({ type: "gap", item: entry.item, played: entry.played });
     }
     return null;
   }

@@ -10,7 +10,7 @@ import { Resampler } from "./resampler.js";
 
 export class Player {
   /**
-   * @param on  {progress(item, playedMs, level, at), audible(item, at), drained(item, playedMs), gap(item)};
+   * @param on  {progress(item, playedMs, level, at), audible(item, at), drained(item, playedMs), gap(item, playedMs)};
    *            `at` is page time at which the sound leaves the speakers
    */
   constructor(on) {
@@ -87,7 +87,7 @@ export class Player {
     if (type === "progress") this.on.progress(item, this.ms(message.played), message.level, this.timeOf(message.frame));
     else if (type === "audible") this.on.audible(item, this.timeOf(message.frame));
     else if (type === "drained") this.on.drained(item, this.ms(message.played));
-    else if (type === "gap") this.on.gap(item);
+    else if (type === "gap") this.on.gap(item, this.ms(message.played));
     else if (type === "flushed") this.flushed(message);
     else if (type === "tap") this.keep(message);
   }
