@@ -704,3 +704,10 @@ def test_a_failure_in_the_middle_keeps_what_was_heard(stage: Stage) -> None:
 
 def test_a_wake_that_nobody_needs_does_nothing(stage: Stage) -> None:
     assert stage.do(ev.Wake()) == []
+
+
+def test_a_signal_that_the_table_does_not_list_changes_nothing(stage: Stage) -> None:
+    before = stage.session.history
+    assert names(stage.do(ev.ClearAudio())) == ["ForgetAudio", "ResetVoiceActivity", "AudioCleared"]
+    assert stage.state() is State.OPEN
+    assert stage.session.history is before

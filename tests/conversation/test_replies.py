@@ -1,0 +1,239 @@
+"""The assistant's side alone: speculative, released, ended, heard."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from tests.conversation.stage import names, sound
+from voxtral_voice.conversation import events as ev
+from voxtral_voice.conversation.history import History
+from voxtral_voice.conversation.listener import Turn
+from voxtral_voice.conversation.policy import Policy
+from voxtral_voice.conversation.replies import REMEMBERED_REPLIES, Replies
+from voxtral_voice.conversation.reply import Reply
+from voxtral_voice.conversation.timeline import Timeline
+
+NONE = ev.ReplyOptions()
+
+
+class Mouth:
+    def __init__(self, **settings: object) -> None:
+        counter = itertools.count(1)
+        self.out: list[ev.Command] = []
+        self.history = History(100)
+        made = ev.Settings(**settings)  # type: ignore[arg-type]
+        self.replies = Replies(made, lambda kind: f"{kind}_{next(counter)}", Policy(), self.history, self.out)
+
+    @property
+    def current(self) -> Reply:
+        assert self.replies.current is not None
+        return self.replies.current
+
+    def say(self, text: str, audio_ms: float, now: float) -> None:
+        reply_id = self.current.id
+        self.replies.text(ev.ReplyText(reply_id, text), now)
+        self.replies.text_ended(ev.ReplyTextEnded(reply_id), now)
+        for speak in [c for c in self.out if isinstance(c, ev.Speak) and c.reply_id == reply_id]:
+            self.replies.phrase_audio(ev.PhraseAudio(reply_id, speak.phrase, sound(audio_ms)), now)
+            self.replies.phrase_ended(ev.PhraseEnded(reply_id, speak.phrase), now)
+
+    def take(self) -> list[ev.Command]:
+        taken = self.out.copy()
+        self.out.clear()
+        return taken
+
+
+def turn(text: str = "hello") -> Turn:
+    return Turn("item_u", 0, 16_000, transcript=text, language="en", timeline=Timeline(1.0, 1.1, 1.2))
+
+
+def test_a_prepared_reply_sees_the_turn_that_is_not_in_the_history_yet() -> None:
+    mouth = Mouth(instructions="Be kind.")
+    mouth.replies.prepare(NONE, turn())
+    (respond,) = mouth.take()
+    assert isinstance(respond, ev.Respond)
+    assert respond.messages == (("system", "Be kind."), ("user", "hello"))
+    assert respond.language == "en"
+    assert mouth.replies.active is None
+
+
+def test_nothing_leaves_before_the_release_and_all_of_it_after() -> None:
+    mouth = Mouth()
+    mouth.replies.prepare(NONE, turn())
+    mouth.say("Hi there.", 100, 1.3)
+    mouth.take()
+    assert not mouth.replies.send_due(1.3, held=False)
+    assert mouth.take() == []
+    assert mouth.replies.wake_at(held=False) is None
+    mouth.replies.release("mark")
+    assert not mouth.replies.send_due(1.4, held=False)
+    out = mouth.take()
+    assert names(out)[:2] == ["ReplyStarted", "ReplyTextDelta"]
+    assert names(out)[-2:] == ["StopReply", "ReplyEnded"]
+    started = out[0]
+    assert isinstance(started, ev.ReplyStarted)
+    assert started.request == "mark"
+    assert mouth.replies.wake_at(held=False) == pytest.approx(1.5)
+    assert mouth.replies.send_due(1.5, held=False)
+
+
+def test_a_dropped_speculation_leaves_no_trace() -> None:
+    mouth = Mouth()
+    mouth.replies.prepare(NONE, turn())
+    reply_id = mouth.current.id
+    mouth.take()
+    mouth.replies.drop()
+    assert mouth.take() == [ev.StopReply(reply_id)]
+    mouth.replies.drop()
+    assert mouth.take() == []
+    mouth.replies.text(ev.ReplyText(reply_id, "late"), 2.0)
+    mouth.replies.failed(ev.ReplyFailed(reply_id, "speaker", "late"), 2.0)
+    assert mouth.take() == []
+    assert list(mouth.history) == []
+
+
+def test_a_held_reply_waits_and_goes_on() -> None:
+    mouth = Mouth()
+    mouth.replies.start(NONE, None)
+    mouth.say("Hi there.", 1000, 1.0)
+    mouth.take()
+    mouth.replies.send_due(1.0, held=True)
+    assert mouth.take() == []
+    assert mouth.replies.wake_at(held=True) is None
+    mouth.replies.send_due(1.0, held=False)
+    assert len(mouth.take()) > 10
+    assert mouth.replies.wake_at(held=False) is not None
+
+
+def test_a_started_reply_waits_for_the_words() -> None:
+    mouth = Mouth()
+    said = turn()
+    said.committed = True
+    mouth.replies.start(NONE, said)
+    assert names(mouth.take()) == ["ReplyStarted"]
+    mouth.history.add(ev.Item("item_u", "user", "audio", "hello"))
+    mouth.replies.go_on()
+    (respond,) = mouth.take()
+    assert isinstance(respond, ev.Respond)
+    assert respond.messages == (("user", "hello"),)
+
+
+def test_options_override_the_settings() -> None:
+    mouth = Mouth(instructions="Be kind.", max_output_tokens=50)
+    mouth.replies.start(ev.ReplyOptions("", "af_bella", "text", None), None)
+    started, respond = mouth.take()
+    assert isinstance(started, ev.ReplyStarted)
+    assert isinstance(respond, ev.Respond)
+    assert (started.modality, started.voice, started.max_output_tokens) == ("text", "af_bella", 50)
+    assert respond.messages == ()
+    mouth.replies.text(ev.ReplyText(mouth.current.id, "Hello there. "), 1.0)
+    assert mouth.take() == []  # a text reply asks no speaker
+
+
+def test_failure_before_and_after_the_release() -> None:
+    mouth = Mouth()
+    mouth.replies.prepare(NONE, turn())
+    reply_id = mouth.current.id
+    mouth.take()
+    mouth.replies.failed(ev.ReplyFailed(reply_id, "responder", "no memory"), 1.3)
+    assert mouth.take() == [ev.StopReply(reply_id)]
+    mouth.replies.release(None)
+    assert mouth.replies.send_due(1.4, held=True)  # told even during a contest
+    ended = mouth.take()[-1]
+    assert isinstance(ended, ev.ReplyEnded)
+    assert (ended.status, ended.error) == ("failed", "responder: no memory")
+
+
+@pytest.mark.parametrize("all_sent", [False, True])
+def test_what_is_stopped_keeps_what_was_heard(all_sent: bool) -> None:
+    mouth = Mouth()
+    mouth.replies.start(NONE, None)
+    mouth.say("One two three four.", 400 if all_sent else 1000, 1.0)
+    mouth.replies.send_due(1.0, held=False)
+    mouth.take()
+    mouth.replies.stop(1.2, "turn_detected")
+    assert names(mouth.take()) == ([] if all_sent else ["StopReply", "ReplyEnded"])
+    item = next(iter(mouth.history))
+    assert item.status == "incomplete"
+    assert item.text in ("One", "One two")
+    assert mouth.replies.current is None
+    mouth.replies.stop(1.3, "client_cancelled")
+    assert mouth.take() == []
+
+
+def test_stamps_are_set_once_and_only_for_a_turn() -> None:
+    mouth = Mouth()
+    said = turn()
+    mouth.replies.prepare(NONE, said)
+    mouth.say("One two. Three four five six.", 100, 1.3)
+    mouth.say("", 100, 9.0)
+    mouth.replies.release(None)
+    mouth.replies.send_due(1.5, held=False)
+    mouth.replies.send_due(9.0, held=False)
+    at = said.timeline
+    assert (at.first_token, at.first_phrase, at.first_audio, at.first_sent) == (1.3, 1.3, 1.3, 1.5)
+
+
+def test_the_client_knows_what_it_played() -> None:
+    mouth = Mouth()
+    mouth.replies.start(NONE, None)
+    mouth.say("One two three four.", 400, 1.0)
+    mouth.replies.send_due(1.0, held=False)
+    reply = mouth.replies.spoken(mouth.current.item_id)
+    assert reply is mouth.current
+    mouth.take()
+    mouth.replies.truncate(reply, 9_999)
+    assert mouth.take() == [ev.ItemTruncated(reply.item_id, 400, "One two three four.")]
+    mouth.replies.truncate(reply, 0)
+    assert mouth.take() == [ev.ItemTruncated(reply.item_id, 0, "")]
+
+
+def test_only_the_last_replies_are_remembered() -> None:
+    mouth = Mouth()
+    first = None
+    for _ in range(REMEMBERED_REPLIES + 1):
+        mouth.replies.start(NONE, None)
+        first = first or mouth.current.item_id
+    assert first is not None
+    assert mouth.replies.spoken(first) is None
+    assert mouth.replies.spoken(mouth.current.item_id) is mouth.current
+
+
+def test_results_for_a_reply_that_is_gone_change_nothing() -> None:
+    mouth = Mouth()
+    mouth.replies.start(NONE, None)
+    reply = mouth.current
+    mouth.replies.text(ev.ReplyText(reply.id, "One two. "), 1.0)
+    mouth.replies.stop(1.1, "client_cancelled")
+    mouth.take()
+    mouth.replies.text(ev.ReplyText(reply.id, "late"), 1.2)
+    mouth.replies.text_ended(ev.ReplyTextEnded(reply.id), 1.2)
+    mouth.replies.phrase_audio(ev.PhraseAudio(reply.id, 0, sound(100)), 1.2)
+    mouth.replies.phrase_ended(ev.PhraseEnded(reply.id, 0), 1.2)
+    mouth.replies.failed(ev.ReplyFailed(reply.id, "speaker", "late"), 1.2)
+    assert mouth.take() == []
+    assert not mouth.replies.send_due(2.0, held=False)
+
+
+def test_a_reply_without_a_sound_ends_without_a_stamp_of_one() -> None:
+    mouth = Mouth()
+    said = turn()
+    mouth.replies.prepare(NONE, said)
+    mouth.replies.text(ev.ReplyText(mouth.current.id, "..."), 1.3)
+    mouth.replies.text_ended(ev.ReplyTextEnded(mouth.current.id), 1.3)
+    mouth.replies.phrase_ended(ev.PhraseEnded(mouth.current.id, 0), 1.3)
+    mouth.replies.release(None)
+    assert mouth.replies.send_due(1.4, held=False)
+    assert said.timeline.first_sent is None
+
+
+def test_a_released_reply_that_fails_is_stopped_when_its_end_is_told() -> None:
+    mouth = Mouth()
+    mouth.replies.start(NONE, None)
+    mouth.take()
+    mouth.replies.failed(ev.ReplyFailed(mouth.current.id, "speaker", "gone"), 1.0)
+    assert mouth.take() == []
+    mouth.replies.send_due(1.0, held=False)
+    assert names(mouth.take()) == ["StopReply", "ReplyEnded"]
