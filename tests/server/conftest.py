@@ -27,7 +27,8 @@ from voxtral_voice.server.runtime import Runtime
 def nothing_blocks() -> Iterator[BlockBuster]:
     """A blocking call in the event loop raises where it stands."""
     with blockbuster_ctx() as detector:
-        detector.functions["os.stat"].can_block_in("server/app.py", "build_app")  # before anybody is served
+        for function in ("os.stat", "io.BufferedReader.read", "io.TextIOWrapper.read"):
+            detector.functions[function].can_block_in("server/app.py", "build_app")  # before anybody is served
         yield detector
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -327,7 +327,7 @@ async def test_one_session_s_failure_is_not_another_s(serving: Serving) -> None:
     """A phrase that the speaker cannot say fails its own reply only."""
 
     class Picky(FakeSpeaker):
-        async def speak(self, text: str, *, voice: str, speed: float) -> AsyncIterator[SpeechChunk]:
+        async def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
             self.broken = Broken("that name") if "BAD" in text else None
             async for chunk in super().speak(text, voice=voice, speed=speed):
                 yield chunk

@@ -8,6 +8,7 @@ Knows: paths, HTTP headers. Does not know: what happens on the socket (`connecti
 
 from __future__ import annotations
 
+import mimetypes
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,8 @@ from voxtral_voice.server.connection import Connection
 from voxtral_voice.server.runtime import Runtime
 
 PAGE: Final = Path(__file__).parent / "page"
+TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
+"""Of the page's files, whatever this machine's own tables say: a browser runs no module of another type."""
 
 HEADERS: Final = {
     b"content-security-policy": b"default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; "
@@ -35,6 +38,8 @@ HEADERS: Final = {
 def build_app(runtime: Runtime) -> FastAPI:
     app = FastAPI(title="Voxtral Voice AI", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(SecureHeaders)
+    for suffix, kind in TYPES.items():
+        mimetypes.add_type(kind, suffix)
     app.mount("/page", StaticFiles(directory=PAGE))
 
     @app.get("/")

@@ -110,6 +110,7 @@ def _bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen()  # bound alone, it could be bound by another server too; who comes now waits for the engines
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:

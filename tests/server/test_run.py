@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from tests.server.caller import PATIENCE_S, calling
+from tests.server.conftest import Serving, quick, quick_config
+from voxtral_voice.config import Config, ServerConfig
+from voxtral_voice.engines.fakes import FakeSpeaker
+from voxtral_voice.errors import EngineError, ServerError, VoiceError, WeightsError
+from voxtral_voice.server import run
+from voxtral_voice.server.run import running
+
+
+def config_at(host: str, port: int) -> Config:
+    return quick_config().model_copy(update={"server": ServerConfig(host=host, port=port)})
+
+
+async def refusal(config: Config) -> str:
+    with pytest.raises(ServerError) as caught:
+        async with running(config):
+            pytest.fail("it started")
+    return str(caught.value)
+
+
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])
+
+
+async def test_a_port_in_use(serving: Serving) -> None:
+    async with serving() as server:
+        port = port_of(server.url)
+        assert await refusal(config_at("127.0.0.1", port)) == (
+            f"Port {port} is in use: stop what uses it, or choose another with --port."
+        )
+        assert (await server.get("/livez")).status_code == 200
+
+
+async def test_a_port_is_in_use_while_its_server_still_loads_its_engines(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loading, may_go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(FakeSpeaker):
+        async def start(self) -> None:
+            loading.set()
+            await may_go_on.wait()
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    async def first() -> None:
+        async with serving(quick(speaker=Slow(0, 0)), config_at("127.0.0.1", port)) as server:
+            assert (await server.get("/livez")).status_code == 200
+
+    before = asyncio.all_tasks()
+    starting = asyncio.ensure_future(first())
+    await loading.wait()
+    assert "is in use" in await refusal(config_at("127.0.0.1", port))
+    may_go_on.set()
+    await asyncio.wait([starting])
+    assert asyncio.all_tasks() - before == set()
+
+
+async def test_an_address_that_is_not_ours() -> None:
+    assert await refusal(config_at("192.0.2.1", 0)) == (
+        "Cannot listen on 192.0.2.1:0 (Cannot assign requested address)."
+    )
+
+
+async def test_a_host_that_does_not_exist() -> None:
+    assert (await refusal(config_at("no.such.host.invalid", 0))).startswith("Cannot listen on no.such.host.invalid:0 (")
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]"), ("::", "[::1]")]
+)
+async def test_the_address_to_open(serving: Serving, host: str, shown: str) -> None:
+    async with serving(config=config_at(host, 0)) as server:
+        assert server.url.startswith(f"http://{shown}:")
+        assert (await server.get("/livez")).text == "ok"
+
+
+@pytest.mark.parametrize("error", [WeightsError("a file is missing"), EngineError("speaker", "no memory")])
+async def test_engines_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, error: VoiceError) -> None:
+    """The error comes out as it is, and the port is free again."""
+
+    def fails(_: Config) -> None:
+        raise error
+
+    monkeypatch.setattr(run, "build_engines", fails)
+    with pytest.raises(type(error), match=str(error)):
+        async with running(quick_config()):
+            pytest.fail("it started")
+
+
+async def test_an_engine_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+
+    class Broken(FakeSpeaker):
+        async def start(self) -> None:
+            raise EngineError("speaker", "no memory")
+
+        async def aclose(self) -> None:
+            closed.append("speaker")
+
+    monkeypatch.setattr(run, "build_engines", lambda _: quick(speaker=Broken()))
+    before = asyncio.all_tasks()
+    with pytest.raises(EngineError, match="no memory"):
+        async with running(quick_config()):
+            pytest.fail("it started")
+    assert "speaker" in closed
+    assert asyncio.all_tasks() == before
+
+
+async def test_engines_are_closed_when_the_server_stops(serving: Serving) -> None:
+    closed: list[str] = []
+
+    class Watched(FakeSpeaker):
+        async def aclose(self) -> None:
+            closed.append("speaker")
+
+    async with serving(quick(speaker=Watched(0, 0))):
+        assert closed == []
+    assert closed == ["speaker"]
+
+
+async def test_an_error_of_the_body_comes_out_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "build_engines", lambda _: quick())
+    before = asyncio.all_tasks()
+    with pytest.raises(LookupError, match="mine"):
+        async with running(quick_config()):
+            raise LookupError("mine")
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_server_that_stops_says_so_to_its_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "build_engines", lambda _: quick())
+    before = asyncio.all_tasks()
+    stop = asyncio.Event()
+
+    async def server(url: asyncio.Future[str]) -> None:
+        async with running(quick_config()) as at:
+            url.set_result(at)
+            await stop.wait()
+
+    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    serving = asyncio.ensure_future(server(url))
+    async with calling(await url) as caller:
+        await caller.turn()
+        stop.set()
+        assert await caller.until_hung_up() == (1012, "")
+    await asyncio.wait([serving])
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_server_can_be_started_again_at_once(serving: Serving) -> None:
+    async with serving() as server, calling(server.url) as caller:
+        await caller.turn()
+        port = port_of(server.url)
+    async with serving(config=config_at("127.0.0.1", port)) as server:
+        assert port_of(server.url) == port
+
+
+async def test_a_message_larger_than_any_may_be(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "MESSAGE_BYTES", 100_000)
+    async with serving() as server, calling(server.url) as other:
+        async with calling(server.url) as caller:
+            await caller.send_raw(" " * 100_001)
+            assert (await caller.until_hung_up())[0] == 1009
+        assert (await other.turn())["response"]["status"] == "completed"
+
+
+def test_serve_prints_the_address_and_nothing_else_and_ends_on_a_signal() -> None:
+    command = [sys.executable, "-m", "voxtral_voice", "serve", "--profile", "fake", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        assert httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
+        server.send_signal(signal.SIGTERM)
+        rest, _ = server.communicate(timeout=PATIENCE_S)
+        assert rest == ""
+        assert server.returncode == -signal.SIGTERM

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.conftest import quick
+from voxtral_voice.config import Config, PlayoutConfig, SpeakerConfig, TurnsConfig, WeightsConfig
+from voxtral_voice.conversation.policy import Policy
+from voxtral_voice.engines import registry
+from voxtral_voice.engines.registry import EmbeddedOptions
+from voxtral_voice.errors import ConfigError, EngineError
+from voxtral_voice.observe import log
+from voxtral_voice.observe.metrics import Metrics
+from voxtral_voice.server import runtime as runtime_module
+from voxtral_voice.server.runtime import Runtime, build_engines, policy, watch_loop_lag
+
+
+@pytest.fixture
+def runtime() -> Runtime:
+    return Runtime(Config(profile="fake"), quick())
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (EngineError("speaker", "no memory"), "no memory"),
+        (TimeoutError(), "it took too long"),
+        (RuntimeError(), "RuntimeError"),
+    ],
+)
+def test_a_failure_is_named_counted_and_logged(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture, error: Exception, message: str
+) -> None:
+    assert runtime.failed("speaker", error) == message
+    assert runtime.failing == {"speaker": message}
+    assert b'voxtral_voice_engine_failures_total{engine="speaker"} 1.0' in runtime.metrics.text()
+    [record] = caplog.records
+    assert (record.levelname, record.getMessage()) == ("ERROR", "engine_failed")
+    assert record.__dict__["fields"] == {"engine": "speaker", "reason": message}
+
+
+def test_an_engine_that_works_again_is_told_once(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, log.ROOT)
+    runtime.failed("speaker", RuntimeError("x"))
+    runtime.failed("responder", RuntimeError("y"))
+    for _ in range(3):
+        runtime.worked("speaker")
+    assert runtime.failing == {"responder": "y"}
+    assert [r.getMessage() for r in caplog.records].count("engine_recovered") == 1
+
+
+def test_every_setting_of_turns_and_playout_reaches_the_core() -> None:
+    """Each is moved by one step, and its own field of the policy moves with it."""
+    base, plain = Config(profile="fake"), policy(Config(profile="fake"))
+    for part, model in (("turns", TurnsConfig), ("playout", PlayoutConfig)):
+        for key in model.model_fields:
+            value = getattr(getattr(base, part), key)
+            moved = base.model_copy(update={part: model(**{key: value + 1})})
+            differing = [f.name for f in fields(Policy) if getattr(policy(moved), f.name) != getattr(plain, f.name)]
+            assert differing == [key]
+            assert getattr(policy(moved), key) == value + 1
+
+
+def test_the_fake_profile_needs_no_files(tmp_path: Path) -> None:
+    engines = build_engines(Config(profile="fake", weights=WeightsConfig(dir=tmp_path, offline=True)))
+    assert engines.names()["speaker"] == "fake speaker"
+
+
+def test_the_embedded_profile_is_built_from_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files first, then engines."""
+    calls: list[Any] = []
+
+    def ensure(profile: str, folder: Path, *, offline: bool) -> None:
+        calls.append((profile, folder, offline))
+
+    def embedded(locate: Any, options: EmbeddedOptions) -> Any:
+        calls.append((locate("a/b"), options))
+        return quick()
+
+    monkeypatch.setattr(runtime_module, "ensure_profile", ensure)
+    monkeypatch.setattr(registry, "embedded", embedded)
+    config = Config(weights=WeightsConfig(dir=tmp_path, offline=True), speaker=SpeakerConfig(threads=3, student=False))
+    build_engines(config)
+    options = EmbeddedOptions(
+        transcriber_threads=config.transcriber.threads,
+        responder_threads=config.responder.threads,
+        speaker_threads=3,
+        intents=True,
+        student=False,
+        max_sentences=config.responder.max_sentences,
+    )
+    assert calls == [("embedded", tmp_path, True), (tmp_path / "a/b", options)]
+
+
+def test_a_default_voice_that_the_speaker_does_not_have() -> None:
+    with pytest.raises(ConfigError, match=r"speaker\.voice = am_adam is not offered yet: choose one of af_heart,"):
+        build_engines(Config(profile="fake", speaker=SpeakerConfig(voice="am_adam")))
+
+
+async def test_the_lag_of_the_loop_is_seen_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime_module, "LAG_EVERY_S", 0.005)
+    monkeypatch.setattr(runtime_module, "LAG_WINDOW", 4)
+    metrics = Metrics()
+
+    def lag_s() -> float:
+        value = metrics.registry.get_sample_value("voxtral_voice_event_loop_lag_seconds")
+        assert value is not None
+        return value
+
+    watching = asyncio.ensure_future(watch_loop_lag(metrics))
+    await asyncio.sleep(0.01)
+    busy_until = time.perf_counter() + 0.5
+    while time.perf_counter() < busy_until:
+        pass
+    await asyncio.sleep(0.02)
+    assert 0.3 < lag_s() < 5
+    async with asyncio.timeout(10):
+        while lag_s() > 0.2:  # noqa: ASYNC110 - the gauge has no event
+            await asyncio.sleep(0.01)
+    watching.cancel()
+    await asyncio.wait([watching])
