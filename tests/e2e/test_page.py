@@ -229,6 +229,24 @@ async def test_an_answer_is_played_without_gaps_whatever_the_pieces() -> None:
         assert guest.complaints == []
 
 
+async def test_a_second_piece_that_comes_late_is_not_heard_as_a_gap() -> None:
+    async def script(call: Call) -> None:
+        await sent(call, "response.create")
+        await call.begin("r1")
+        samples = tone(1000, 0.2)
+        await call.audio("r1", samples[:777])
+        await call.until(call.now() + 0.1)
+        await call.audio("r1", samples[777:])
+        await finish(call)
+
+    async with scripted(script) as (guest, _calls):
+        await guest.page.get_by_label("Type a message").fill("Hello there.")
+        await guest.page.keyboard.press("Enter")
+        await guest.phase("speaking")
+        await guest.phase("idle")
+        assert (await guest.ask("voxtral.counters"))["gaps"] == []
+
+
 async def test_escape_cancels_the_answer() -> None:
     async def script(call: Call) -> None:
         await sent(call, "response.create")

@@ -20,7 +20,7 @@ const REPORT_S = 0.02;
 const WINDOW_S = 0.01;
 const AUDIBLE_RMS = 10 ** (-45 / 20);
 const AUDIBLE_WINDOWS = 3;
-const FIRST_REFILL_S = 0.06; // held back after the queue ran dry; doubles with each gap of the item
+const FIRST_REFILL_S = 0.06; // queued before an item starts; twice as much after each gap in it
 const LONGEST_REFILL_S = 0.5;
 const TAP_FRAMES = 2400;
 
@@ -39,11 +39,16 @@ class Player extends AudioWorkletProcessor {
   reset() {
     this.items = []; // [{item, chunks, offset, played, queued, ended, loud, window, square}], the first one plays
     this.fade = null; // frames of fade-out left; null: not fading
-    this.refill = 0; // frames that must be queued before it plays on
-    this.gapRefill = FIRST_REFILL_S * sampleRate;
+    this.waitForMore(FIRST_REFILL_S * sampleRate);
     this.flushes = 0; // asked for and not yet answered
     this.reported = 0;
     this.energy = 0;
+  }
+
+  /** Holds the sound back until so many frames are queued, or the item is complete. */
+  waitForMore(frames) {
+    this.refill = frames;
+    this.nextRefill = Math.min(2 * frames, LONGEST_REFILL_S * sampleRate);
   }
 
   receive(message) {
@@ -131,11 +136,10 @@ class Player extends AudioWorkletProcessor {
       this.finishFlush();
     } else if (entry.ended) {
       this.items.shift();
-      this.gapRefill = FIRST_REFILL_S * sampleRate;
+      this.waitForMore(FIRST_REFILL_S * sampleRate);
       this.port.postMessage({ type: "drained", item: entry.item, played: entry.played });
     } else if (entry.played > 0 && this.refill === 0) {
-      this.refill = this.gapRefill;
-      this.gapRefill = Math.min(2 * this.gapRefill, LONGEST_REFILL_S * sampleRate);
+      this.waitForMore(this.nextRefill);
       this.port.postMessage({ type: "gap", item: entry.item, played: entry.played });
     }
     return null;
