@@ -25,6 +25,8 @@ from voxtral_voice.engines.fakes import (
 from voxtral_voice.engines.intents import Intents
 from voxtral_voice.engines.voices import EMBEDDED_VOICES
 
+LANGUAGES: Final = tuple(dict.fromkeys(voice.language for voice in EMBEDDED_VOICES.values()))
+"""What the transcriber may hear when it is not told: the languages that can be answered aloud."""
 WHISPER_FILES: Final = tuple(
     f"whisper-base/{name}" for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt")
 )
@@ -114,7 +116,7 @@ def embedded(locate: Callable[[str], Path], options: EmbeddedOptions) -> Engines
     return Engines(
         Silero(locate("silero-vad-v5.onnx")),
         SmartTurn(locate("smart-turn-v3.2.onnx")),
-        Whisper(_folder(locate, WHISPER_FILES), threads=options.transcriber_threads),
+        Whisper(_folder(locate, WHISPER_FILES), threads=options.transcriber_threads, languages=LANGUAGES),
         Intents(model, _local_time) if options.intents else model,
         _embedded_speaker(locate, options),
     )
