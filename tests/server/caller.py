@@ -81,10 +81,14 @@ class Caller:
 
     async def turn(self, ms: float = 480, hz: float = 440.0) -> Event:
         """Once the last reply was played, speak, and wait for the reply's end. Returns its `response.done`."""
-        await asyncio.sleep(self._plays_to - asyncio.get_running_loop().time())
+        await self.played()
         count = self.count("response.done") + 1
         await self.speak(ms, hz)
         return await self.until("response.done", count)
+
+    async def played(self) -> None:
+        """Wait until all audio that came would have been played."""
+        await asyncio.sleep(self._plays_to - asyncio.get_running_loop().time())
 
     # --- hearing ------------------------------------------------------------------------------------------------
 
