@@ -45,6 +45,13 @@ def started() -> Iterator[tuple[str, psutil.Process]]:
             server.terminate()
 
 
+@pytest.fixture
+def fresh() -> Iterator[tuple[str, psutil.Process]]:
+    """As `started`: memory that other tests left free would hide what this one takes."""
+    with started() as server:
+        yield server
+
+
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     with started() as (url, _):
@@ -252,13 +259,9 @@ async def test_a_message_larger_than_any_may_be_ends_the_session(url: str) -> No
         await goes_on(other)
 
 
-async def test_30_minutes_as_fast_as_the_socket_takes_them() -> None:
+async def test_30_minutes_as_fast_as_the_socket_takes_them(fresh: tuple[str, psutil.Process]) -> None:
+    url, server = fresh
     frames = [appended(float_to_pcm16(piece)) for piece in (*[tone(200)] * 15, *[silence(200)] * 5)]
-    with started() as (url, server):
-        await thirty_minutes(url, server, frames)
-
-
-async def thirty_minutes(url: str, server: psutil.Process, frames: list[str]) -> None:
     async with calling(url) as caller, calling(url) as other:
         await goes_on(caller)
         before = server.memory_info().rss
