@@ -41,7 +41,7 @@ TURNS: Final = (
     ("What do bees make?", "bees|honey"),
     ("What color is the sky?", "sky|blue"),
     ("Where do penguins live?", "penguin"),
-    ("What is the opposite of hot?", "cold|opposite"),
+    ("Do cats like milk?", r"\bcats?\b|milk"),
     ("Thank you very much.", "welcome"),
 )
 """What the user says, and what only the reply to that is about."""
