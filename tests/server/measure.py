@@ -36,9 +36,8 @@ SECONDS: Final = 60
 
 async def serve(kind: str) -> None:
     if kind == "silero":
-        run.build_engines = lambda _: registry.fake(  # type: ignore[assignment]
-            voice_activity=Silero(default_weights_dir() / "silero-vad-v5.onnx")
-        )
+        engines = registry.fake(voice_activity=Silero(default_weights_dir() / "silero-vad-v5.onnx"))
+        setattr(run, "build_engines", lambda _: engines)  # noqa: B010 - it is not exported
     async with run.running(Config(profile="fake", server=ServerConfig(port=0))) as url:
         print(url, flush=True)
         await asyncio.to_thread(sys.stdin.read)
@@ -74,11 +73,11 @@ async def say(caller: Caller, frames: list[str], pace: float) -> None:
     await caller.until("error", caller.count("error") + 1)
 
 
-async def lag_ms(url: str) -> float:
+async def metric(url: str, name: str) -> float:
     async with httpx.AsyncClient(trust_env=False) as client:
         text = (await client.get(f"{url}/metrics")).text
     samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
-    return 1000 * next(s.value for s in samples if s.name == "voxtral_voice_event_loop_lag_seconds")
+    return next(s.value for s in samples if s.name == f"voxtral_voice_{name}")
 
 
 def room_tone(seconds: float) -> Samples:
@@ -107,8 +106,12 @@ async def measure_cpu(url: str, process: psutil.Process) -> None:
             before = cpu_s(process)
             await say(caller, frames, pace)
             spent = cpu_s(process) - before - (idle * SECONDS if pace else 0)
+            ingest_us = 1e6 * CHUNK_S * await metric(url, "ingest_cpu_seconds_total")
+            ingest_us /= await metric(url, "ingest_audio_seconds_total")
+            lag_ms = 1000 * await metric(url, "event_loop_lag_seconds")
             print(
-                f"{name}: {spent / len(frames) * 1e6:.0f} us CPU per 20 ms append, loop lag {await lag_ms(url):.1f} ms"
+                f"{name}: {1e6 * spent / len(frames):.0f} us CPU per 20 ms append "
+                f"({ingest_us:.0f} us of all so far: decode and resample), loop lag {lag_ms:.1f} ms"
             )
 
 
