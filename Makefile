@@ -23,9 +23,11 @@ check: $(VENV)/.installed-dev  ## lint, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/readme_table.py --check
 
 bench: $(VENV)/.installed-dev  ## measure this checkout: benchmarks/<date>-<commit>.json
-	$(BIN)/python benchmarks/first_conversation.py
+	$(BIN)/python -m benchmarks.first_conversation
+	$(BIN)/python scripts/readme_table.py
 
 lock: $(VENV)/.installed-dev  ## write the lock files again from pyproject.toml
 	bash scripts/lock

@@ -1,10 +1,10 @@
 """The embedded profile on this machine: V2V of 20 short questions with every stage, and what the server costs.
 
-    .venv/bin/python benchmarks/first_conversation.py [--turns 20] [--out benchmarks/first_conversation.json]
+    .venv/bin/python -m benchmarks.first_conversation [--turns 20] [--out benchmarks/first_conversation.json]
 
 The server runs as its own process, started as a user starts it. The questions are spoken by Kokoro voices other than
-the assistant's, one session, a real-time microphone (see `voxtral_voice.client` for how V2V is timed: last voiced sample
-spoken -> first audible sample played). Both processes share the machine's cores. Writes a JSON file with the machine,
+the assistant's, one session, a real-time microphone (see `voxtral_voice.client` for how V2V is timed: last voiced
+sample spoken -> first audible sample played). Both processes share the machine's cores. Writes a JSON file with the machine,
 the commit and the command; the README's table is made from it by `scripts/readme_table.py`.
 """
 
@@ -60,6 +60,8 @@ QUESTIONS = (
 )
 STAGES = ("silence", "transcript", "first_token", "first_phrase", "first_audio", "hold")
 WARM_UP = 2
+SESSION = {"type": "realtime", "audio": {"input": {"transcription": {"model": "whisper-1", "language": "en"}}}}
+"""As the page asks for it with an English voice."""
 
 
 def main() -> None:
@@ -72,7 +74,7 @@ def main() -> None:
         rss_mb = process.memory_info().rss / 2**20
         per_session_mb = uvloop.run(memory_per_session(url, process))
     result = {
-        "command": " ".join(["python", *sys.argv]),
+        "command": " ".join(["python -m benchmarks.first_conversation", *sys.argv[1:]]),
         "commit": git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else ""),
         "machine": machine(),
         "warm_start_s": round(ready_s, 2),
@@ -144,7 +146,7 @@ class Conversation:
 
 async def converse(url: str, questions: list[Samples]) -> Conversation:
     result = Conversation()
-    async with RealtimeClient.connect(url) as client:
+    async with RealtimeClient.connect(url, session=SESSION) as client:
         for question in questions[:WARM_UP]:
             await client.say(question, 24_000)
         began, cpu = time.monotonic(), cpu_s()
@@ -161,7 +163,7 @@ async def converse(url: str, questions: list[Samples]) -> Conversation:
 
 def cpu_s() -> float:
     """Of the children (the server), so far."""
-    return sum(sum(p.cpu_times()[:2]) for p in psutil.Process().children())
+    return float(sum(sum(p.cpu_times()[:2]) for p in psutil.Process().children()))
 
 
 async def memory_per_session(url: str, process: psutil.Process, sessions: int = 10) -> float:

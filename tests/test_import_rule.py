@@ -27,7 +27,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "realtime": {"audio", "conversation", "errors"},
     "engines": {"audio", "errors"},
     "weights": {"errors"},
-    "config": {"errors", "weights"},
+    "config": {"conversation", "errors", "weights"},
     "observe": {"conversation"},
     "server": {"audio", "config", "conversation", "engines", "errors", "observe", "realtime", "weights"},
     "client": {"audio", "errors"},

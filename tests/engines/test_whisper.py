@@ -258,7 +258,7 @@ class Scripted:
             self.begun[step].set()
             assert self.let_go[step].wait(PATIENCE_S)
 
-    def encode(self, audio: Samples) -> int:
+    def encode(self, audio: Samples, _: str | None) -> int:
         who = round(float(audio[0]) * 100)
         self._do("encode", who)
         return who

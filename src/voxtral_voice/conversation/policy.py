@@ -13,7 +13,7 @@ from dataclasses import dataclass
 class Policy:
     onset_ms: int = 96
     """Voiced audio before a sound counts as speech: 3 frames, so that a click is none."""
-    tentative_silence_ms: int = 96
+    tentative_silence_ms: int = 64
     """Silence after which the turn may be over and speculation begins."""
     min_endpoint_ms: int = 300
     """Semantic detection: silence before a turn is over when the judge is certain that it is."""

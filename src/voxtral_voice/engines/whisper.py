@@ -32,6 +32,10 @@ from voxtral_voice.errors import EngineError
 T = TypeVar("T")
 
 SHORTEST_WINDOW_S: Final = 8
+"""Where the language is not known, or one that Whisper base knows badly: shorter, and clicks become Hindi words."""
+SHORTEST_ENGLISH_WINDOW_S: Final = 7
+"""Known English: the same errors as at 8 s on 18 clips and no words on 54 noises with three prompts, for less work. At
+6 s clicks with a prompt became a word."""
 TAIL_S: Final = 0.75
 """Least silence behind the words. With 0.25 s or less Whisper base starts again from the first sentence."""
 LONGEST_PIECE_S: Final = 29
@@ -105,7 +109,7 @@ class Whisper:
         async with self._order.turn(final=final) as may_step:
             for window in windows(audio):
                 await may_step()
-                encoded = await self._step(partial(model.encode, window))
+                encoded = await self._step(partial(model.encode, window, language))
                 await may_step()
                 seconds = len(window) / LISTEN_RATE_HZ
                 heard = await self._step(partial(model.decode, encoded, seconds, language, prompt))
@@ -207,9 +211,10 @@ class _Model:
         texts = self._tokenizer.decode_batch([[token] for token in range(end)])
         return [token for token, text in enumerate(texts) if any(map(_foreign_to_hindi, text))]
 
-    def encode(self, audio: Samples) -> ctranslate2.StorageView:
+    def encode(self, audio: Samples, language: str | None) -> ctranslate2.StorageView:
         """audio: at most 29 s. Returns the encoder's states [1, frames / 2, width]."""
-        seconds = max(SHORTEST_WINDOW_S, math.ceil(len(audio) / LISTEN_RATE_HZ + TAIL_S))
+        shortest = SHORTEST_ENGLISH_WINDOW_S if language == "en" else SHORTEST_WINDOW_S
+        seconds = max(shortest, math.ceil(len(audio) / LISTEN_RATE_HZ + TAIL_S))
         window = np.zeros(seconds * LISTEN_RATE_HZ, np.float32)
         window[: len(audio)] = audio
         return self._whisper.encode(ctranslate2.StorageView.from_array(log_mel(window)[None]))

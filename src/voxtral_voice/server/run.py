@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import signal
 import socket
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 import uvicorn
@@ -54,7 +56,7 @@ async def running(config: Config) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _started(config: Config) -> AsyncIterator[tuple[uvicorn.Server, asyncio.Task[None], str]]:
+async def _started(config: Config) -> AsyncIterator[tuple[Server, asyncio.Task[None], str]]:
     """A server that answers, the task it runs in, and its URL."""
     async with _listening(config) as (server, listener, url), _beside(server.serve(sockets=[listener])) as serving:
         while not server.started:
@@ -65,7 +67,7 @@ async def _started(config: Config) -> AsyncIterator[tuple[uvicorn.Server, asynci
 
 
 @asynccontextmanager
-async def _listening(config: Config) -> AsyncIterator[tuple[uvicorn.Server, socket.socket, str]]:
+async def _listening(config: Config) -> AsyncIterator[tuple[Server, socket.socket, str]]:
     """Port bound, engines loaded and warm, loop watched; all undone afterwards."""
     with _bind(config.server.host, config.server.port) as listener:
         engines = await asyncio.to_thread(build_engines, config)
@@ -89,8 +91,24 @@ async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[asyncio.Ta
         await asyncio.wait([task])
 
 
-def _server(runtime: Runtime) -> uvicorn.Server:
-    return uvicorn.Server(
+class Server(uvicorn.Server):
+    """Returns when it is stopped. uvicorn's own raises the signal again, so that nothing after it would be closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _server(runtime: Runtime) -> Server:
+    return Server(
         uvicorn.Config(
             build_app(runtime),
             log_config=None,
