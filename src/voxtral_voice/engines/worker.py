@@ -10,6 +10,7 @@ still queued never starts, and the result of a step in progress is thrown away.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -43,6 +44,11 @@ class Worker:
     async def run(self, work: Callable[[], T]) -> T:
         """Run `work` on a thread. Cancelling stops it only if it has not begun; a single call is one step."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Run `work` when a thread is free; nobody waits for it, and after `close` nothing happens."""
+        with contextlib.suppress(RuntimeError):
+            self._pool.submit(work)
 
     def stream(self, steps: Callable[[], Iterator[T]]) -> AsyncGenerator[T, None]:
         """Run an iterator on a thread and yield its items in order; its exception is raised here."""
