@@ -22,7 +22,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +72,7 @@ def main() -> None:
         turns = uvloop.run(converse(url, questions))
         after = metrics(url)
         rss_mb = process.memory_info().rss / 2**20
-        per_session_mb = uvloop.run(memory_per_session(url, process))
+        per_session_mb = uvloop.run(memory_per_session(url, process, questions[0]))
     result = {
         "command": " ".join(["python -m benchmarks.first_conversation", *sys.argv[1:]]),
         "commit": git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else ""),
@@ -166,16 +166,14 @@ def cpu_s() -> float:
     return float(sum(sum(p.cpu_times()[:2]) for p in psutil.Process().children()))
 
 
-async def memory_per_session(url: str, process: psutil.Process, sessions: int = 10) -> float:
-    """Resident memory of idle sessions that each have streamed 5 s of room tone."""
+async def memory_per_session(url: str, process: psutil.Process, question: Samples, sessions: int = 5) -> float:
+    """Resident memory of sessions that stay open after one turn each."""
     before = process.memory_info().rss
-    clients = [RealtimeClient.connect(url) for _ in range(sessions)]
-    opened = [await client.__aenter__() for client in clients]
-    await asyncio.gather(*(client.idle(5.0) for client in opened))
-    after = process.memory_info().rss
-    for client in clients:
-        await client.__aexit__(None, None, None)
-    return float(after - before) / 2**20 / sessions
+    async with AsyncExitStack() as stack:
+        for _ in range(sessions):
+            client = await stack.enter_async_context(RealtimeClient.connect(url, session=SESSION))
+            await client.say(question, 24_000)
+        return float(process.memory_info().rss - before) / 2**20 / sessions
 
 
 def metrics(url: str) -> dict[str, float]:

@@ -28,7 +28,7 @@ def table(result: dict[str, Any]) -> str:
     machine, v2v, stages = result["machine"], result["v2v_ms"], result["stages_ms"]
     rows = [
         f"{result['turns']} short questions, `embedded` profile, language-model answers, the student voice; "
-        f"{machine['cores']} cores of {machine['cpu']}, {machine['python']}, server and client on the same machine. "
+        f"{machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, client on the same machine. "
         "V2V is the time from the last voiced sample spoken to the first audible sample played, at the client, the "
         "endpoint wait included.",
         "",
@@ -42,7 +42,7 @@ def table(result: dict[str, Any]) -> str:
         "",
         f"Cut-ins {result['cut_ins']}, turns without an answer {result['no_answer']}, underruns {result['underruns']}. "
         f"Warm start {result['warm_start_s']:.1f} s. Resident memory {result['rss_mb']} MB, "
-        f"{result['rss_mb_per_session']:.1f} MB per further session. Decoding and resampling 20 ms of audio: "
+        f"{result['rss_mb_per_session']:.1f} MB per further session that has spoken. Decoding and resampling 20 ms: "
         f"{result['ingest_cpu_ms_per_20ms']:.2f} ms of CPU. Worst event-loop lag {result['worst_loop_lag_ms']:.0f} ms.",
         "",
         f"Made by `{result['command']}` at `{result['commit'][:10]}` "

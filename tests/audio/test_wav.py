@@ -4,6 +4,7 @@ import os
 import resource
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -169,18 +170,22 @@ def test_a_target_that_is_a_folder(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.wav"]
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
-    """The system refuses files over 1 000 bytes, as a full disk does."""
+    """The system refuses files over 1 000 bytes, as a full disk does. For as short as can be: the test runner's own
+    output may be such a file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_leaves_the_older_file_alone(tmp_path: Path, small_files: None) -> None:
+def test_a_full_disk_leaves_the_older_file_alone(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_text("older")
-    with pytest.raises(AudioError, match=r"a\.wav cannot be written: .*; choose another place\."):
+    refused = pytest.raises(AudioError, match=r"a\.wav cannot be written: .*; choose another place\.")
+    with refused, small_files():
         write_wav(tmp_path / "a.wav", tone(24_000), 24_000)
     assert os.listdir(tmp_path) == ["a.wav"]
     assert (tmp_path / "a.wav").read_text() == "older"
