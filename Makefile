@@ -25,7 +25,7 @@ check: $(VENV)/.installed-dev  ## lint, types
 	$(BIN)/mypy
 	$(BIN)/python scripts/readme_table.py --check
 
-bench: $(VENV)/.installed-dev  ## measure this checkout: benchmarks/<date>-<commit>.json
+bench: $(VENV)/.installed-dev  ## measure this checkout: benchmarks/first_conversation.json, and the README's table
 	$(BIN)/python -m benchmarks.first_conversation
 	$(BIN)/python scripts/readme_table.py
 

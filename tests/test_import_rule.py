@@ -27,7 +27,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "realtime": {"audio", "conversation", "errors"},
     "engines": {"audio", "errors"},
     "weights": {"errors"},
-    "config": {"conversation", "errors", "weights"},
+    "config": {"conversation", "engines", "errors", "weights"},
     "observe": {"conversation"},
     "server": {"audio", "config", "conversation", "engines", "errors", "observe", "realtime", "weights"},
     "client": {"audio", "errors"},

@@ -20,9 +20,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from voxtral_voice.conversation.policy import Policy
+from voxtral_voice.engines.voices import EMBEDDED_VOICES
 from voxtral_voice.errors import ConfigError
 from voxtral_voice.weights import default_weights_dir
-from voxtral_voice.weights.catalogue import voices
 
 FILE_NAME: Final = "voxtral-voice.toml"
 """Read from the working folder when no other file is named."""
@@ -47,7 +47,7 @@ class ServerConfig(Part):
     host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 = every interface")
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port to listen on; 0 = any free one")
     max_session_minutes: float = Field(
-        default=60, gt=0, le=1440, description="a session is ended after this many minutes"
+        default=60, ge=1, le=1440, description="a session is ended after this many minutes"
     )
 
 
@@ -108,8 +108,8 @@ class SpeakerConfig(Part):
     @field_validator("voice")
     @classmethod
     def _known_voice(cls, voice: str) -> str:
-        if voice not in voices():
-            raise ValueError(f"there is no such voice{_nearest(voice, voices())}")
+        if voice not in EMBEDDED_VOICES:
+            raise ValueError(f"there is no such voice{_nearest(voice, EMBEDDED_VOICES)}")
         return voice
 
 

@@ -37,6 +37,8 @@ def talk(question: Path, answer: Path, url: str | None, config: Config) -> None:
     url: any form that `client.realtime_url` takes; None = a server of our own in this process, on a free loopback port.
     Raises AudioError (a file), TalkError (no server, no speech, no answer), and what the own server raises on starting.
     """
+    if answer.exists() and question.exists() and answer.samefile(question):
+        raise TalkError(f"The answer would overwrite the question {question}: write it to another file with -o.")
     samples, rate_hz = read_speech(question)
     if last_audible_sample(samples, rate_hz) is None:
         raise TalkError(f"No speech was heard in {question}: it is silent; record it again, louder.")

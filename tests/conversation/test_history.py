@@ -34,6 +34,8 @@ def test_the_oldest_goes_when_it_is_full() -> None:
     assert order(history) == "bc"
     assert "a" not in history
     assert "c" in history
+    history.add(item("d"), "root")
+    assert order(history) == "dc"
 
 
 def test_update_and_delete_of_what_is_gone_do_nothing() -> None:

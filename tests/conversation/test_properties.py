@@ -236,6 +236,7 @@ def test_every_conversation_can_go_on(script: list[tuple[str, int]], detection: 
         stage.silence(60_000)
     assert stage.session.state is State.OPEN
     assert len(stage.all(ev.ReplyStarted)) == len(stage.all(ev.ReplyEnded))
+    assert {c.reply_id for c in stage.all(ev.Respond)} <= {c.reply_id for c in stage.all(ev.StopReply)}
     stage.turn()
 
 

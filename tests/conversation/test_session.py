@@ -329,6 +329,16 @@ def test_without_interrupt_response_the_reply_goes_on_and_the_turn_opens_after_i
     assert len(stage.all(ev.SpeechStarted)) == 2
 
 
+def test_a_contest_ends_when_no_more_audio_comes(stage: Stage) -> None:
+    stage.turn(reply="One two three four five six seven.")
+    stage.speak(256)
+    stage.silence(32)
+    stage.pass_time(5000)
+    assert stage.last(ev.ReplyEnded).status == "completed"
+    assert stage.state() is State.OPEN
+    stage.turn()
+
+
 def test_a_sound_that_fell_silent_at_the_contest_deadline_is_no_interruption(stage: Stage) -> None:
     stage.turn(reply="One two three four five six seven.")
     stage.speak(256)
@@ -455,13 +465,60 @@ def test_asking_for_a_reply_that_is_being_prepared(stage: Stage, options: ev.Rep
     assert len(stage.all(ev.ReplyStarted)) == 1
 
 
-def test_asked_reply_is_given_up_with_the_turn(stage: Stage) -> None:
+def test_an_asked_reply_comes_when_the_turn_is_dropped(stage: Stage) -> None:
     stage.speak(800)
     stage.do(ev.CreateReply())
-    stage.do(ev.ClearAudio())
+    out = stage.do(ev.ClearAudio())
+    assert [n for n in names(out) if n in ("SpeechStopped", "ReplyStarted")] == ["SpeechStopped", "ReplyStarted"]
+    assert stage.state() is State.REPLYING
+
+
+def test_a_second_ask_is_refused_while_the_first_waits_for_the_turn(stage: Stage) -> None:
+    stage.speak(800)
+    assert stage.do(ev.CreateReply()) == []
+    assert names(stage.do(ev.CreateReply())) == ["Refused"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ev.Configure(ev.Settings(instructions="Shout.")),
+        ev.AddItem(ev.Item("mine", "system", "text", "Shout."), None),
+        ev.DeleteItem("mine_0"),
+    ],
+)
+def test_what_is_changed_in_the_pause_is_in_the_reply(stage: Stage, change: ev.Event) -> None:
+    stage.do(ev.AddItem(ev.Item("mine_0", "user", "text", "before"), None))
+    stage.speak(800)
+    stage.silence(96)
+    stage.transcribe("hello")
+    first = stage.last(ev.Respond)
+    assert ev.StopReply(first.reply_id) in stage.do(change)
+    again = stage.last(ev.Respond)
+    assert again.messages != first.messages
+    assert again.messages[-1] in (("user", "hello"), ("system", "Shout."))
+
+
+def test_a_prepared_reply_that_is_not_wanted_any_more_is_stopped(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stage.transcribe("hello")
+    reply_id = stage.last(ev.Respond).reply_id
+    stage.do(ev.Configure(ev.Settings(turn_detection=ev.TurnDetection(create_response=False))))
     stage.silence(3000)
+    assert ev.StopReply(reply_id) in stage.log
     assert stage.all(ev.ReplyStarted) == []
     assert stage.state() is State.OPEN
+
+
+def test_an_answer_without_a_word_is_a_failure(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stage.transcribe("hello")
+    stage.do(ev.ReplyTextEnded(stage.last(ev.Respond).reply_id))
+    stage.silence(3000)
+    ended = stage.last(ev.ReplyEnded)
+    assert (ended.status, ended.error) == ("failed", "responder: it gave no answer.")
 
 
 # --- push to talk -----------------------------------------------------------------------------------------------

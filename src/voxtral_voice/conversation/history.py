@@ -40,7 +40,7 @@ class History:
         self._items.insert(index, item)
         before = self._items[index - 1].id if index else None
         if len(self._items) > self._max_items:
-            del self._items[0]
+            del self._items[1 if index == 0 else 0]
         return before
 
     def delete(self, item_id: str) -> None:

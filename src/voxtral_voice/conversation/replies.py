@@ -183,7 +183,10 @@ class Replies:
         if any(isinstance(notice, ev.ReplyAudioDelta) for notice in notices):
             self._stamp(first_sent=now)
         self._out += notices
-        if reply.all_sent:
+        if reply.all_sent and not reply.sent_text.strip():
+            reply.failure = "responder: it gave no answer."
+            self._end(reply, now, "failed", None)
+        elif reply.all_sent:
             self._end(reply, now, "completed", None)
 
     def wake_at(self, *, held: bool) -> float | None:

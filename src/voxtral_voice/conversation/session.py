@@ -17,7 +17,7 @@ from typing import Final
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.endpoint import endpoint_wait_ms
 from voxtral_voice.conversation.floor import DEADLINE_STATES, TABLE, Action, Signal, State
-from voxtral_voice.conversation.gate import FRAME_SAMPLES, RATE_HZ, Offset, Onset
+from voxtral_voice.conversation.gate import FRAME_MS, FRAME_SAMPLES, RATE_HZ, Offset, Onset
 from voxtral_voice.conversation.history import History
 from voxtral_voice.conversation.listener import Listener, Turn
 from voxtral_voice.conversation.policy import Policy
@@ -40,6 +40,8 @@ class Session:
         self._listener = Listener(settings, ids, self._policy, self.history, self._out)
         self._replies = Replies(settings, ids, self._policy, self.history, self._out)
         self._deadline: float | None = None
+        self._in_grace = False
+        """The contest's deadline was reached in a silence."""
         self._ask = ev.ReplyOptions()
         """Of the ASK that is being signalled."""
         self._asked: ev.ReplyOptions | None = None
@@ -71,6 +73,7 @@ class Session:
         if step.state is not self.state:
             self.state = step.state
             self._deadline = None
+            self._in_grace = False
         for action in step.actions:
             self._actions[action](now)
         if self.state not in DEADLINE_STATES:
@@ -79,10 +82,14 @@ class Session:
     def _wake(self, _: ev.Wake, now: float) -> None:
         if self._deadline is None or now < self._deadline:
             return
-        if self.state is State.CONTESTED and not self._listener.voiced:
-            self._deadline = now + FRAME_SAMPLES / RATE_HZ  # just fallen silent: the next frames decide
-        else:
+        if self.state is State.SETTLING or self._listener.voiced:
             self._signal(Signal.DEADLINE, now)
+        elif not self._in_grace:  # just fallen silent: the next frames decide
+            self._in_grace = True
+            self._deadline = now + (self._policy.tentative_silence_ms + 2 * FRAME_MS) / 1000
+        else:  # there were no frames
+            self._listener.end_here()
+            self._signal(Signal.SILENCE, now)
 
     def _done(self, now: float) -> None:
         self._replies.current = self._replies.answering = None
@@ -121,9 +128,12 @@ class Session:
     def _open_turn(self, _: float) -> None:
         self._listener.open_turn()
 
-    def _drop_turn(self, _: float) -> None:
+    def _drop_turn(self, now: float) -> None:
+        """A reply that was asked for meanwhile has nothing more to wait for."""
         self._listener.drop_turn()
-        self._asked = None
+        if self._asked is not None:
+            self._ask, self._asked = self._asked, None
+            self._signal(Signal.ASK, now)
 
     def _commit_audio(self, _: ev.CommitAudio, now: float) -> None:
         available_ms = self._listener.uncommitted_ms
@@ -207,6 +217,7 @@ class Session:
         wanted = self._wants_reply
         self._ask, self._asked = self._asked or ev.ReplyOptions(), None
         if not wanted:
+            self._replies.drop()
             self._done(now)
         elif self._replies.current is not None:
             self._replies.release(self._ask.request)
@@ -230,10 +241,8 @@ class Session:
     def _remember_ask(self, _: float) -> None:
         """The reply comes when the turn is over; one that was prepared with other options is prepared again."""
         self._asked = self._ask
-        turn = self._replies.answering
-        if turn is not None and replace(self._asked, request=None) != ev.ReplyOptions():
-            self._replies.drop()
-            self._replies.prepare(self._asked, turn)
+        if replace(self._asked, request=None) != ev.ReplyOptions():
+            self._prepare_again()
 
     def _start_reply(self, _: float) -> None:
         """The client wants a reply now: to its last words, when they are known."""
@@ -257,7 +266,16 @@ class Session:
             self._signal(Signal.CLEAR, now)  # the client ends turns from now on; the audio stays in its buffer
         self.settings = self._replies.settings = event.settings
         self._listener.configure(event.settings)
+        self._prepare_again()
         self._out.append(ev.Configured())
+
+    def _prepare_again(self) -> None:
+        """What a reply is prepared from has changed while it was held."""
+        reply, turn = self._replies.current, self._replies.answering
+        if reply is not None and not reply.released and turn is not None:
+            self._replies.drop()
+            if self._wants_reply:
+                self._replies.prepare(self._asked or ev.ReplyOptions(), turn)
 
     def _create_reply(self, event: ev.CreateReply, now: float) -> None:
         if (reply := self._replies.active) is not None:
@@ -266,6 +284,9 @@ class Session:
                 f"Conversation already has an active response in progress: {reply.id}. Wait until the response is "
                 "finished before creating a new one.",
             )
+        elif self._asked is not None:
+            message = "A response is waiting for the end of the user's turn. Wait until it is finished."
+            self._refuse("conversation_already_has_active_response", message)
         else:
             self._ask = event.options
             self._signal(Signal.ASK, now)
@@ -286,6 +307,7 @@ class Session:
             self._refuse("item_create_invalid_previous_item_id", message, "previous_item_id")
         else:
             self._out.append(ev.ItemAdded(event.item, self.history.add(event.item, event.after)))
+            self._prepare_again()
 
     def _delete_item(self, event: ev.DeleteItem, _: float) -> None:
         if event.item_id not in self.history:
@@ -294,6 +316,7 @@ class Session:
         else:
             self.history.delete(event.item_id)
             self._out.append(ev.ItemDeleted(event.item_id))
+            self._prepare_again()
 
     def _truncate_item(self, event: ev.TruncateItem, now: float) -> None:
         item = self.history.get(event.item_id)

@@ -165,7 +165,7 @@ def read_phrase(phonemizer: Phonemizer, text: str, voice: Voice) -> tuple[Uttera
     language: Language = "hi" if voice.language == "hi" else "en"
     reading = phonemizer.read(text, language=language)
     if reading.dropped:
-        log.warning("no sound for %r in a phrase; left out", reading.dropped)
+        log.warning("characters without a sound left out of a phrase: %d", len(reading.dropped))  # never which
     return reading.utterances
 
 
@@ -174,7 +174,7 @@ def chunk_of(utterance: Utterance, audio: Samples, token_ms: Samples, text: str,
     spoken = utterance.words[-1].word if utterance.words else text
     trimmed = trim(audio, pause_ms=pause_after_ms(spoken) / max(speed, 1.0))
     if trimmed.samples.size == 0:
-        raise EngineError("speaker", f"The model made no sound for {utterance.symbols!r}: its file may be damaged.")
+        raise EngineError("speaker", "The model made no sound for a phrase: its file may be damaged.")
     return SpeechChunk(trimmed.samples, tuple(_word_times(utterance, token_ms, trimmed)))
 
 

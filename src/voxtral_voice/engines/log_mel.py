@@ -23,7 +23,6 @@ Float32 = npt.NDArray[np.float32]
 
 HOP_SAMPLES: Final = 160
 """One mel frame every 10 ms."""
-FRAMES_PER_SECOND: Final = LISTEN_RATE_HZ // HOP_SAMPLES
 MEL_BANDS: Final = 80
 
 _WINDOW_SAMPLES: Final = 400

@@ -3,7 +3,7 @@
 Knows: the shape of a line, which session and turn are being worked on. Does not know: what was said, and never may:
 transcripts, replies and audio are no fields of an event.
 
-    2026-11-22T08:44:29.113Z INFO session_opened session=sess_1 peer=127.0.0.1
+    2026-11-22T08:44:29.113Z INFO session_opened session=sess_1
 """
 
 from __future__ import annotations

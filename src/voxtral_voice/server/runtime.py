@@ -14,7 +14,6 @@ from voxtral_voice.config import Config
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.engines import registry
 from voxtral_voice.engines.registry import EmbeddedOptions, Engines
-from voxtral_voice.errors import ConfigError
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
 from voxtral_voice.weights.fetch import ensure_profile
@@ -47,18 +46,7 @@ class Runtime:
 
 
 def build_engines(config: Config) -> Engines:
-    """The engines of the profile, not started; model files are fetched first.
-
-    Raises WeightsError, EngineError; ConfigError when the profile's speaker has no such voice.
-    """
-    engines = _engines_of_profile(config)
-    if config.speaker.voice not in engines.speaker.voices:
-        offered = ", ".join(engines.speaker.voices)
-        raise ConfigError(f"speaker.voice = {config.speaker.voice} is not offered yet: choose one of {offered}.")
-    return engines
-
-
-def _engines_of_profile(config: Config) -> Engines:
+    """The engines of the profile, not started; model files are fetched first. Raises WeightsError, EngineError."""
     if config.profile == "fake":
         return registry.fake()
     folder = config.weights.dir
