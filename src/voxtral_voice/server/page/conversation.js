@@ -41,6 +41,7 @@ export class Conversation {
     this.sendLog = new SendLog();
     this.hearing = false;
     this.waiting = false;
+    this.unwanted = false;
     this.speaking = null; // the turn that is heard now
     this.interrupted = false;
     this.response = null; // id of the one that the server is making
@@ -76,6 +77,7 @@ export class Conversation {
 
   async type(text) {
     await this.hush();
+    this.unwanted = false;
     const turn = this.turn(`page_${Date.now().toString(36)}_${this.typed++}`, "user");
     turn.text = text;
     turn.status = "done";
@@ -99,6 +101,7 @@ export class Conversation {
   /** The microphone was switched off: what is half said is dropped, the answer stops. */
   async stopListening() {
     this.micOn = false;
+    this.unwanted = this.waiting && !this.response; // an answer that is still to begin is not wanted either
     this.wire.send("input_audio_buffer.clear");
     this.dropHalfSaid();
     await this.hush();
@@ -154,7 +157,7 @@ export class Conversation {
     this.hearing = false;
     this.interrupted = false;
     this.spokenAt = this.sendLog.capturedAt(audio_end_ms);
-    this.wait();
+    if (this.micOn) this.wait(); // else it is the end of what Stop dropped
   }
 
   transcribed({ item_id, transcript }) {
@@ -171,6 +174,8 @@ export class Conversation {
   }
 
   responseCreated({ id }) {
+    if (this.unwanted) this.wire.send("response.cancel", { response_id: id });
+    this.unwanted = false;
     this.response = id;
     if (!this.hearing) this.wait();
     clearTimeout(this.unanswered);
