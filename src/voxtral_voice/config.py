@@ -47,7 +47,7 @@ class ServerConfig(Part):
     host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 = every interface")
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port to listen on; 0 = any free one")
     max_session_minutes: float = Field(
-        default=60, ge=1, le=1440, description="a session is ended after this many minutes"
+        default=60, ge=0.01, le=1440, description="a session is ended after this many minutes"
     )
 
 

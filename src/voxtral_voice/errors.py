@@ -5,6 +5,7 @@
     ├── WeightsError              a model file cannot be had, or is damaged
     ├── AudioError                bytes or a file that are not the audio they claim to be
     ├── EngineError               an engine failed or cannot run here; `engine` says which one
+    │   └── RequestError          what was asked of it cannot be done; the engine is fine
     ├── ServerError               the server cannot start (port in use, ...)
     └── TalkError                 the talk client cannot reach, or was refused by, a server
 
@@ -37,6 +38,10 @@ class EngineError(VoiceError):
     def __init__(self, engine: str, message: str) -> None:
         super().__init__(message)
         self.engine = engine
+
+
+class RequestError(EngineError):
+    """An engine cannot do what was asked of it, and is fine: too long, for example. Not counted against it."""
 
 
 class ServerError(VoiceError):

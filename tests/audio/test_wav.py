@@ -170,6 +170,13 @@ def test_a_target_that_is_a_folder(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.wav"]
 
 
+def test_a_device_is_left_alone(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.wav")
+    with pytest.raises(AudioError, match=r"a\.wav cannot be written: it is a device or a pipe; name a file\."):
+        write_wav(tmp_path / "a.wav", tone(24_000), 24_000)
+    assert (tmp_path / "a.wav").is_fifo()
+
+
 @contextmanager
 def small_files() -> Iterator[None]:
     """The system refuses files over 1 000 bytes, as a full disk does. For as short as can be: the test runner's own

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxtral_voice.conversation.phrases import FIRST, LATER, PhraseSplitter
+from voxtral_voice.conversation.phrases import FIRST, LATER, LONGEST_CHARS, PhraseSplitter
 
 
 def split(text: str, size: int = 3) -> list[str]:
@@ -53,6 +53,14 @@ def test_a_comma_ends_the_first_phrase_sooner_than_a_later_one() -> None:
 
 def test_a_short_sentence_joins_the_next_one_but_not_at_the_start() -> None:
     assert split("No. 5 is here. Yes. That is right. Fine.") == ["No. 5 is here.", " Yes. That is right.", " Fine."]
+
+
+@pytest.mark.parametrize("text", ["a" * 100_000, "." * 100_000, "a, " * 1_000 + "b" * 2_000])
+def test_odd_text_is_cut_by_length_and_costs_no_more_than_it(text: str) -> None:
+    splitter = PhraseSplitter()
+    phrases = [*splitter.feed(text), *splitter.finish()]
+    assert "".join(phrases) == text
+    assert max(map(len, phrases)) <= LONGEST_CHARS
 
 
 def test_nothing_in_nothing_out() -> None:

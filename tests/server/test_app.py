@@ -114,3 +114,14 @@ async def test_a_model_named_in_the_address_does_no_harm(serving: Serving) -> No
         address = server.url.replace("http", "ws", 1) + "/v1/realtime?model=gpt-realtime"
         async with connect(address, proxy=None) as socket:
             assert b'"session.created"' in await socket.recv(decode=False)
+
+
+async def test_a_page_of_another_site_may_not_connect(serving: Serving) -> None:
+    async with serving() as server:
+        address = server.url.replace("http", "ws") + "/v1/realtime"
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect(address, origin="https://elsewhere.example"):  # type: ignore[arg-type]
+                pass
+        assert refused.value.response.status_code == 403
+        async with connect(address, origin=server.url):  # type: ignore[arg-type]
+            pass

@@ -14,7 +14,7 @@ from voxtral_voice.config import Config, PlayoutConfig, SpeakerConfig, TurnsConf
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.engines import registry
 from voxtral_voice.engines.registry import EmbeddedOptions
-from voxtral_voice.errors import ConfigError, EngineError
+from voxtral_voice.errors import EngineError
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
 from voxtral_voice.server import runtime as runtime_module
@@ -96,11 +96,6 @@ def test_the_embedded_profile_is_built_from_its_settings(tmp_path: Path, monkeyp
         max_sentences=config.responder.max_sentences,
     )
     assert calls == [("embedded", tmp_path, True), (tmp_path / "a/b", options)]
-
-
-def test_a_default_voice_that_the_speaker_does_not_have() -> None:
-    with pytest.raises(ConfigError, match=r"speaker\.voice = am_adam is not offered yet: choose one of af_heart,"):
-        build_engines(Config(profile="fake", speaker=SpeakerConfig(voice="am_adam")))
 
 
 async def test_the_lag_of_the_loop_is_seen_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,8 @@ def write_wav(path: Path, samples: Samples, rate_hz: int) -> None:
 
     Raises AudioError when the folder is missing, the disk is full, or the file may not be written.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise AudioError(f"{path} cannot be written: it is a device or a pipe; name a file.")
     encoded = _encode(samples, rate_hz)
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:

@@ -40,6 +40,9 @@ class Limits:
     """Longest phrase without any mark."""
 
 
+LONGEST_CHARS: Final = 500
+"""A phrase is cut here wherever that is: no text, however odd, costs more than its length."""
+
 FIRST: Final = Limits(min_clause=2, min_sentence=1, longest=8)
 LATER: Final = Limits(min_clause=4, min_sentence=2, longest=24)
 
@@ -69,10 +72,12 @@ class PhraseSplitter:
         return phrase
 
     def _end_of_phrase(self) -> int | None:
-        for mark in _STOP.finditer(self._text):
+        start = self._text[:LONGEST_CHARS]
+        for mark in _STOP.finditer(start):
             if self._pauses_at(mark):
                 return mark.end()
-        return self._cut_in_long_run()
+        end = self._cut_in_long_run(start)
+        return LONGEST_CHARS if end is None and len(self._text) > LONGEST_CHARS else end
 
     def _pauses_at(self, mark: re.Match[str]) -> bool:
         words = len(self._text[: mark.end()].split())
@@ -89,9 +94,9 @@ class PhraseSplitter:
         is_list_number = last.isdigit() and self._text[: mark.start()].strip() == last
         return is_initial or is_list_number or last.lower() in ABBREVIATIONS
 
-    def _cut_in_long_run(self) -> int | None:
+    def _cut_in_long_run(self, text: str) -> int | None:
         """No mark in sight: cut in front of a joining word, or at the limit."""
-        words = list(re.finditer(r"\S+\s+", self._text))
+        words = list(re.finditer(r"\S+\s+", text))
         longest = self._limits.longest
         if len(words) <= longest:
             return None

@@ -145,10 +145,15 @@ _LONG_NUMBER: Final = re.compile(r"\d(?:,?\d){15,}")
 """Read digit by digit, as people do; as one number it is more than the readers can name."""
 
 
+_LONG_WORD: Final = re.compile(r"\S{30}(?=\S)")
+"""Read in pieces: what the English reader takes for one compound grows with the square of its parts, to minutes."""
+
+
 def _groups(text: str, language: Language) -> list[str]:
     """The readers know the digits 0 to 9 only; ४, ٤ and ² are digits too."""
     plain = "".join(str(digit(c)) if c.isdigit() else c for c in text)
     plain = _LONG_NUMBER.sub(lambda number: " ".join(number.group().replace(",", "")), plain)
+    plain = _LONG_WORD.sub(r"\g<0> ", plain)
     return _READERS[language](plain).split()
 
 

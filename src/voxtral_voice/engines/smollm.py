@@ -27,7 +27,7 @@ import xllamacpp
 
 from voxtral_voice.engines.base import Message
 from voxtral_voice.engines.worker import Cancelled, Worker
-from voxtral_voice.errors import EngineError
+from voxtral_voice.errors import EngineError, RequestError
 
 SLOTS: Final = 4
 """Replies computed at once; more wait. 24 MB each."""
@@ -181,7 +181,7 @@ class SmolLM:
             if self._complete(prompt, limit, give, cancelled):
                 return
             room -= CONTEXT_TOKENS // 8
-        raise EngineError(
+        raise RequestError(
             "responder",
             f"The instructions are too long for this model, which takes about {CONTEXT_TOKENS // 2} words;"
             " shorten them.",

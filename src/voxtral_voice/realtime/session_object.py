@@ -191,7 +191,8 @@ def output_modality(value: Json, param: str) -> Modality:
         return "audio"
     if value == ["text"]:
         return "text"
-    got = ", ".join(map(str, value)) if isinstance(value, list) and len(value) <= 2 else value
+    flat = isinstance(value, list) and len(value) <= 2 and all(isinstance(each, str) for each in value)
+    got = ", ".join(map(str, value)) if flat and isinstance(value, list) else value
     raise invalid(param, '["audio"] (which comes with its text) or ["text"]', got)
 
 

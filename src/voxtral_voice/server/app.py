@@ -11,6 +11,7 @@ from __future__ import annotations
 import mimetypes
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Response
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
@@ -48,7 +49,11 @@ def build_app(runtime: Runtime) -> FastAPI:
 
     @app.websocket("/v1/realtime")
     async def realtime(socket: WebSocket) -> None:
-        await Connection(socket, runtime).run()
+        if is_foreign(socket):
+            body = {"error": {"message": "Pages of another site may not connect.", "type": "invalid_request_error"}}
+            await socket.send_denial_response(JSONResponse(body, 403))
+        else:
+            await Connection(socket, runtime).run()
 
     @app.get("/livez")
     async def livez() -> PlainTextResponse:
@@ -65,6 +70,15 @@ def build_app(runtime: Runtime) -> FastAPI:
         return Response(runtime.metrics.text(), media_type="text/plain; version=0.0.4")
 
     return app
+
+
+def is_foreign(socket: WebSocket) -> bool:
+    """A browser says which site's page connects; any site could otherwise talk through a visitor's own server.
+
+    Clients that are no browsers send no Origin.
+    """
+    origin = socket.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != socket.headers.get("host")
 
 
 class SecureHeaders:

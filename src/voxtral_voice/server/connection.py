@@ -40,7 +40,7 @@ E = TypeVar("E", bound=BaseException)
 SUBPROTOCOL: Final = "realtime"
 INBOX: Final = 1024
 """Events and frames that wait for the actor; when full, whoever brings the next one waits."""
-OUTBOX: Final = 4096
+OUTBOX: Final = 512
 """Frames that wait for the socket; when full, the client is not reading and is cut off."""
 BACKLOG: Final = 1024 * 1024
 """Bytes of client frames and of voice-activity frames (16 s of either) that may wait, and one client frame more."""

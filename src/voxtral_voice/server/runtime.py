@@ -14,6 +14,7 @@ from voxtral_voice.config import Config
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.engines import registry
 from voxtral_voice.engines.registry import EmbeddedOptions, Engines
+from voxtral_voice.errors import RequestError
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
 from voxtral_voice.weights.fetch import ensure_profile
@@ -39,7 +40,8 @@ class Runtime:
     def failed(self, engine: str, error: Exception) -> str:
         """Returns what to say about it."""
         message = "it took too long" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-        self.failing[engine] = message
+        if not isinstance(error, RequestError):
+            self.failing[engine] = message
         self.metrics.engine_failures.labels(engine).inc()
         log.event("engine_failed", "error", engine=engine, reason=message)
         return message
