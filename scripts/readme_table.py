@@ -30,7 +30,7 @@ def table(result: dict[str, Any]) -> str:
         f"{result['turns']} short questions, `embedded` profile, language-model answers, the student voice; "
         f"{machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, client on the same machine. "
         "V2V is the time from the last voiced sample spoken to the first audible sample played, at the client, the "
-        "endpoint wait included.",
+        "endpoint wait included. The stages of each turn sum to its V2V; medians of stages need not.",
         "",
         "| | p50 ms | p95 ms |",
         "|---|---:|---:|",
