@@ -296,14 +296,26 @@ class TestModel:
         assert not os.path.exists(address)  # noqa: ASYNC240
 
 
-CHILD = """
-import asyncio, os, sys
+CHILD = '''
+import asyncio, os, sys, time
 from pathlib import Path
 from voxtral_voice.engines.base import Message
 from voxtral_voice.engines.smollm import SmolLM
 
+counts = []
+
+def settled():
+    """Threads of this process; those of llama.cpp may take a moment to end."""
+    for _ in range(100):
+        count = len(os.listdir("/proc/self/task"))
+        if not counts or count <= counts[0]:
+            break
+        time.sleep(0.05)
+    counts.append(count)
+    return count
+
 async def main(close):
-    for _ in range(2):
+    for _ in range(3):
         responder = SmolLM(Path(sys.argv[1]))
         await responder.start()
         stream = responder.respond([Message("user", "Tell me about dogs.")], language=None, max_tokens=None)
@@ -313,10 +325,10 @@ async def main(close):
             await responder.aclose()
             await responder.aclose()
             responder._worker._pool.shutdown(wait=True)
-            print(len(os.listdir("/proc/self/task")))
+            print(settled())
 
 asyncio.run(main(close=sys.argv[2] == "close"))
-"""
+'''
 
 
 def child(path: Path, what: str) -> subprocess.CompletedProcess[str]:
@@ -329,8 +341,9 @@ def child(path: Path, what: str) -> subprocess.CompletedProcess[str]:
 def test_closing_leaves_no_thread_and_nothing_on_stderr(model_files: Callable[[str], Path]) -> None:
     done = child(model_files(MODEL), "close")
     assert (done.returncode, done.stderr) == (0, "")
-    first, second = map(int, done.stdout.split())
-    assert second <= first
+    first, *later = map(int, done.stdout.split())
+    assert len(later) == 2
+    assert max(later) <= first
 
 
 @pytest.mark.models
