@@ -1,4 +1,4 @@
-"""Speaker on hibari: Kokoro's af_heart distilled into 7.9 MB, about thirty times faster, English only.
+"""Speaker on hibari: Kokoro's af_heart distilled into 7.9 MB, many times faster, English only.
 
 Knows: the student's model and signal processing (from the package `hibari-tts`, weights included), and when it may
 stand in for Kokoro. Does not know: how text becomes symbols, sessions.
