@@ -31,6 +31,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "observe": {"conversation"},
     "server": {"audio", "config", "conversation", "engines", "errors", "observe", "realtime", "weights"},
     "client": {"audio", "errors"},
+    "bench": {"audio", "engines", "errors", "weights"},
     "talk": {"audio", "client", "config", "errors", "server"},
     "doctor": {"config", "errors", "weights"},
     "cli": {"config", "doctor", "errors", "server", "talk", "weights"},

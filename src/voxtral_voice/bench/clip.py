@@ -1,0 +1,39 @@
+"""A recording to be spoken to a server, with what is known about it.
+
+Knows: samples, words, and where speech is, from alignments or stored marks and never from an energy gate.
+Does not know: where recordings come from (`corpus`) or when they are spoken (`scenario`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from voxtral_voice.audio.pcm import Samples
+
+Kind = Literal["turn", "hold", "tap", "noise"]
+"""turn: something to be answered; hold: the same with a pause inside, in which nobody may answer; tap: no turn at all
+(a backchannel, a cough, an echo), over which a reply must go on; noise: a turn under noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    id: str
+    """Set and name: "en-core/goforward"."""
+    kind: Kind
+    text: str
+    """What is said; "" when it is no speech."""
+    language: str
+    """ISO 639-1."""
+    samples: Samples
+    rate_hz: int
+    onset_s: float
+    """Where the first voiced sample is."""
+    end_s: float
+    """Where the last voiced sample is: the true end of speech."""
+    pauses: tuple[tuple[float, float], ...] = ()
+    """Silences inside the speech that were put there, (begin, end) in s; of kind "hold"."""
+    answer: str | None = None
+    """Words that a right answer holds, for the few clips that ask for a fact."""
+    condition: str = ""
+    """What was done to it, for tables: "pause 800 ms", "10 dB", "echo -20 dB"."""

@@ -1,0 +1,147 @@
+"""A loudspeaker made of arithmetic: what is heard of the audio that arrives, and when.
+
+Knows: that audio is played at once and in order, what a client must obey (stop when told), what is audible.
+Does not know: clocks (every time is given, in seconds), wires, which reply answers what.
+
+Live callers and the scoring of a recorded timeline use the same player. Audible: windows of 10 ms above -45 dBFS and
+15 dB above the reply's own noise floor, three in a row.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from voxtral_voice.audio.level import AUDIBLE_DBFS, AUDIBLE_WINDOWS, WINDOW_MS
+from voxtral_voice.audio.pcm import Samples
+from voxtral_voice.audio.playout import PlayoutLedger
+
+PLAY_RATE_HZ: Final = 24_000
+ABOVE_FLOOR_DB: Final = 15.0
+FLOOR_PERCENTILE: Final = 5
+HIGHEST_FLOOR_DBFS: Final = -55.0
+"""A reply without a pause has no noise floor to be seen; it is not taken for louder than this."""
+WINDOW_SAMPLES: Final = PLAY_RATE_HZ * WINDOW_MS // 1000
+
+
+@dataclass(slots=True)
+class Played:
+    """One reply in the loudspeaker. Times in seconds on the caller's clock."""
+
+    reply: str
+    ledger: PlayoutLedger
+    first_at: float
+    """The first audio arrived."""
+    last_at: float
+    """The latest audio arrived."""
+    pieces: list[tuple[float, Samples]] = field(default_factory=list)
+    """(when it is played, audio), in order."""
+    cut_at: float | None = None
+    _sound: int | None = None
+    _samples_seen: int = 0
+
+    @property
+    def audio(self) -> Samples:
+        """As it arrived, also what was cut off; 24 kHz."""
+        return np.concatenate([np.zeros(0, np.float32), *(samples for _, samples in self.pieces)])
+
+    @property
+    def ends_at(self) -> float:
+        """When the queue runs empty, or was emptied."""
+        return self.ledger.ends_at() if self.cut_at is None else self.cut_at
+
+    @property
+    def sound_at(self) -> float | None:
+        """When the first audible window was, is or will be played; None when it was cut before, or there is none."""
+        index = self._first_sound()
+        at = None if index is None else self._plays_at(index)
+        return None if at is not None and self.cut_at is not None and at >= self.cut_at else at
+
+    @property
+    def leading_silence_ms(self) -> float | None:
+        """Audio of the reply before the first audible window; None when there is none."""
+        index = self._first_sound()
+        return None if index is None else index * 1000 / PLAY_RATE_HZ
+
+    @property
+    def silent_at(self) -> float | None:
+        """When the last audible window that was played had ended; None when none was."""
+        loud = _audible(self.audio)
+        played = [start for start in loud if self.cut_at is None or self._plays_at(start) < self.cut_at]
+        if not played:
+            return None
+        end = self._plays_at(played[-1]) + AUDIBLE_WINDOWS * WINDOW_MS / 1000
+        return end if self.cut_at is None else min(end, self.cut_at)
+
+    def played_ms(self, now: float) -> float:
+        return self.ledger.heard_ms(now if self.cut_at is None else min(now, self.cut_at))
+
+    def _first_sound(self) -> int | None:
+        """Sample index, remembered once found: a floor seen later does not move it."""
+        total = sum(len(samples) for _, samples in self.pieces)
+        if self._sound is None and total > self._samples_seen:
+            self._samples_seen = total
+            loud = _audible(self.audio)
+            self._sound = loud[0] if loud else None
+        return self._sound
+
+    def _plays_at(self, index: int) -> float:
+        for at, samples in self.pieces:
+            if index < len(samples):
+                return at + index / PLAY_RATE_HZ
+            index -= len(samples)
+        return self.ledger.ends_at()
+
+
+class Player:
+    """jitter_ms: how long the first audio of a reply waits before it is played, as browsers and phones do."""
+
+    def __init__(self, jitter_ms: float = 0.0) -> None:
+        self._jitter_s = jitter_ms / 1000
+        self._current: Played | None = None
+        self.replies: dict[str, Played] = {}
+        """Every reply that had audio, by id, in order of arrival."""
+        self.late_ms = 0.0
+        """Audio that arrived for a reply after that reply had been cut: none with a correct server."""
+
+    def arrived(self, at: float, reply: str, samples: Samples) -> Played:
+        """samples: 24 kHz."""
+        played = self.replies.get(reply) or self._begin(at, reply)
+        if played.cut_at is not None:
+            self.late_ms += len(samples) * 1000 / PLAY_RATE_HZ
+            return played
+        due = at if played.pieces else at + self._jitter_s
+        played.pieces.append((played.ledger.sent(due, len(samples) * 1000 / PLAY_RATE_HZ), samples))
+        played.last_at = at
+        return played
+
+    def _begin(self, at: float, reply: str) -> Played:
+        free_at = self._current.ends_at if self._current else -math.inf
+        self._current = self.replies[reply] = Played(reply, PlayoutLedger(free_at), at, at)
+        return self._current
+
+    def playing(self, now: float) -> Played | None:
+        """The latest reply, while its audio is in the queue."""
+        played = self._current
+        return played if played and played.cut_at is None and played.ends_at > now else None
+
+    def flushed(self, now: float) -> Played | None:
+        """Falls silent. Returns the reply that was cut by it."""
+        if played := self.playing(now):
+            played.cut_at = now
+        return played
+
+
+def _audible(samples: Samples) -> list[int]:
+    """Sample indices at which three audible windows in a row begin."""
+    windows = samples[: len(samples) // WINDOW_SAMPLES * WINDOW_SAMPLES].reshape(-1, WINDOW_SAMPLES)
+    if len(windows) < AUDIBLE_WINDOWS:
+        return []
+    power = np.mean(np.square(windows, dtype=np.float64), axis=1)
+    floor = min(np.percentile(power, FLOOR_PERCENTILE), 10 ** (HIGHEST_FLOOR_DBFS / 10))
+    loud = power > max(10 ** (AUDIBLE_DBFS / 10), floor * 10 ** (ABOVE_FLOOR_DB / 10))
+    runs = np.lib.stride_tricks.sliding_window_view(loud, AUDIBLE_WINDOWS).all(axis=1)
+    return [int(run) * WINDOW_SAMPLES for run in np.flatnonzero(runs)]
