@@ -50,3 +50,7 @@ class ServerError(VoiceError):
 
 class TalkError(VoiceError):
     """The talk client cannot reach a server, or the server refused it."""
+
+
+class BenchError(VoiceError):
+    """A measurement cannot be made as asked."""
