@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
 import pytest
 
 from voxtral_voice.bench.process import usage
@@ -27,17 +28,27 @@ def running(code: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_cpu_time_of_children_counts() -> None:
-    busy = "import time\\nend = time.process_time() + 0.5\\nwhile time.process_time() < end: pass\\nprint(1, flush=True)\\ninput()"
-    parent = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', '{busy}'], stdin=subprocess.PIPE)"
-    with running(parent) as process:
-        assert usage(process.pid).cpu_s > 0.5
+BUSY = "import time\nwhile time.process_time() < 0.5: pass\nprint(1, flush=True)\n"
+
+
+def test_cpu_time_of_a_child_counts() -> None:
+    child = f"{BUSY}time.sleep(60)"
+    with running(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])") as process:
+        assert usage(process.pid).cpu_s >= 0.5
+        for each in psutil.Process(process.pid).children():
+            each.kill()
+
+
+def test_cpu_time_of_a_child_that_has_ended_counts() -> None:
+    parent = f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {BUSY!r}], stdout=subprocess.PIPE); "
+    with running(f"{parent}print(1, flush=True); time.sleep(60)") as process:
+        assert usage(process.pid).cpu_s >= 0.5
 
 
 def test_memory_is_in_mebibytes() -> None:
-    with running("print(1, flush=True); import time; time.sleep(60)") as small:
-        with running("x = b'1' * (200 * 2**20); print(1, flush=True); import time; time.sleep(60)") as large:
-            assert usage(large.pid).memory_mb - usage(small.pid).memory_mb == pytest.approx(200, rel=0.1)
+    sleep = "print(1, flush=True); import time; time.sleep(60)"
+    with running(sleep) as small, running(f"x = b'1' * (200 * 2**20); {sleep}") as large:
+        assert usage(large.pid).memory_mb - usage(small.pid).memory_mb == pytest.approx(200, rel=0.1)
 
 
 def test_time_goes_on() -> None:

@@ -6,7 +6,6 @@ among those that share them), else resident memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import psutil
@@ -25,24 +24,28 @@ class Usage:
 def usage(pid: int) -> Usage:
     """Of the process and all its children. Raises BenchError when there is no such process, or it is not ours."""
     try:
-        snapshots = [_of(process) for process in _tree(pid)]
+        root = psutil.Process(pid)
+        children = root.children(recursive=True)
+        whole = [_of(root), *(_of_child(child) for child in children)]
     except psutil.NoSuchProcess:
         raise BenchError(f"There is no process {pid}: give --pid the server's own process id.") from None
     except psutil.AccessDenied:
-        raise BenchError(
-            f"Process {pid} belongs to another user: run the bench as that user, or leave out --pid."
-        ) from None
-    return Usage(sum(each.cpu_s for each in snapshots), sum(each.memory_mb for each in snapshots))
+        raise BenchError(f"Process {pid} is another user's: run the bench as that user, or leave out --pid.") from None
+    return Usage(sum(each.cpu_s for each in whole), sum(each.memory_mb for each in whole))
 
 
-def _tree(pid: int) -> Iterator[psutil.Process]:
-    root = psutil.Process(pid)
-    yield root
-    yield from root.children(recursive=True)
+def _of_child(process: psutil.Process) -> Usage:
+    """Nothing when it has just ended."""
+    try:
+        return _of(process)
+    except psutil.NoSuchProcess:
+        return Usage(0, 0)
 
 
 def _of(process: psutil.Process) -> Usage:
+    """With the CPU time of its children that have ended."""
     with process.oneshot():
         times = process.cpu_times()
         memory = process.memory_full_info()
-    return Usage(times.user + times.system, getattr(memory, "pss", memory.rss) / 2**20)
+    cpu_s = times.user + times.system + times.children_user + times.children_system
+    return Usage(cpu_s, getattr(memory, "pss", memory.rss) / 2**20)
