@@ -16,8 +16,10 @@ Kind = Literal["turn", "hold", "tap", "noise"]
 (a backchannel, a cough, an echo), over which a reply must go on; noise: a turn under noise."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Clip:
+    """Equal to itself only, so that what was made of it can be kept by it."""
+
     id: str
     """Set and name: "en-core/goforward"."""
     kind: Kind

@@ -1,0 +1,246 @@
+"""OpenAI Realtime (GA) over a WebSocket, as any server may speak it.
+
+Knows: the events that a voice client needs, in the names of today and of the beta. Does not know: our server (its
+trace is passed on as it came), sockets. Generous: what a server leaves out is done without.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import orjson
+import pybase64
+
+from voxtral_voice.audio.pcm import pcm16_to_float
+from voxtral_voice.bench.drivers.base import Line, socket_url
+from voxtral_voice.bench.microphone import Message
+from voxtral_voice.bench.record import (
+    AudioArrived,
+    Flushed,
+    Heard,
+    Observation,
+    Refused,
+    ReplyBegan,
+    ReplyEnded,
+    TextArrived,
+    TurnCommitted,
+)
+from voxtral_voice.errors import AudioError, TalkError
+
+PATH: Final = "/v1/realtime"
+RATE_HZ: Final = 24_000
+CREATED_TIMEOUT_S: Final = 10.0
+UPDATED_TIMEOUT_S: Final = 3.0
+"""A server that has not objected by then has taken the settings, though it does not say so."""
+_FORMAT: Final = {"type": "audio/pcm", "rate": RATE_HZ}
+SESSION: Final[Mapping[str, Any]] = {
+    "type": "realtime",
+    "audio": {
+        "input": {"format": _FORMAT, "transcription": {"model": "whisper-1"}},
+        "output": {"format": _FORMAT},
+    },
+}
+"""What is asked for on connecting: transcripts of what is said, and the rate. The rest stays as the server has it."""
+
+Event = dict[str, Any]
+
+
+def realtime_url(url: str) -> str:
+    """ws://host/v1/realtime, http://host or host:port -> the address of the socket. Raises TalkError."""
+    return socket_url(url, PATH)
+
+
+def realtime(
+    url: str,
+    *,
+    api_key: str | None = None,
+    model: str | None = None,
+    session: Mapping[str, Any] = SESSION,
+    turn_detection: Mapping[str, Any] | None = None,
+) -> Realtime:
+    """url: any form that `realtime_url` takes. model: `?model=`. session: what `session.update` sends.
+    turn_detection: takes the place of the one in `session`. Raises TalkError."""
+    headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+    return Realtime(_with_model(realtime_url(url), model), headers, _with_turn_detection(session, turn_detection))
+
+
+@dataclass(frozen=True, slots=True)
+class Realtime:
+    """The driver; `realtime` makes it."""
+
+    url: str
+    headers: Mapping[str, str]
+    session: Mapping[str, Any]
+    microphone_hz: int = RATE_HZ
+
+    @staticmethod
+    def encode(pcm: bytes, /) -> Message:
+        return f'{{"type":"input_audio_buffer.append","audio":"{pybase64.b64encode_as_string(pcm)}"}}'
+
+    def event(self, event: Mapping[str, Any]) -> Message:
+        return orjson.dumps(event).decode()
+
+    async def greet(self, line: Line) -> None:
+        others = await self._await(line, "session.created", CREATED_TIMEOUT_S)
+        if others is not None:
+            sent = f", but {', '.join(others)}" if others else ""
+            raise TalkError(f"{self.url} did not send session.created within {CREATED_TIMEOUT_S:g} s{sent}.")
+        await line.send(self.event({"type": "session.update", "session": self.session}))
+        await self._await(line, "session.updated", UPDATED_TIMEOUT_S)
+
+    async def _await(self, line: Line, kind: str, timeout_s: float) -> list[str] | None:
+        """None when it came; otherwise what came instead. Raises TalkError when the server objects."""
+        ends_at, others = time.monotonic() + timeout_s, list[str]()
+        while (message := await line.receive(ends_at - time.monotonic())) is not None:
+            event = _parse(message, self.url)
+            if event["type"] == "error":
+                raise TalkError(f"{self.url} refused the session: {_error_message(event)}")
+            if event["type"] == kind:
+                return None
+            others.append(event["type"])
+        return others
+
+    def translator(self, began: float) -> RealtimeTranslator:
+        return RealtimeTranslator(self.url, began)
+
+
+class RealtimeTranslator:
+    """One conversation."""
+
+    def __init__(self, url: str, began: float) -> None:
+        self._url, self._began = url, began
+        self._items: dict[str, str] = {}
+        """Reply -> the item that it speaks."""
+        self._replies: set[str] = set()
+        self._speech_ends: dict[str, float] = {}
+        self.transcribes = False
+
+    def translate(self, message: Message, at: float) -> Sequence[Observation]:
+        event = _parse(message, self._url)
+        read = _READ.get(event["type"])
+        if read is None:
+            return ()
+        try:
+            return tuple(read(self, event, at))
+        except (KeyError, TypeError, ValueError, AttributeError, AudioError) as error:
+            raise TalkError(f"{self._url} sent a malformed {event['type']}: {error!r}.") from error
+
+    def cut(self, reply: str, played_ms: float) -> Sequence[Message]:
+        if (item := self._items.get(reply)) is None:
+            return ()
+        truncate = {"type": "conversation.item.truncate", "item_id": item, "content_index": 0}
+        return (orjson.dumps(truncate | {"audio_end_ms": int(played_ms)}).decode(),)
+
+    # --- one method per kind of event
+
+    def _session(self, event: Event, at: float) -> Iterable[Observation]:
+        del at
+        listens = ((event.get("session") or {}).get("audio") or {}).get("input") or {}
+        self.transcribes = listens.get("transcription") is not None
+        return ()
+
+    def _started(self, event: Event, at: float) -> Iterable[Observation]:
+        del event
+        return (Flushed(at),)
+
+    def _stopped(self, event: Event, at: float) -> Iterable[Observation]:
+        del at
+        if (end_ms := event.get("audio_end_ms")) is not None:
+            self._speech_ends[event["item_id"]] = self._began + end_ms / 1000
+        return ()
+
+    def _committed(self, event: Event, at: float) -> Iterable[Observation]:
+        return (TurnCommitted(at, event["item_id"], self._speech_ends.pop(event["item_id"], None)),)
+
+    def _transcribed(self, event: Event, at: float) -> Iterable[Observation]:
+        self.transcribes = True
+        return (Heard(at, event["item_id"], event["transcript"]),)
+
+    def _not_transcribed(self, event: Event, at: float) -> Iterable[Observation]:
+        return (Heard(at, event["item_id"], None),)
+
+    def _created(self, event: Event, at: float) -> Iterable[Observation]:
+        return self._begins(event["response"]["id"], at)
+
+    def _audio(self, event: Event, at: float) -> Iterable[Observation]:
+        reply = event["response_id"]
+        if "item_id" in event:
+            self._items[reply] = event["item_id"]
+        samples = pcm16_to_float(pybase64.b64decode(event["delta"], validate=True))
+        return (*self._begins(reply, at), AudioArrived(at, reply, samples))
+
+    def _text(self, event: Event, at: float) -> Iterable[Observation]:
+        reply = event["response_id"]
+        return (*self._begins(reply, at), TextArrived(at, reply, event["delta"]))
+
+    def _done(self, event: Event, at: float) -> Iterable[Observation]:
+        response = event["response"]
+        failure = (response.get("status_details") or {}).get("error") or {}
+        error = str(failure["message"]) if "message" in failure else None
+        trace = (event.get("voxtral_voice") or {}).get("trace")
+        ended = ReplyEnded(at, response["id"], response["status"], error, trace)
+        return (*self._begins(response["id"], at), ended)
+
+    def _error(self, event: Event, at: float) -> Iterable[Observation]:
+        return (Refused(at, _error_message(event)),)
+
+    def _begins(self, reply: str, at: float) -> Sequence[Observation]:
+        """Once per reply, whatever of it comes first."""
+        if reply in self._replies:
+            return ()
+        self._replies.add(reply)
+        return (ReplyBegan(at, reply),)
+
+
+_READ: Final[Mapping[str, Callable[[RealtimeTranslator, Event, float], Iterable[Observation]]]] = {
+    "session.created": RealtimeTranslator._session,
+    "session.updated": RealtimeTranslator._session,
+    "input_audio_buffer.speech_started": RealtimeTranslator._started,
+    "input_audio_buffer.speech_stopped": RealtimeTranslator._stopped,
+    "input_audio_buffer.committed": RealtimeTranslator._committed,
+    "conversation.item.input_audio_transcription.completed": RealtimeTranslator._transcribed,
+    "conversation.item.input_audio_transcription.failed": RealtimeTranslator._not_transcribed,
+    "response.created": RealtimeTranslator._created,
+    "response.output_audio.delta": RealtimeTranslator._audio,
+    "response.audio.delta": RealtimeTranslator._audio,
+    "response.output_audio_transcript.delta": RealtimeTranslator._text,
+    "response.audio_transcript.delta": RealtimeTranslator._text,
+    "response.done": RealtimeTranslator._done,
+    "error": RealtimeTranslator._error,
+}
+"""`response.audio...`: the names of the beta."""
+
+
+def _parse(message: Message, url: str) -> Event:
+    try:
+        event = orjson.loads(message)
+    except orjson.JSONDecodeError as error:
+        raise TalkError(f"{url} is not a Realtime server: it sent something that is not JSON.") from error
+    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+        raise TalkError(f"{url} is not a Realtime server: it sent JSON that is not an event.")
+    return event
+
+
+def _error_message(event: Event) -> str:
+    error = event.get("error")
+    return str(error["message"] if isinstance(error, dict) and error.get("message") else "no reason given")
+
+
+def _with_model(url: str, model: str | None) -> str:
+    parts = urlsplit(url)
+    if model is None:
+        return url
+    query = [(name, value) for name, value in parse_qsl(parts.query) if name != "model"]
+    return parts._replace(query=urlencode([*query, ("model", model)])).geturl()
+
+
+def _with_turn_detection(session: Mapping[str, Any], turn_detection: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if turn_detection is None:
+        return session
+    audio = session.get("audio") or {}
+    listens = {**(audio.get("input") or {}), "turn_detection": dict(turn_detection)}
+    return {**session, "audio": {**audio, "input": listens}}
