@@ -170,6 +170,11 @@ class Caller:
         """Any event besides audio, e.g. `response.cancel`."""
         await self._line.send(self._driver.event(event))
 
+    @property
+    def utterances(self) -> int:
+        """How many clips were said so far."""
+        return len(self._utterances)
+
     def record(self) -> SessionRecord:
         """Everything so far."""
         said = tuple(utterance.said for utterance in self._utterances)
