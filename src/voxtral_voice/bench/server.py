@@ -1,0 +1,46 @@
+"""A server of our own to measure, started as a user starts it, in a process of its own.
+
+Knows: the command, its first line (the URL), its pid. Does not know: anything inside it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from voxtral_voice.errors import BenchError
+
+STOP_S: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    url: str
+    pid: int
+    ready_s: float
+    """From the start of the process until it printed its URL."""
+
+
+@contextmanager
+def serving(flags: Sequence[str] = (), env: Mapping[str, str] | None = None) -> Iterator[Running]:
+    """`voxtral-voice serve` on a free port, stopped with the block. Raises BenchError when it does not start."""
+    command = [sys.executable, "-m", "voxtral_voice", "serve", "--log-level", "warning", *flags, "--port", "0"]
+    began = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            if not url:
+                raise BenchError("The server to measure did not start; what it says is above.")
+            yield Running(url, process.pid, time.monotonic() - began)
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
