@@ -1,0 +1,165 @@
+"""The plan as three engines: they hear, answer and speak what it says, when it says so.
+
+Knows: the plan, sleeping until a moment. Does not know: HTTP, models.
+
+A wait is until a moment counted from the call, not a sleep added to what came before, so that the stub's own work and a
+late timer do not add up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from voxtral_voice.audio.resample import resample
+from voxtral_voice.bench.stub.plan import StubPlan, tokens_of
+from voxtral_voice.bench.stub.recognise import Match, Recogniser, is_silent
+from voxtral_voice.engines.base import (
+    LISTEN_RATE_HZ,
+    SPEAK_RATE_HZ,
+    Message,
+    Samples,
+    SpeechChunk,
+    Transcript,
+    Voice,
+)
+from voxtral_voice.engines.voices import EMBEDDED_VOICES
+
+UNKNOWN: Final = "unknown"
+"""Transcript of audio that is no clip of the plan."""
+WORD_MS: Final = 350.0
+CHUNK_MS: Final = 100.0
+TONE_HZ: Final = 440.0
+TONE_AMPLITUDE: Final = 0.1
+FADE_MS: Final = 2.0
+"""The tone is audible in its first 10 ms."""
+
+
+class _Stub:
+    name = "stub"
+
+    async def start(self) -> None:
+        """Nothing to load."""
+
+    async def aclose(self) -> None:
+        """Nothing to free."""
+
+
+class StubTranscriber(_Stub):
+    """`unknown` counts the requests whose audio was no clip."""
+
+    name = "stub transcriber"
+
+    def __init__(self, plan: StubPlan) -> None:
+        self._plan = plan
+        self._recogniser = Recogniser([resample(clip.samples, clip.rate_hz, LISTEN_RATE_HZ) for clip in plan.clips])
+        self.unknown = 0
+
+    async def transcribe(
+        self,
+        audio: Samples,
+        *,
+        language: str | None,
+        prompt: str,  # noqa: ARG002
+        final: bool,  # noqa: ARG002
+    ) -> Transcript:
+        """Of a part of a clip the words in that part, by time."""
+        began = _now()
+        transcript, wait_ms = self._hear(audio, language)
+        await _until(began + wait_ms / 1000)
+        return transcript
+
+    def _hear(self, audio: Samples, language: str | None) -> tuple[Transcript, float]:
+        match = self._recogniser.recognise(audio)
+        if match is not None:
+            clip = self._plan.clips[match.index]
+            return Transcript(_part(clip.text, match), clip.language), self._plan.transcript_ms(clip.text)
+        silent = is_silent(audio)
+        self.unknown += not silent
+        return Transcript("" if silent else UNKNOWN, language or "en"), self._plan.latencies.transcript.p50_ms
+
+
+class StubResponder(_Stub):
+    """Answers the last thing the user said."""
+
+    name = "stub responder"
+
+    def __init__(self, plan: StubPlan) -> None:
+        self._plan = plan
+
+    async def respond(
+        self,
+        messages: Sequence[Message],
+        *,
+        language: str | None,  # noqa: ARG002
+        max_tokens: int | None,
+    ) -> AsyncGenerator[str, None]:
+        began = _now()
+        said = next((message.text for message in reversed(messages) if message.role == "user"), "")
+        first_ms, token_ms = self._plan.first_token_ms(said), self._plan.latencies.token_ms
+        for i, token in enumerate(tokens_of(self._plan.reply(said))[:max_tokens]):
+            await _until(began + (first_ms + i * token_ms) / 1000)
+            yield token
+
+
+class StubSpeaker(_Stub):
+    """A tone of 440 Hz, 350 ms a word; silence of the plan's length before it."""
+
+    name = "stub speaker"
+
+    def __init__(self, plan: StubPlan) -> None:
+        self._plan = plan
+
+    @property
+    def voices(self) -> Mapping[str, Voice]:
+        return EMBEDDED_VOICES
+
+    async def speak(
+        self,
+        text: str,
+        *,
+        voice: str,  # noqa: ARG002
+        speed: float,
+    ) -> AsyncGenerator[SpeechChunk, None]:
+        began = _now()
+        words = sum(any(c.isalnum() for c in word) for word in text.split())
+        latencies = self._plan.latencies
+        audio = _audio(words * WORD_MS / speed if words else 0.0, latencies.leading_silence_ms)
+        first_ms = self._plan.first_audio_ms(text)
+        step_ms = CHUNK_MS / latencies.realtime if latencies.realtime else 0.0
+        for i, start in enumerate(range(0, len(audio), _samples(CHUNK_MS))):
+            await _until(began + (first_ms + i * step_ms) / 1000)
+            yield SpeechChunk(audio[start : start + _samples(CHUNK_MS)])
+
+
+def _part(text: str, match: Match) -> str:
+    if match.begin == 0 and match.end == 1:
+        return text
+    words = text.split()
+    return " ".join(words[round(match.begin * len(words)) : round(match.end * len(words))])
+
+
+def _audio(sound_ms: float, silence_ms: float) -> Samples:
+    """Nothing at all for a phrase without words."""
+    t = np.arange(_samples(sound_ms), dtype=np.float32)
+    fade = np.minimum(1, np.minimum(t, t[::-1]) / _samples(FADE_MS))
+    tone = TONE_AMPLITUDE * fade * np.sin(2 * np.pi * TONE_HZ / SPEAK_RATE_HZ * t)
+    silence = np.zeros(_samples(silence_ms) if sound_ms else 0)
+    return np.concatenate([silence, tone]).astype(np.float32)
+
+
+def _samples(ms: float) -> int:
+    return round(ms * SPEAK_RATE_HZ / 1000)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _until(moment: float) -> None:
+    """Does not wait at all for a moment that is past."""
+    if (wait_s := moment - _now()) > 0:
+        await asyncio.sleep(wait_s)
