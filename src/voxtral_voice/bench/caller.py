@@ -240,14 +240,14 @@ class Caller:
     # --- which reply answers what
 
     def _owner(self, item: str, end: float) -> _Utterance | None:
-        """The utterance that an item of the user belongs to: the last one begun before the item's end."""
+        """The utterance that an item of the user belongs to: the last one with an onset before the item's end."""
         owner = next((each for each in self._utterances if item in each.items), None)
         if owner is None and (owner := self._said_before(end)) is not None:
             owner.items.append(item)
         return owner
 
     def _said_before(self, end: float) -> _Utterance | None:
-        return next((each for each in reversed(self._utterances) if each.said.begin < end), None)
+        return next((each for each in reversed(self._utterances) if each.said.onset < end), None)
 
     def _reply_begins(self, reply_id: str, at: float) -> None:
         """It answers the turn that was committed last, or what was said last when that one has been answered."""

@@ -171,7 +171,7 @@ class RealtimeTranslator:
         if "item_id" in event:
             self._items[reply] = event["item_id"]
         samples = pcm16_to_float(pybase64.b64decode(event["delta"], validate=True))
-        return (*self._begins(reply, at), AudioArrived(at, reply, samples))
+        return (*self._begins(reply, at), *([AudioArrived(at, reply, samples)] if len(samples) else ()))
 
     def _text(self, event: Event, at: float) -> Iterable[Observation]:
         reply = event["response_id"]
