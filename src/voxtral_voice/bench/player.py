@@ -9,7 +9,6 @@ Live callers and the scoring of a recorded timeline use the same player. Audible
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -73,14 +72,15 @@ class Played:
         played = [start for start in loud if self.cut_at is None or self._plays_at(start) < self.cut_at]
         if not played:
             return None
-        end = self._plays_at(played[-1]) + AUDIBLE_WINDOWS * WINDOW_MS / 1000
+        end = self._plays_at(played[-1] + AUDIBLE_WINDOWS * WINDOW_SAMPLES - 1) + 1 / PLAY_RATE_HZ
         return end if self.cut_at is None else min(end, self.cut_at)
 
     def played_ms(self, now: float) -> float:
         return self.ledger.heard_ms(now if self.cut_at is None else min(now, self.cut_at))
 
     def _first_sound(self) -> int | None:
-        """Sample index, remembered once found: a floor seen later does not move it."""
+        """Sample index, remembered once found: the noise floor of what comes later does not move it. Live callers ask
+        while audio arrives; the scoring asks once, when all of it is there."""
         total = sum(len(samples) for _, samples in self.pieces)
         if self._sound is None and total > self._samples_seen:
             self._samples_seen = total
@@ -89,11 +89,10 @@ class Played:
         return self._sound
 
     def _plays_at(self, index: int) -> float:
-        for at, samples in self.pieces:
-            if index < len(samples):
-                return at + index / PLAY_RATE_HZ
-            index -= len(samples)
-        return self.ledger.ends_at()
+        """index: of a sample of `audio`."""
+        begins = np.cumsum([0, *(len(samples) for _, samples in self.pieces)])
+        piece = int(np.searchsorted(begins, index, side="right")) - 1
+        return self.pieces[piece][0] + (index - int(begins[piece])) / PLAY_RATE_HZ
 
 
 class Player:
@@ -108,19 +107,20 @@ class Player:
         """Audio that arrived for a reply after that reply had been cut: none with a correct server."""
 
     def arrived(self, at: float, reply: str, samples: Samples) -> Played:
-        """samples: 24 kHz."""
+        """samples: 24 kHz, at least one."""
         played = self.replies.get(reply) or self._begin(at, reply)
+        duration_ms = len(samples) * 1000 / PLAY_RATE_HZ
         if played.cut_at is not None:
-            self.late_ms += len(samples) * 1000 / PLAY_RATE_HZ
+            self.late_ms += duration_ms
             return played
         due = at if played.pieces else at + self._jitter_s
-        played.pieces.append((played.ledger.sent(due, len(samples) * 1000 / PLAY_RATE_HZ), samples))
+        behind = max((other.ends_at for other in self.replies.values() if other is not played), default=due)
+        played.pieces.append((played.ledger.sent(max(due, behind), duration_ms), samples))
         played.last_at = at
         return played
 
     def _begin(self, at: float, reply: str) -> Played:
-        free_at = self._current.ends_at if self._current else -math.inf
-        self._current = self.replies[reply] = Played(reply, PlayoutLedger(free_at), at, at)
+        self._current = self.replies[reply] = Played(reply, PlayoutLedger(), at, at)
         return self._current
 
     def playing(self, now: float) -> Played | None:
@@ -129,10 +129,12 @@ class Player:
         return played if played and played.cut_at is None and played.ends_at > now else None
 
     def flushed(self, now: float) -> Played | None:
-        """Falls silent. Returns the reply that was cut by it."""
-        if played := self.playing(now):
+        """Falls silent: whatever is in the queue is cut. Returns the reply that was being played, if one was; one that
+        waited behind it is cut before its first sample."""
+        queue = [played for played in self.replies.values() if played.cut_at is None and played.ends_at > now]
+        for played in queue:
             played.cut_at = now
-        return played
+        return queue[0] if queue else None
 
 
 def _audible(samples: Samples) -> list[int]:

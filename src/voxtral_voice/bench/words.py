@@ -1,0 +1,93 @@
+"""How far a transcript is from what was said.
+
+Knows: how spellings are made comparable, edit distance, which languages are counted in characters. Does not know:
+turns.
+
+Normalised, in the manner of Whisper's English and basic normalisers: NFKC (of Devanagari that is NFC), lower case,
+remarks in brackets dropped, invisible joiners and apostrophes deleted (don't -> dont), commas inside numbers deleted
+(1,000 -> 1000), all other punctuation and symbols to spaces, English fillers (um, uh, hmm, mm, mhm) dropped, spaces
+single. Vowel signs and accents stay. Numerals stay as they are: "two" and "2" differ, and so do "it's" and "it is".
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+SPACELESS: Final = frozenset({"ja", "km", "lo", "my", "th", "yue", "zh"})
+IN_CHARACTERS: Final = SPACELESS | {"hi"}
+"""Where words are not told apart by spaces, and Hindi, whose word boundaries are written in more than one way."""
+REMARK: Final = re.compile(r"\[[^\]]*\]|\([^)]*\)|<[^>]*>")
+COMMA_IN_NUMBER: Final = re.compile(r"(?<=\d),(?=\d{3})")
+APOSTROPHES: Final = re.compile(r"['’ʼ`]")
+FILLERS: Final = frozenset({"um", "uh", "hmm", "mm", "mmm", "mhm"})
+
+Unit = Literal["word", "character"]
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """errors: least number of replacements, insertions and deletions; length: of what was really said."""
+
+    errors: int
+    length: int
+
+
+def normalised(text: str, language: str) -> str:
+    """language: ISO 639-1, with or without a region."""
+    text = REMARK.sub(" ", unicodedata.normalize("NFKC", text).lower())
+    text = COMMA_IN_NUMBER.sub("", APOSTROPHES.sub("", text))
+    words = "".join(_plain(character) for character in text).split()
+    if _base(language) == "en":
+        words = [word for word in words if word not in FILLERS]
+    return " ".join(words)
+
+
+def unit(language: str) -> Unit:
+    return "character" if _base(language) in IN_CHARACTERS else "word"
+
+
+def distance(said: str, heard: str, language: str, counted: Unit) -> Distance:
+    """Of the normalised texts. In characters, spaces count where the language has them."""
+    reference, written = normalised(said, language), normalised(heard, language)
+    if counted == "word":
+        return Distance(edits(reference.split(), written.split()), len(reference.split()))
+    if _base(language) in SPACELESS:
+        reference, written = reference.replace(" ", ""), written.replace(" ", "")
+    return Distance(edits(reference, written), len(reference))
+
+
+def holds(text: str, answer: str, language: str) -> bool:
+    """Whether the words of the answer stand in the text, side by side."""
+    words, wanted = normalised(text, language), normalised(answer, language)
+    if _base(language) in SPACELESS:
+        return wanted.replace(" ", "") in words.replace(" ", "")
+    return f" {wanted} " in f" {words} "
+
+
+def edits(reference: Sequence[str], written: Sequence[str]) -> int:
+    """Levenshtein distance; one row of the table at a time."""
+    names = {item: number for number, item in enumerate({*reference, *written})}
+    there = np.array([names[item] for item in written], np.int64)
+    steps = np.arange(len(written) + 1)
+    row = steps
+    for item in reference:
+        best = np.concatenate(([row[0] + 1], np.minimum(row[1:] + 1, row[:-1] + (there != names[item]))))
+        row = np.minimum.accumulate(best - steps) + steps  # insertions, from left to right
+    return int(row[-1])
+
+
+def _plain(character: str) -> str:
+    category = unicodedata.category(character)
+    if category == "Cf":
+        return ""
+    return " " if category[0] in "PSZC" else character
+
+
+def _base(language: str) -> str:
+    return language.lower().split("-")[0]
