@@ -22,7 +22,7 @@ _STOP = re.compile(r"[.!?…।॥]+[\"'”’)\]]*(?=\s)|[,;:—–][\"'”’)
 """A pause mark, with closing quotes, and white space behind it (so "3.14", "1,000" and "10:30" hold none)."""
 
 _SENTENCE_MARKS: Final = ".!?…।॥\n"
-_JOINERS: Final = frozenset(
+JOINERS: Final = frozenset(
     "and but or so because which that when while if then with for to in on at और लेकिन या कि".split()
 )
 """A phrase without any mark is cut in front of one of these."""
@@ -101,6 +101,6 @@ class PhraseSplitter:
         if len(words) <= longest:
             return None
         for word in reversed(words[longest // 2 : longest + 1]):
-            if word.group().strip().lower() in _JOINERS:
+            if word.group().strip().lower() in JOINERS:
                 return word.start()
         return words[longest].start()

@@ -1,0 +1,212 @@
+"""Frozen dataclasses <-> JSON, by their annotations.
+
+Knows: the few types that the core's messages are made of. Does not know: which messages there are, files.
+
+A tagged message is an object with one field, its class: {"TurnJudged": {"attempt": 1, "probability": 0.97}}. All fields
+are written. On reading, a field that is missing takes its default, so that older files can be read; whatever else does
+not fit is a CodecError.
+
+Audio is {"silence": number of samples} when all of it is zero, else {"pcm16": base64 of little-endian int16}.
+"""
+
+from __future__ import annotations
+
+import types
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from typing import Any, Final, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from voxtral_voice.audio.pcm import float_to_pcm16, pcm16_to_float
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+JsonObject: TypeAlias = dict[str, Json]
+T = TypeVar("T")
+
+MAX_SILENCE: Final = 24_000 * 3600
+"""Samples; a number in a file may not fill the memory."""
+
+
+class CodecError(ValueError):
+    """The JSON is not what was asked for; the text says what is wrong and where in the message."""
+
+
+def tagged(message: object) -> JsonObject:
+    return {type(message).__name__: untagged(message)}
+
+
+def untagged(message: object) -> JsonObject:
+    written: JsonObject = _writer(type(message))(message)
+    return written
+
+
+def read_tagged(value: Json, kinds: Mapping[str, type[T]]) -> T:
+    """`kinds` by the names of their classes."""
+    if not isinstance(value, dict) or len(value) != 1:
+        raise CodecError("a message should be an object with one field, its class")
+    [(name, body)] = value.items()
+    if name not in kinds:
+        raise CodecError(f"{shown(name)} is no message that is known here")
+    return read_untagged(body, kinds[name])
+
+
+def read_untagged(value: Json, kind: type[T]) -> T:
+    message: T = _reader(kind)(value, kind.__name__)
+    return message
+
+
+def shown(value: Json) -> str:
+    """As far as it fits in a sentence."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:36]}..."
+
+
+# --- writing ----------------------------------------------------------------------------------------------------
+
+
+@cache
+def _writer(hint: Any) -> Callable[[Any], Any]:
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        write = _writer(_not_none(hint))
+        return lambda value: None if value is None else write(value)
+    if origin is tuple:
+        return _tuple_writer(inner)
+    if origin is np.ndarray:
+        return _write_audio
+    if isinstance(hint, type) and is_dataclass(hint):
+        return _dataclass_writer(hint)
+    if origin is Literal:
+        return str
+    if hint in (int, float, str, bool):
+        kind: Callable[[Any], Any] = hint
+        return kind
+    raise TypeError(f"the codec does not know {hint}")
+
+
+def _dataclass_writer(kind: Any) -> Callable[[Any], JsonObject]:
+    hints = get_type_hints(kind)
+    parts = [(field.name, _writer(hints[field.name])) for field in fields(kind)]
+    return lambda value: {name: write(getattr(value, name)) for name, write in parts}
+
+
+def _tuple_writer(inner: tuple[Any, ...]) -> Callable[[Any], list[Json]]:
+    if inner[-1] is Ellipsis:
+        write = _writer(inner[0])
+        return lambda value: [write(part) for part in value]
+    writers = [_writer(hint) for hint in inner]
+    return lambda value: [write(part) for write, part in zip(writers, value, strict=True)]
+
+
+def _write_audio(samples: Any) -> JsonObject:
+    if samples.any():
+        return {"pcm16": b64encode(float_to_pcm16(samples)).decode()}
+    return {"silence": int(samples.size)}
+
+
+# --- reading ----------------------------------------------------------------------------------------------------
+
+_Reader = Callable[[Json, str], Any]
+"""(value, its name in a sentence) -> what it stands for. Raises CodecError."""
+
+
+@cache
+def _reader(hint: Any) -> _Reader:
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        read = _reader(_not_none(hint))
+        return lambda value, name: None if value is None else read(value, name)
+    if origin is tuple:
+        return _tuple_reader(inner)
+    if origin is np.ndarray:
+        return _read_audio
+    if isinstance(hint, type) and is_dataclass(hint):
+        return _dataclass_reader(hint)
+    if origin is Literal:
+        return _choice_reader(inner)
+    if hint in _SCALARS:
+        return _SCALARS[hint]
+    raise TypeError(f"the codec does not know {hint}")
+
+
+def _dataclass_reader(kind: Any) -> _Reader:
+    hints = get_type_hints(kind)
+    readers = {field.name: _reader(hints[field.name]) for field in fields(kind)}
+    needed = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
+
+    def read(value: Json, name: str) -> object:
+        if not isinstance(value, dict):
+            raise CodecError(f"{name} should be an object, not {shown(value)}")
+        if unknown := value.keys() - readers.keys():
+            raise CodecError(f"{name} has no field {shown(min(unknown))}")
+        if missing := [field for field in needed if field not in value]:
+            raise CodecError(f"{name} lacks the field {missing[0]!r}")
+        return kind(**{key: readers[key](part, f"{name}.{key}") for key, part in value.items()})
+
+    return read
+
+
+def _tuple_reader(inner: tuple[Any, ...]) -> _Reader:
+    endless = inner[-1] is Ellipsis
+    readers = [_reader(hint) for hint in inner if hint is not Ellipsis]
+
+    def read(value: Json, name: str) -> tuple[object, ...]:
+        if not isinstance(value, list) or not (endless or len(value) == len(readers)):
+            raise CodecError(f"{name} should be a list{'' if endless else f' of {len(readers)}'}, not {shown(value)}")
+        each = readers * len(value) if endless else readers
+        return tuple(read_part(part, name) for read_part, part in zip(each, value, strict=True))
+
+    return read
+
+
+def _choice_reader(choices: tuple[Any, ...]) -> _Reader:
+    def read(value: Json, name: str) -> object:
+        if value not in choices:
+            raise CodecError(f"{name} should be one of {', '.join(map(str, choices))}, not {shown(value)}")
+        return value
+
+    return read
+
+
+def _read_audio(value: Json, name: str) -> object:
+    match value:
+        case {"silence": int(count)} if len(value) == 1 and 0 <= count <= MAX_SILENCE:
+            return np.broadcast_to(np.zeros(1, np.float32), (count,))  # takes no memory
+        case {"pcm16": str(text)} if len(value) == 1:
+            try:
+                return pcm16_to_float(b64decode(text, validate=True))
+            except ValueError as error:
+                raise CodecError(f"{name} holds no base64") from error
+    raise CodecError(f"{name} should be audio, not {shown(value)}")
+
+
+def _number(value: Json, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise CodecError(f"{name} should be a number, not {shown(value)}")
+    return float(value)
+
+
+def _scalar(kind: type, words: str) -> _Reader:
+    def read(value: Json, name: str) -> object:
+        if type(value) is not kind:
+            raise CodecError(f"{name} should be {words}, not {shown(value)}")
+        return value
+
+    return read
+
+
+_SCALARS: Final[Mapping[Any, _Reader]] = {
+    bool: _scalar(bool, "true or false"),
+    int: _scalar(int, "a whole number"),
+    str: _scalar(str, "a text"),
+    float: _number,
+}
+
+
+def _not_none(hint: Any) -> Any:
+    """X of `X | None`; the messages have no other unions."""
+    [kind] = [part for part in get_args(hint) if part is not types.NoneType]
+    return kind
