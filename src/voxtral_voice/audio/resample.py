@@ -36,12 +36,13 @@ class StreamResampler:
         divisor = math.gcd(from_hz, to_hz)
         self._up, self._down = to_hz // divisor, from_hz // divisor
         self._equal = from_hz == to_hz
-        self._phases = _phases(from_hz, to_hz)
-        self._half = self._phases.shape[1] // 2
+        self._filters, self._half = _block_filters(from_hz, to_hz)
         self._from_hz = from_hz
-        self._kept = np.zeros(self._half, np.float32)
-        self._kept_from = -self._half
-        """Input position of `_kept[0]`; the stream is preceded by silence."""
+        self._kept = np.zeros(self._half - 1, np.float32)
+        self._kept_from = 1 - self._half
+        """Input position of `_kept[0]`, where the block of the next output begins; the stream is preceded by silence."""
+        self._beyond = np.zeros(self._down, np.float32)
+        """Stands for the input that a block's last outputs need, which are not ready yet."""
         self._next_out = 0
 
     @property
@@ -52,18 +53,24 @@ class StreamResampler:
         """The next piece of input, any length. Returns what is ready of the output, perhaps nothing."""
         if self._equal:
             return samples
-        kept = np.concatenate((self._kept, samples))
-        received = self._kept_from + len(kept)
+        kept = np.concatenate((self._kept, samples, self._beyond))
+        received = self._kept_from + len(kept) - self._down
         # output k needs input up to floor(k * down / up) + half
         end_out = max(self._next_out, -((self._half - received) * self._up // self._down))
-        grid = np.arange(self._next_out, end_out, dtype=np.int64) * self._down
-        first = grid // self._up - self._half + 1 - self._kept_from
-        taps = np.arange(self._phases.shape[1])
-        ready: Samples = np.einsum("ij,ij->i", kept[first[:, None] + taps], self._phases[grid % self._up])
+        ready = self._blocks(kept, -(-end_out // self._up) - self._next_out // self._up)
+        ready = ready[self._next_out % self._up :][: end_out - self._next_out]
+        used = end_out // self._up * self._down - self._half + 1 - self._kept_from
+        self._kept, self._kept_from = kept[used : len(kept) - self._down], self._kept_from + used
         self._next_out = end_out
-        used = min(len(kept), end_out * self._down // self._up - self._half + 1 - self._kept_from)
-        self._kept, self._kept_from = kept[used:], self._kept_from + used
         return ready
+
+    def _blocks(self, kept: Samples, count: int) -> Samples:
+        """`count` blocks of `up` outputs each; a block's input begins `down` samples behind that of the one before."""
+        step = kept.itemsize
+        shape, strides = (count, 1, self._filters.shape[1]), (self._down * step, 0, step)
+        windows: Samples = np.ndarray(shape, kept.dtype, kept, strides=strides)
+        blocks: Samples = np.vecdot(windows, self._filters)
+        return blocks.reshape(-1)
 
     def flush(self) -> Samples:
         """The rest of the output, as if silence followed. The stream is over."""
@@ -82,6 +89,19 @@ def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
 
 
 @lru_cache(maxsize=16)
+def _block_filters(from_hz: int, to_hz: int) -> tuple[Samples, int]:
+    """[up, n] and half the length of a filter: row r makes output r of a block out of the block's n inputs."""
+    divisor = math.gcd(from_hz, to_hz)
+    up, down = to_hz // divisor, from_hz // divisor
+    phases = _phases(from_hz, to_hz)
+    taps = phases.shape[1]
+    filters = np.zeros((up, taps + (up - 1) * down // up), np.float32)
+    for row in range(up):
+        at = row * down // up
+        filters[row, at : at + taps] = phases[row * down % up]
+    return filters, taps // 2
+
+
 def _phases(from_hz: int, to_hz: int) -> Samples:
     """[up, taps]: row p holds the filter for outputs that lie p / up of an input sample behind an input
     sample."""

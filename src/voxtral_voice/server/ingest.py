@@ -33,6 +33,8 @@ class Ingest:
     def push(self, pcm: bytes) -> tuple[int, Samples]:
         """Whole 16-bit samples at 24 kHz. Returns the first sample of the frames, and the frames, [n, 512]."""
         first = self.framed_to
+        if 0 < len(pcm) <= PIECE_BYTES:
+            return first, self._push(pcm)
         pieces = [self._push(pcm[at : at + PIECE_BYTES]) for at in range(0, len(pcm), PIECE_BYTES)]
         return first, np.concatenate(pieces) if pieces else np.empty((0, FRAME_SAMPLES), np.float32)
 
