@@ -40,7 +40,7 @@ class StreamResampler:
         self._from_hz = from_hz
         self._kept = np.zeros(self._half - 1, np.float32)
         self._kept_from = 1 - self._half
-        """Input position of `_kept[0]`, where the block of the next output begins; the stream is preceded by silence."""
+        """Input position of `_kept[0]`, where the next output's block begins; the stream is preceded by silence."""
         self._beyond = np.zeros(self._down, np.float32)
         """Stands for the input that a block's last outputs need, which are not ready yet."""
         self._next_out = 0
