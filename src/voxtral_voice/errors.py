@@ -7,10 +7,15 @@
     ├── EngineError               an engine failed or cannot run here; `engine` says which one
     │   └── RequestError          what was asked of it cannot be done; the engine is fine
     ├── ServerError               the server cannot start (port in use, ...)
-    └── TalkError                 the talk client cannot reach, or was refused by, a server
+    ├── TalkError                 a caller (talk, bench) cannot reach, or was refused by, a server
+    └── BenchError                a measurement cannot be made as asked
 
 Protocol errors of a client are not exceptions: they are answered on the wire (`realtime/`) and the session goes on.
 """
+
+from typing import TypeVar
+
+E = TypeVar("E", bound=BaseException)
 
 
 class VoiceError(Exception):
@@ -49,8 +54,14 @@ class ServerError(VoiceError):
 
 
 class TalkError(VoiceError):
-    """The talk client cannot reach a server, or the server refused it."""
+    """A caller cannot reach a server, or the server refused it."""
 
 
 class BenchError(VoiceError):
     """A measurement cannot be made as asked."""
+
+
+def first_of(group: BaseExceptionGroup[E]) -> E:
+    """The first error of a group that `except*` caught: groups nested in it are opened."""
+    error = group.exceptions[0]
+    return first_of(error) if isinstance(error, BaseExceptionGroup) else error

@@ -31,7 +31,7 @@ class Trial:
     cpu_s_per_audio_minute: float | None = None
     memory_mb: float | None = None
     refused_for: str = ""
-    """Why this number of sessions is too many; "" when it is not."""
+    """Why this number of sessions is too many; "" when it is not. Set by the trial when the server took fewer."""
 
 
 Measure = Callable[[int, bool], Awaitable[Trial]]
@@ -93,6 +93,8 @@ async def search(measure: Measure, *, most: int, limit_p95_ms: float | None = No
 
 def refusal(trial: Trial, limit_p95_ms: float) -> str:
     """Why so many sessions are too many; "" when they are not."""
+    if trial.refused_for:
+        return trial.refused_for
     if trial.missed:
         return f"{trial.missed} of {trial.turns} turns had no answer"
     if trial.p95_ms > limit_p95_ms:

@@ -16,7 +16,7 @@ from typing import Final
 from voxtral_voice.bench.caller import Caller
 from voxtral_voice.bench.clip import Clip
 from voxtral_voice.bench.record import Purpose, Said, SessionRecord
-from voxtral_voice.errors import TalkError
+from voxtral_voice.errors import TalkError, first_of
 
 PAUSE_S: Final = (0.4, 1.2)
 """Between a reply and the next turn."""
@@ -71,7 +71,9 @@ def plan(clips: Sequence[Clip], *, turns: int, barge_ins: int, warm_up: int, see
     return Plan(tuple(Step(next(questions)) for _ in range(warm_up)), tuple(steps))
 
 
-async def run(call: Call, plans: Sequence[Plan], seed: int = 0) -> tuple[SessionRecord, ...]:
+async def run(
+    call: Call, plans: Sequence[Plan], *, seed: int = 0, after_step: Callable[[], object] = lambda: None
+) -> tuple[SessionRecord, ...]:
     """One session per plan, all at once. Raises TalkError when a session cannot begin; a session that breaks later is
     in its record as lost."""
     records: dict[int, SessionRecord] = {}
@@ -79,28 +81,32 @@ async def run(call: Call, plans: Sequence[Plan], seed: int = 0) -> tuple[Session
     async def session(number: int, steps: Plan) -> None:
         await asyncio.sleep(number * RAMP_S)
         async with call(CHUNK_S * number / len(plans)) as caller:
-            records[number] = await converse(caller, steps, random.Random(seed + number))
+            records[number] = await converse(caller, steps, random.Random(seed + number), after_step)
 
     try:
         async with asyncio.TaskGroup() as group:
             for number, steps in enumerate(plans):
                 group.create_task(session(number, steps))
     except* TalkError as errors:
-        raise _first(errors) from None
+        raise first_of(errors) from None
     return tuple(records[number] for number in sorted(records))
 
 
-async def converse(caller: Caller, steps: Plan, rng: random.Random) -> SessionRecord:
+async def converse(
+    caller: Caller, steps: Plan, rng: random.Random, after_step: Callable[[], object] = lambda: None
+) -> SessionRecord:
     """Without the warm-up. When the connection breaks, what was not said yet is in `said` all the same, at the time of
     the break: a lost turn is a missed one."""
-    unsaid = await _say_all(caller, steps.warm_up, rng)
+    unsaid = await _say_all(caller, steps.warm_up, rng, after_step)
     warm = caller.utterances
-    unsaid = await _say_all(caller, steps.steps, rng) if not unsaid else _all(steps.steps)
+    unsaid = await _say_all(caller, steps.steps, rng, after_step) if not unsaid else _all(steps.steps)
     record = caller.record()
     return replace(record, said=record.said[warm:] + tuple(_missed(*each, record.ended) for each in unsaid))
 
 
-async def _say_all(caller: Caller, steps: Sequence[Step], rng: random.Random) -> Utterances:
+async def _say_all(
+    caller: Caller, steps: Sequence[Step], rng: random.Random, after_step: Callable[[], object]
+) -> Utterances:
     """Returns what could not be said because the connection broke."""
     for number, step in enumerate(steps):
         before = caller.utterances
@@ -109,6 +115,7 @@ async def _say_all(caller: Caller, steps: Sequence[Step], rng: random.Random) ->
             await _take(caller, step)
         except TalkError:
             return _all(steps[number:])[caller.utterances - before :]
+        after_step()
     return ()
 
 
@@ -121,7 +128,7 @@ async def _take(caller: Caller, step: Step) -> None:
                 await caller.idle(BARGE_IN_S if step.purpose == "barge_in" else TAP_S)
                 await caller.say(step.over, step.purpose)
     except* TalkError as errors:
-        raise _first(errors) from None
+        raise first_of(errors) from None
 
 
 async def _is_heard(caller: Caller) -> bool:
@@ -152,8 +159,3 @@ def _missed(clip: Clip, purpose: Purpose, at: float) -> Said:
         pauses=tuple((at + begin, at + end) for begin, end in clip.pauses),
         answer=clip.answer,
     )
-
-
-def _first(group: BaseExceptionGroup[TalkError]) -> TalkError:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error

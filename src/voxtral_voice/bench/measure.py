@@ -1,0 +1,191 @@
+"""One measurement: a target, clips, endpoint settings -> what was recorded, and what it cost.
+
+Knows: how the parts of a bench go together. Does not know: the command line, how results are written down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final, Literal
+
+import numpy as np
+
+from voxtral_voice.bench import capacity, scenario
+from voxtral_voice.bench.caller import Caller, call, prepare
+from voxtral_voice.bench.clip import Clip
+from voxtral_voice.bench.drivers.base import Driver
+from voxtral_voice.bench.drivers.raw import raw
+from voxtral_voice.bench.drivers.realtime import realtime
+from voxtral_voice.bench.endpoint import turn_detection
+from voxtral_voice.bench.process import Usage, usage
+from voxtral_voice.bench.record import SessionRecord
+from voxtral_voice.bench.score import TurnFigures, turns
+from voxtral_voice.errors import TalkError, VoiceError, first_of
+
+WATCH_EVERY_S: Final = 5.0
+WARM_UP: Final = 3
+TRIAL_TURNS: Final = 4
+"""Per session; a trial of few sessions has at least TRIAL_LEAST turns in all."""
+TRIAL_LEAST: Final = 12
+LONG_TRIAL: Final = 3
+"""The long trial has so many times the turns."""
+
+Wire = Literal["realtime", "raw"]
+AfterStep = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    url: str
+    wire: Wire = "realtime"
+    api_key: str | None = None
+    model: str | None = None
+    pid: int | None = None
+    """Of the server, when its cost is to be measured."""
+
+    def driver(self, endpoint: str) -> Driver:
+        """Raises TalkError (the address), BenchError (the endpoint setting)."""
+        asked = turn_detection(endpoint)
+        if self.wire == "raw":
+            return raw(self.url)
+        return realtime(self.url, api_key=self.api_key, model=self.model, turn_detection=asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What every session says."""
+
+    clips: tuple[Clip, ...]
+    turns: int
+    barge_ins: int = 0
+    warm_up: int = WARM_UP
+    seed: int = 1
+
+    def plans(self, sessions: int) -> tuple[scenario.Plan, ...]:
+        """Each session in an order of its own; with several, taps and interruptions are the first one's only."""
+        plain = replace(self, clips=tuple(clip for clip in self.clips if clip.kind != "tap"), barge_ins=0)
+        return tuple((plain if number else self)._plan(self.seed + number) for number in range(sessions))
+
+    def _plan(self, seed: int) -> scenario.Plan:
+        return scenario.plan(self.clips, turns=self.turns, barge_ins=self.barge_ins, warm_up=self.warm_up, seed=seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of the server while it was measured, warm-up included."""
+
+    cpu_s: float
+    audio_minutes: float
+    """Of the callers, all sessions together."""
+    memory_mb: float
+    """The most there was; PSS where the system tells it."""
+
+    @property
+    def cpu_s_per_audio_minute(self) -> float:
+        return self.cpu_s / self.audio_minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    records: tuple[SessionRecord, ...]
+    cost: Cost | None
+
+    @property
+    def turns(self) -> tuple[TurnFigures, ...]:
+        return tuple(turn for record in self.records for turn in turns(record))
+
+
+async def measure(
+    target: Target, script: Script, endpoint: str, sessions: int, after_step: AfterStep = lambda: None
+) -> Measured:
+    """Raises TalkError (the server), BenchError (the endpoint setting, the pid)."""
+    driver = target.driver(endpoint)
+    await asyncio.to_thread(prepare, driver, script.clips)
+
+    def calling(offset_s: float) -> AbstractAsyncContextManager[Caller]:
+        return call(driver, offset_s=offset_s)
+
+    records: tuple[SessionRecord, ...] = ()
+    watched: list[Usage] = []
+    try:
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(_watch(target.pid, watched))
+            records = await scenario.run(calling, script.plans(sessions), seed=script.seed, after_step=after_step)
+            watching.cancel()
+    except* VoiceError as errors:
+        raise first_of(errors) from None
+    return Measured(records, None if target.pid is None else _cost(records, [*watched, usage(target.pid)]))
+
+
+async def _watch(pid: int | None, watched: list[Usage]) -> None:
+    """Until it is cancelled."""
+    while pid is not None:
+        watched.append(await asyncio.to_thread(usage, pid))
+        await asyncio.sleep(WATCH_EVERY_S)
+
+
+def _cost(records: tuple[SessionRecord, ...], watched: list[Usage]) -> Cost:
+    minutes = sum(record.ended - record.began for record in records) / 60
+    return Cost(watched[-1].cpu_s - watched[0].cpu_s, minutes, max(each.memory_mb for each in watched))
+
+
+# --- capacity ---------------------------------------------------------------------------------------------------
+
+
+async def measure_capacity(
+    target: Target,
+    script: Script,
+    endpoint: str,
+    *,
+    most: int,
+    limit_p95_ms: float | None = None,
+    after_trial: Callable[[capacity.Trial], object] = lambda _: None,
+) -> capacity.Capacity:
+    """The largest number of sessions, with turns into silence only. Raises as `measure` does."""
+    return await capacity.search(
+        partial(_trial, target, script, endpoint, after_trial), most=most, limit_p95_ms=limit_p95_ms
+    )
+
+
+async def _trial(
+    target: Target,
+    script: Script,
+    endpoint: str,
+    after_trial: Callable[[capacity.Trial], object],
+    sessions: int,
+    long: bool,
+) -> capacity.Trial:
+    each = max(TRIAL_TURNS, -(-TRIAL_LEAST // sessions)) * (LONG_TRIAL if long else 1)
+    spoken = tuple(clip for clip in script.clips if clip.kind == "turn")
+    talk = Script(spoken, each, warm_up=1, seed=script.seed + sessions)
+    try:
+        trial = trial_of(await measure(target, talk, endpoint, sessions), sessions)
+    except TalkError as refused:  # a server that is full may say so; one that takes nobody is no server
+        if sessions == 1:
+            raise
+        trial = capacity.Trial(sessions, 0, 0.0, 0.0, 0, 0, 0.0, refused_for=str(refused))
+    after_trial(trial)
+    return trial
+
+
+def trial_of(measured: Measured, sessions: int) -> capacity.Trial:
+    """A missed turn counts with its deadline."""
+    waits = [v2v for turn in measured.turns if (v2v := turn.counted_v2v_ms) is not None]
+    p50, p95 = np.percentile(waits, (50, 95))
+    lateness = np.concatenate([np.asarray(record.lateness_ms) for record in measured.records])
+    cost = measured.cost
+    return capacity.Trial(
+        sessions=sessions,
+        turns=len(measured.turns),
+        p50_ms=round(float(p50), 1),
+        p95_ms=round(float(p95), 1),
+        missed=sum(turn.missed for turn in measured.turns),
+        underruns=sum(turn.underruns for turn in measured.turns),
+        lateness_p99_ms=round(float(np.percentile(lateness, 99)), 2),
+        cpu_s_per_audio_minute=None if cost is None else round(cost.cpu_s_per_audio_minute, 3),
+        memory_mb=None if cost is None else round(cost.memory_mb, 1),
+    )
