@@ -157,7 +157,7 @@ class Caller:
         asked_at = _now()
 
         def ends_at() -> float:
-            return max(asked_at, *(each.said.end for each in self._utterances[-1:])) + timeout_s
+            return max([asked_at, *(each.said.end for each in self._utterances[-1:])]) + timeout_s
 
         def heard() -> bool:
             return self._sound_at() <= _now()
