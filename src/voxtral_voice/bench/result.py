@@ -1,0 +1,113 @@
+"""A result as it is written down: one JSON object, read by the report, the README's table and whoever compares.
+
+Knows: the format. Does not know: how anything was measured, how it is shown.
+
+    format      1
+    command     what repeats it
+    commit      of this package's source, with "+changes" if it was not clean; null outside a checkout
+    version     of this package
+    machine     cpu, cores, memory_gb, system, python, load_1min (when it was written)
+    date        ISO 8601, UTC
+    target      url, wire, model, version (what the server says of itself; null), ready_s (a server of our own)
+    settings    clips (sets), turns, barge_ins, sessions, seed
+    runs        one per endpoint setting: name, figures (score.Figures), cost or null, turns (score.TurnFigures)
+    tradeoff    stats of latency against false cut-ins over the runs (score.tradeoff); null with one run
+    capacity    capacity.Capacity; null when it was not asked for
+    void        true when the microphone was late in any run: nothing in it may be quoted
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from voxtral_voice import __version__
+from voxtral_voice.bench.capacity import Capacity
+from voxtral_voice.bench.measure import Measured
+from voxtral_voice.bench.score import figures
+
+FORMAT: Final = 1
+
+Result = dict[str, Any]
+"""What JSON can hold."""
+
+
+def result(
+    *,
+    command: str,
+    target: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    runs: Sequence[tuple[str, Measured]],
+    capacity: Capacity | None = None,
+) -> Result:
+    """runs: (endpoint setting, what was measured with it)."""
+    written = [_run(name, measured) for name, measured in runs]
+    return {
+        "format": FORMAT,
+        "command": command,
+        "commit": commit(),
+        "version": __version__,
+        "machine": machine(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "target": dict(target),
+        "settings": dict(settings),
+        "runs": written,
+        "tradeoff": None,
+        "capacity": None if capacity is None else capacity.as_json(),
+        "void": any(run["figures"]["void"] for run in written),
+    }
+
+
+def _run(name: str, measured: Measured) -> Result:
+    cost = measured.cost
+    return {
+        "name": name,
+        "figures": figures(measured.records).as_json(),
+        "cost": None if cost is None else asdict(cost) | {"cpu_s_per_audio_minute": cost.cpu_s_per_audio_minute},
+        "turns": [turn.as_json() for turn in measured.turns],
+    }
+
+
+def machine() -> Result:
+    """Where it was measured; no names of people or hosts."""
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "load_1min": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+    }
+
+
+def _cpu() -> str:
+    if sys.platform == "linux":
+        found = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+        if found:
+            return found.group(1).strip()
+    return platform.processor()
+
+
+def commit() -> str | None:
+    """Of the checkout that this package is run from; None when there is none, or no git."""
+    root = Path(__file__).parents[3]
+    if not (root / ".git").exists():
+        return None
+    try:
+        head, changes = (
+            subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True).stdout.strip()
+            for words in (("rev-parse", "HEAD"), ("status", "--porcelain"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+changes" if changes else "")
