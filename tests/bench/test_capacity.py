@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -69,6 +70,10 @@ def test_what_is_too_many() -> None:
     assert refusal(trial(2, 500, missed=1), 600) == "1 of 20 turns had no answer"
     assert refusal(trial(2, 500, underruns=1), 600) == "1 underruns in 20 replies"
     assert refusal(trial(2, 500), 600) == ""
+    late = dataclasses.replace(trial(2, 500), lateness_p99_ms=10.5)
+    assert refusal(late, 600).startswith("the bench itself was 10 ms late (p99)")
+    full = dataclasses.replace(trial(2, 0), refused_for="HTTP 503")
+    assert refusal(full, 600) == "HTTP 503"
 
 
 def test_memory_per_session_is_a_slope() -> None:

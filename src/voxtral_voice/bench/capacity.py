@@ -14,6 +14,8 @@ SLOWER: Final = 1.25
 """p95 with N sessions may be so many times that of one."""
 LONGEST_P95_MS: Final = 1_500.0
 UNDERRUNS_PER_REPLY: Final = 0.001
+LATE_MS: Final = 10.0
+"""A microphone that is later than this at the 99th percentile measures itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ def refusal(trial: Trial, limit_p95_ms: float) -> str:
     """Why so many sessions are too many; "" when they are not."""
     if trial.refused_for:
         return trial.refused_for
+    if trial.lateness_p99_ms > LATE_MS:
+        return f"the bench itself was {trial.lateness_p99_ms:.0f} ms late (p99): it needs more CPU than it had"
     if trial.missed:
         return f"{trial.missed} of {trial.turns} turns had no answer"
     if trial.p95_ms > limit_p95_ms:
