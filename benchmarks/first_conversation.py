@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.first_conversation [--turns 20] [--out benchmarks/first_conversation.json]
 
 The server runs as its own process, started as a user starts it. The questions are spoken by Kokoro voices other than
-the assistant's, one session, a real-time microphone (see `voxtral_voice.client` for how V2V is timed: last voiced
+the assistant's, one session, a real-time microphone (see `voxtral_voice.bench` for how V2V is timed: last voiced
 sample spoken -> first audible sample played). Both processes share the machine's cores. Writes a JSON file with the
 machine, the commit and the command; the README's table is made from it by `scripts/readme_table.py`.
 """
@@ -29,8 +29,13 @@ import numpy as np
 import psutil
 import uvloop
 
-from voxtral_voice.audio.pcm import Samples
-from voxtral_voice.client import RealtimeClient, Turn
+from voxtral_voice.audio.level import first_audible_sample, last_audible_sample
+from voxtral_voice.bench import score
+from voxtral_voice.bench.caller import call
+from voxtral_voice.bench.clip import Clip
+from voxtral_voice.bench.drivers.realtime import realtime
+from voxtral_voice.bench.score import TurnFigures
+from voxtral_voice.engines.base import SPEAK_RATE_HZ
 from voxtral_voice.engines.kokoro import Kokoro
 from voxtral_voice.weights import default_weights_dir
 
@@ -108,15 +113,18 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def spoken(texts: tuple[str, ...]) -> list[Samples]:
-    """Each question in a voice of `ASKERS`, 24 kHz."""
+async def spoken(texts: tuple[str, ...]) -> list[Clip]:
+    """Each question in a voice of `ASKERS`; speech is where it is audible."""
     folder = default_weights_dir()
     kokoro = Kokoro(folder / "kokoro-v1.0-int8.onnx", folder / "voices", threads=2)
     await kokoro.start()
     questions = []
     for i, text in enumerate(texts):
         voice = ASKERS[i % len(ASKERS)]
-        questions.append(np.concatenate([c.samples async for c in kokoro.speak(text, voice=voice, speed=1.0)]))
+        samples = np.concatenate([c.samples async for c in kokoro.speak(text, voice=voice, speed=1.0)])
+        onset = (first_audible_sample(samples, SPEAK_RATE_HZ) or 0) / SPEAK_RATE_HZ
+        end = (last_audible_sample(samples, SPEAK_RATE_HZ) or len(samples)) / SPEAK_RATE_HZ
+        questions.append(Clip(f"first/{i}", "turn", text, "en", samples, SPEAK_RATE_HZ, onset, end))
     await kokoro.aclose()
     return questions
 
@@ -140,24 +148,26 @@ def serving() -> Iterator[tuple[psutil.Process, str, float]]:
 
 class Conversation:
     def __init__(self) -> None:
-        self.turns: list[Turn] = []
+        self.turns: list[TurnFigures] = []
         self.cpu_s = self.wall_s = self.worst_lag_s = self.lateness_p99_ms = 0.0
 
 
-async def converse(url: str, questions: list[Samples]) -> Conversation:
+async def converse(url: str, questions: list[Clip]) -> Conversation:
     result = Conversation()
-    async with RealtimeClient.connect(url, session=SESSION) as client:
+    async with call(realtime(url, session=SESSION)) as caller:
         for question in questions[:WARM_UP]:
-            await client.say(question, 24_000)
+            await caller.say(question)
         began, cpu = time.monotonic(), cpu_s()
         for question in questions:
-            await client.idle(0.5)
-            turn = await client.say(question, 24_000)
-            result.turns.append(turn)
+            await caller.idle(0.5)
+            await caller.say(question)
             result.worst_lag_s = max(result.worst_lag_s, (await asyncio.to_thread(metrics, url))["event_loop_lag"])
-            print(f"{turn.v2v_ms or float('nan'):7.0f} ms  {turn.heard!r} -> {turn.said!r}", file=sys.stderr)
         result.wall_s, result.cpu_s = time.monotonic() - began, cpu_s() - cpu
-        result.lateness_p99_ms = client.lateness().p99_ms
+        record = caller.record()
+    result.lateness_p99_ms = round(float(np.percentile(record.lateness_ms, 99)), 2)
+    result.turns = list(score.turns(record)[WARM_UP:])
+    for turn in result.turns:
+        print(f"{turn.v2v_ms or float('nan'):7.0f} ms  {turn.heard!r} -> {turn.said!r}", file=sys.stderr)
     return result
 
 
@@ -166,13 +176,13 @@ def cpu_s() -> float:
     return float(sum(sum(p.cpu_times()[:2]) for p in psutil.Process().children()))
 
 
-async def memory_per_session(url: str, process: psutil.Process, question: Samples, sessions: int = 5) -> float:
+async def memory_per_session(url: str, process: psutil.Process, question: Clip, sessions: int = 5) -> float:
     """Resident memory of sessions that stay open after one turn each."""
     before = process.memory_info().rss
     async with AsyncExitStack() as stack:
         for _ in range(sessions):
-            client = await stack.enter_async_context(RealtimeClient.connect(url, session=SESSION))
-            await client.say(question, 24_000)
+            caller = await stack.enter_async_context(call(realtime(url, session=SESSION)))
+            await caller.say(question)
         return float(process.memory_info().rss - before) / 2**20 / sessions
 
 

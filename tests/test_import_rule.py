@@ -29,12 +29,12 @@ ROOMS: Final[dict[str, set[str]]] = {
     "weights": {"errors"},
     "config": {"conversation", "engines", "errors", "weights"},
     "observe": {"conversation"},
-    "server": {"audio", "config", "conversation", "engines", "errors", "observe", "realtime", "weights"},
-    "client": {"audio", "errors"},
+    "replay": {"audio", "conversation", "errors", "observe"},
+    "server": {"audio", "config", "conversation", "engines", "errors", "observe", "realtime", "replay", "weights"},
     "bench": {"audio", "engines", "errors", "weights"},
-    "talk": {"audio", "client", "config", "errors", "server"},
+    "talk": {"audio", "bench", "config", "errors", "server"},
     "doctor": {"config", "errors", "weights"},
-    "cli": {"config", "doctor", "errors", "server", "talk", "weights"},
+    "cli": {"config", "doctor", "errors", "replay", "server", "talk", "weights"},
     "__main__": {"cli"},
 }
 """Room (a folder or a file of the package) -> the rooms that it may import. Itself and the package's version always."""

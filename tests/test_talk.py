@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import soundfile
 from tests.realtime_stub import RATE_HZ, Call, Script, answers, silence, stub_server, tone
 from voxtral_voice import talk as talk_module
 from voxtral_voice.audio.wav import write_wav
-from voxtral_voice.client import Turn
+from voxtral_voice.bench.score import TurnFigures
 from voxtral_voice.config import Config
 from voxtral_voice.errors import AudioError, TalkError
 from voxtral_voice.talk import report, stages, talk, timeline
@@ -177,24 +178,21 @@ def test_a_server_of_its_own_answers(question: Path, capsys: pytest.CaptureFixtu
 # --- the table
 
 
-def turn(**changes: Any) -> Turn:
-    values: dict[str, Any] = {
+def turn(**changes: Any) -> TurnFigures:
+    values: dict[str, Any] = dict.fromkeys(field.name for field in fields(TurnFigures))
+    values |= {
         "status": "completed",
         "heard": "What?",
         "said": "That.",
         "audio": tone(500),
         "v2v_ms": 254.5,
-        "wire_ms": 204.5,
         "leading_silence_ms": 50.0,
-        "played_ms": 500.0,
         "underruns": 0,
         "longest_gap_ms": 0.0,
-        "stop_ms": None,
         "cut_ins": 0,
         "trace": TRACE,
-        "error": None,
     }
-    return Turn(**(values | changes))
+    return TurnFigures(**(values | changes))
 
 
 def test_the_stages_sum_to_the_latency_as_heard() -> None:

@@ -1,6 +1,7 @@
 """`voxtral-voice talk`: a recorded question goes in, the spoken answer comes out, and where the time went.
 
-Knows: the question's file, which server to ask, how to print a turn. Does not know: the wire (`client`), the server.
+Knows: the question's file, which server to ask, how to print a turn. Does not know: the wire, how a turn is timed
+(`bench`), the server.
 """
 
 from __future__ import annotations
@@ -12,10 +13,15 @@ from typing import Any, Final
 
 import uvloop
 
-from voxtral_voice.audio.level import last_audible_sample
-from voxtral_voice.audio.pcm import Samples
+from voxtral_voice.audio.level import first_audible_sample, last_audible_sample
 from voxtral_voice.audio.wav import read_speech, write_wav
-from voxtral_voice.client import ANSWER_TIMEOUT_S, WIRE_RATE_HZ, RealtimeClient, Turn, realtime_url
+from voxtral_voice.bench import score
+from voxtral_voice.bench.caller import ANSWER_TIMEOUT_S, call
+from voxtral_voice.bench.clip import Clip
+from voxtral_voice.bench.drivers.realtime import realtime, realtime_url
+from voxtral_voice.bench.player import PLAY_RATE_HZ
+from voxtral_voice.bench.record import TurnCommitted
+from voxtral_voice.bench.score import TurnFigures
 from voxtral_voice.config import Config
 from voxtral_voice.errors import AudioError, TalkError
 
@@ -34,28 +40,37 @@ def talk(question: Path, answer: Path, url: str | None, config: Config) -> None:
     """Stream `question` (any audio file) to a server at the pace of speech, write what it says to `answer`
     (WAV, 24 kHz, mono) and print both transcripts and the timeline.
 
-    url: any form that `client.realtime_url` takes; None = a server of our own in this process, on a free loopback port.
+    url: any form that `realtime_url` takes; None = a server of our own in this process, on a free loopback port.
     Raises AudioError (a file), TalkError (no server, no speech, no answer), and what the own server raises on starting.
     """
     if answer.exists() and question.exists() and answer.samefile(question):
         raise TalkError(f"The answer would overwrite the question {question}: write it to another file with -o.")
-    samples, rate_hz = read_speech(question)
-    if last_audible_sample(samples, rate_hz) is None:
-        raise TalkError(f"No speech was heard in {question}: it is silent; record it again, louder.")
+    clip = _clip(question)
     if not answer.parent.is_dir():
         raise AudioError(f"{answer} cannot be written: there is no folder {answer.parent}.")
-    turn, was_heard = uvloop.run(_ask(samples, rate_hz, _server(url, config)))
+    turn, was_heard = uvloop.run(_ask(clip, _server(url, config)))
     if (problem := _problem(turn, question, url or "The server", was_heard)) is not None:
         raise TalkError(problem)
-    write_wav(answer, turn.audio, WIRE_RATE_HZ)
+    write_wav(answer, turn.audio, PLAY_RATE_HZ)
     print(report(turn, answer))
 
 
-async def _ask(samples: Samples, rate_hz: int, server: AbstractAsyncContextManager[str]) -> tuple[Turn, bool]:
+def _clip(question: Path) -> Clip:
+    """Speech is where it is audible: nobody has marked it. Raises AudioError, TalkError."""
+    samples, rate_hz = read_speech(question)
+    onset, end = first_audible_sample(samples, rate_hz), last_audible_sample(samples, rate_hz)
+    if onset is None or end is None:
+        raise TalkError(f"No speech was heard in {question}: it is silent; record it again, louder.")
+    return Clip(str(question), "turn", "", "", samples, rate_hz, onset / rate_hz, end / rate_hz)
+
+
+async def _ask(clip: Clip, server: AbstractAsyncContextManager[str]) -> tuple[TurnFigures, bool]:
     """The turn, and whether the server noticed that someone spoke."""
-    async with server as address, RealtimeClient.connect(address) as client:
-        turn = await client.say(samples, rate_hz, answer_timeout_s=ANSWER_TIMEOUT_S)
-        return turn, any(event["type"] == "input_audio_buffer.committed" for _, event in client.events)
+    async with server as address, call(realtime(address), answer_timeout_s=ANSWER_TIMEOUT_S) as caller:
+        await caller.say(clip)
+        record = caller.record()
+    (turn,) = score.turns(record)
+    return turn, any(isinstance(seen, TurnCommitted) for seen in record.seen)
 
 
 def _server(url: str | None, config: Config) -> AbstractAsyncContextManager[str]:
@@ -68,7 +83,7 @@ def _server(url: str | None, config: Config) -> AbstractAsyncContextManager[str]
     return running(config.model_copy(update={"server": here}))
 
 
-def _problem(turn: Turn, question: Path, server: str, was_heard: bool) -> str | None:
+def _problem(turn: TurnFigures, question: Path, server: str, was_heard: bool) -> str | None:
     """Why there is no spoken answer to write; None when there is one."""
     if turn.status == "no_answer" and not was_heard:
         return f"No speech was heard in {question}: the server noticed none; record it again, closer to the microphone."
@@ -88,9 +103,9 @@ def _problem(turn: Turn, question: Path, server: str, was_heard: bool) -> str | 
 # --- what is printed --------------------------------------------------------------------------------------------
 
 
-def report(turn: Turn, answer: Path) -> str:
+def report(turn: TurnFigures, answer: Path) -> str:
     """Both transcripts and the timeline, as lines of text."""
-    spoken_s = len(turn.audio) / WIRE_RATE_HZ
+    spoken_s = len(turn.audio) / PLAY_RATE_HZ
     words = [
         f"you       {turn.heard if turn.heard is not None else '(no transcript)'}",
         f"answer    {turn.said}",
@@ -99,7 +114,7 @@ def report(turn: Turn, answer: Path) -> str:
     return "\n".join([*words, "", *timeline(turn)])
 
 
-def timeline(turn: Turn) -> list[str]:
+def timeline(turn: TurnFigures) -> list[str]:
     """The turn's stages in ms. They sum to V2V as heard at the loudspeaker; the endpoint wait lies within them."""
     rows = stages(turn)
     endpoint_ms = _number(turn.trace or {}, "endpoint_ms")
@@ -114,7 +129,7 @@ def timeline(turn: Turn) -> list[str]:
     return lines
 
 
-def stages(turn: Turn) -> list[tuple[str, float, str]]:
+def stages(turn: TurnFigures) -> list[tuple[str, float, str]]:
     """(name, ms, meaning): the server's stages, and what came on top at this end. Their sum is `turn.v2v_ms`."""
     v2v_ms, silence_ms = turn.v2v_ms or 0.0, turn.leading_silence_ms or 0.0
     times: Mapping[str, Any] = (turn.trace or {}).get("stages_ms") or {}

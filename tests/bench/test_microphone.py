@@ -40,17 +40,19 @@ def test_the_tone_has_no_period_inside_a_second() -> None:
     assert len(np.unique(second, axis=0)) == 50
 
 
-def test_what_is_said_goes_out_over_the_room_tone_from_the_next_chunk_on() -> None:
+def test_what_is_said_goes_out_over_the_room_tone_behind_the_chunk_that_is_being_filled() -> None:
     microphone = Microphone(RATE_HZ, as_it_is)
     out(microphone)
-    assert microphone.say(clip(tone(30))) == 480
-    assert microphone.say(clip(tone(10))) == 480 + 960
+    assert microphone.say(clip(tone(30))) == 960
+    assert microphone.say(clip(tone(10))) == 960 + 960
+    assert -72 < rms_dbfs(out(microphone)) < -68
     heard = out(microphone, 4)
     assert np.abs(heard[:720] - tone(30)).max() < 0.01
     assert -74 < rms_dbfs(heard[720:960]) < -66
     assert np.abs(heard[960:1200] - tone(10)).max() < 0.01
     assert -72 < rms_dbfs(heard[1200:]) < -68
-    assert microphone.position == 5 * 480
+    assert microphone.position == 6 * 480
+    assert microphone.say(clip(tone(10))) == 7 * 480
 
 
 def test_a_clip_of_whole_chunks_is_not_made_longer() -> None:
@@ -63,6 +65,7 @@ def test_a_clip_of_another_rate_is_converted(from_hz: int, to_hz: int) -> None:
     samples = (0.3 * np.sin(2 * np.pi * 440 * np.arange(from_hz) / from_hz)).astype(np.float32)
     microphone = Microphone(to_hz, as_it_is)
     microphone.say(clip(samples, from_hz))
+    out(microphone)
     spectrum = np.abs(np.fft.rfft(out(microphone, 50)))
     assert len(spectrum) == to_hz // 2 + 1
     assert np.argmax(spectrum) == 440

@@ -160,9 +160,9 @@ class Caller:
             return max([asked_at, *(each.said.end for each in self._utterances[-1:])]) + timeout_s
 
         def heard() -> bool:
-            return self._sound_at() <= _now()
+            return self._sound_at(asked_at) <= _now()
 
-        await self._until(heard, lambda: min(self._sound_at(), ends_at()))
+        await self._until(heard, lambda: min(self._sound_at(asked_at), ends_at()))
         if not heard():
             raise TalkError(f"{self._driver.url} gave no audible answer within {timeout_s:g} s.")
 
@@ -209,12 +209,12 @@ class Caller:
         while True:
             message = await self._line.next()
             await self._take_all(message, _now())
-            self._changed.set()
 
     async def _take_all(self, message: Message, at: float) -> None:
         for observation in self._translator.translate(message, at):
             self._seen.append(observation)
             await self._take(observation)
+        self._changed.set()
 
     async def _take(self, observation: Observation) -> None:
         match observation:
@@ -302,10 +302,10 @@ class Caller:
         self._utterances.append(utterance)
         return utterance
 
-    def _sound_at(self) -> float:
-        """When the reply in the queue is, was or will be heard; inf while that is not known."""
-        played = self._player.playing(_now())
-        return played.sound_at if played is not None and played.sound_at is not None else math.inf
+    def _sound_at(self, since: float) -> float:
+        """When the first reply that was not over by then is, was or will be heard; inf while that is not known."""
+        sounds = (each.sound_at for each in self._player.replies.values() if each.ends_at > since)
+        return min((at for at in sounds if at is not None), default=math.inf)
 
     async def _played_out(self, reply: _Reply) -> None:
         if (played := self._player.replies.get(reply.id)) is not None:

@@ -47,11 +47,14 @@ class Microphone:
 
     @property
     def position(self) -> int:
-        """The first sample of the next chunk."""
+        """The first sample of the chunk that is being filled."""
         return self._chunks * self.chunk_samples
 
     def say(self, clip: Clip) -> int:
-        """Goes out from the next chunk on, behind what is still to be said. Returns the position of its beginning."""
+        """Goes out behind what is still to be said, and behind the chunk that is being filled now: it has begun, and
+        nobody speaks before he decides to. Returns the position of its beginning."""
+        if not self._waiting:
+            self._waiting.append(self._tone[self._chunks % ROOM_TONE_CHUNKS])
         begin = self.position + len(self._waiting) * self.chunk_samples
         self._waiting.extend(encoded(clip, self.rate_hz, self._encode))
         return begin
