@@ -29,7 +29,7 @@ from voxtral_voice import __version__
 from voxtral_voice.config import Config, Loaded, Setting, as_toml, flag, keys, load
 from voxtral_voice.errors import VoiceError
 
-SHORT_FLAGS = {"--host": "server.host", "--port": "server.port", "--voice": "speaker.voice"}
+SHORT_FLAGS = {"--host": "server.host", "--port": "server.port", "--voice": "speaker.voice", "--record": "record.dir"}
 """Besides the flag that every setting has by its full name."""
 
 INTERRUPTED = 130
@@ -115,6 +115,14 @@ def _doctor(options: Options) -> int:
     return int(any(check.verdict == "wrong" for check in checks))
 
 
+def _replay(options: Options) -> int:
+    from voxtral_voice.replay.command import accept, replay
+
+    if options.accept:
+        return _print([accept(options.file)])
+    return 0 if replay(options.file, print) else 1
+
+
 def _show_config(options: Options) -> int:
     return _print([as_toml(_loaded(options)).rstrip()])
 
@@ -174,9 +182,18 @@ def _parser() -> argparse.ArgumentParser:
     _command(actions, "list", _models_list, "every model file: size, licence, state")
     _command(actions, "pull", _models_pull, "fetch what is missing or damaged")
     _command(actions, "verify", _models_verify, "read every file and check its sha256")
+    _replay_command(commands)
     _command(commands, "doctor", _doctor, "say in plain words what is missing or wrong")
     _command(commands, "config", _show_config, "print every setting, its value and where that came from")
     return parser
+
+
+def _replay_command(commands: Any) -> None:
+    text = "replay a recorded session and print what happened; fails when today's rules decide something else"
+    replay: argparse.ArgumentParser = commands.add_parser("replay", help=text, description=text, allow_abbrev=False)
+    replay.set_defaults(run=_replay, parser=replay)
+    replay.add_argument("file", type=Path, metavar="FILE", help="a session that 'serve --record' has recorded")
+    replay.add_argument("--accept", action="store_true", help="rewrite what the file expects to what comes out now")
 
 
 def _command(
@@ -194,7 +211,9 @@ def _command(
         settings.add_argument(short, action=_Set, dest=key, help=f"short for {flag(key)}")
     settings.add_argument("--offline", action=_Set, nargs=0, const="true", dest="weights.offline", help="fetch nothing")
     for key, info in keys().items():
-        settings.add_argument(flag(key), action=_Set, dest=key, help=(info.description or "").replace("%", "%%"))
+        alone: dict[str, Any] = {"nargs": "?", "const": "true"} if info.annotation is bool else {}
+        text = (info.description or "").replace("%", "%%")
+        settings.add_argument(flag(key), action=_Set, dest=key, help=text, **alone)
     return parser
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -129,6 +129,23 @@ class LogConfig(Part):
     )
 
 
+class RecordConfig(Part):
+    dir: str = Field(default="", description="folder to record every session into, for replay; empty = record nothing")
+    content: bool = Field(default=False, description="recordings hold what was said, texts and audio, too")
+
+    @field_validator("dir")
+    @classmethod
+    def _absolute(cls, folder: str) -> str:
+        return str(Path(folder).expanduser().absolute()) if folder else ""
+
+    @field_validator("content")
+    @classmethod
+    def _needs_a_folder(cls, content: bool, info: ValidationInfo) -> bool:
+        if content and not info.data.get("dir"):
+            raise ValueError("nothing is recorded; name a folder with --record")
+        return content
+
+
 class Config(Part):
     profile: Literal["embedded", "fake"] = Field(
         default="embedded",
@@ -142,6 +159,7 @@ class Config(Part):
     speaker: SpeakerConfig = SpeakerConfig()
     weights: WeightsConfig = Field(default_factory=WeightsConfig)
     log: LogConfig = LogConfig()
+    record: RecordConfig = RecordConfig()
 
 
 # --- where values come from -------------------------------------------------------------------------------------

@@ -4,11 +4,13 @@
     ├── ConfigError               a setting is unknown, malformed or out of range
     ├── WeightsError              a model file cannot be had, or is damaged
     ├── AudioError                bytes or a file that are not the audio they claim to be
+    ├── CorpusError               a clip to measure with is unknown, cannot be had, or is damaged
     ├── EngineError               an engine failed or cannot run here; `engine` says which one
     │   └── RequestError          what was asked of it cannot be done; the engine is fine
     ├── ServerError               the server cannot start (port in use, ...)
     ├── TalkError                 a caller (talk, bench) cannot reach, or was refused by, a server
-    └── BenchError                a measurement cannot be made as asked
+    ├── BenchError                a measurement cannot be made as asked
+    └── ReplayError               a file is no recorded session that can be replayed here
 
 Protocol errors of a client are not exceptions: they are answered on the wire (`realtime/`) and the session goes on.
 """
@@ -32,6 +34,10 @@ class WeightsError(VoiceError):
 
 class AudioError(VoiceError):
     """Audio that is not what it claims to be."""
+
+
+class CorpusError(VoiceError):
+    """A recording to measure with is unknown, cannot be had, or is not what the manifest says."""
 
 
 class EngineError(VoiceError):
@@ -59,6 +65,10 @@ class TalkError(VoiceError):
 
 class BenchError(VoiceError):
     """A measurement cannot be made as asked."""
+
+
+class ReplayError(VoiceError):
+    """A file is no recorded session that can be replayed here."""
 
 
 def first_of(group: BaseExceptionGroup[E]) -> E:

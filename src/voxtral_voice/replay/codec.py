@@ -11,6 +11,7 @@ Audio is {"silence": number of samples} when all of it is zero, else {"pcm16": b
 
 from __future__ import annotations
 
+import sys
 import types
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar, Union, get_args, get
 import numpy as np
 
 from voxtral_voice.audio.pcm import float_to_pcm16, pcm16_to_float
+from voxtral_voice.errors import AudioError
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 JsonObject: TypeAlias = dict[str, Json]
@@ -39,7 +41,8 @@ def tagged(message: object) -> JsonObject:
 
 
 def untagged(message: object) -> JsonObject:
-    written: JsonObject = _writer(type(message))(message)
+    kind: Any = type(message)
+    written: JsonObject = _writer(kind)(message)
     return written
 
 
@@ -54,7 +57,8 @@ def read_tagged(value: Json, kinds: Mapping[str, type[T]]) -> T:
 
 
 def read_untagged(value: Json, kind: type[T]) -> T:
-    message: T = _reader(kind)(value, kind.__name__)
+    hint: Any = kind
+    message: T = _reader(hint)(value, kind.__name__)
     return message
 
 
@@ -172,19 +176,19 @@ def _choice_reader(choices: tuple[Any, ...]) -> _Reader:
 
 
 def _read_audio(value: Json, name: str) -> object:
-    match value:
-        case {"silence": int(count)} if len(value) == 1 and 0 <= count <= MAX_SILENCE:
-            return np.broadcast_to(np.zeros(1, np.float32), (count,))  # takes no memory
-        case {"pcm16": str(text)} if len(value) == 1:
-            try:
-                return pcm16_to_float(b64decode(text, validate=True))
-            except ValueError as error:
-                raise CodecError(f"{name} holds no base64") from error
+    [(form, body)] = value.items() if isinstance(value, dict) and len(value) == 1 else [("", None)]
+    if form == "silence" and type(body) is int and 0 <= body <= MAX_SILENCE:
+        return np.broadcast_to(np.zeros(1, np.float32), (body,))  # takes no memory
+    if form == "pcm16" and isinstance(body, str):
+        try:
+            return pcm16_to_float(b64decode(body, validate=True))
+        except (ValueError, AudioError) as error:
+            raise CodecError(f"{name} holds no 16-bit samples in base64") from error
     raise CodecError(f"{name} should be audio, not {shown(value)}")
 
 
 def _number(value: Json, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > sys.float_info.max:
         raise CodecError(f"{name} should be a number, not {shown(value)}")
     return float(value)
 

@@ -24,7 +24,6 @@ from typing import Final, TypeVar
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.conversation.session import Session
 from voxtral_voice.engines.base import Samples
 from voxtral_voice.observe import log
 from voxtral_voice.observe.trace import observe
@@ -87,8 +86,9 @@ class Connection:
             self._session_id, new_id, voices, f"voxtral-voice-{runtime.config.profile}", round(time.time()), session_s
         )
         self._session_s = session_s
-        self._session = Session(self._wire.settings, new_id, policy(runtime.config))
         self._ingest = Ingest()
+        self._recording = runtime.recording(self._session_id, self._ingest.audio)
+        self._session = self._recording.session(self._wire.settings, new_id, policy(runtime.config))
         self._voice_activity = runtime.engines.voice_activity.session()
         self._inbox: asyncio.Queue[str | bytes | ev.Event] = asyncio.Queue(INBOX)  # full: the bringer waits
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue(OUTBOX)  # full: the client is cut off
@@ -102,7 +102,8 @@ class Connection:
         """Until the client leaves, the session expires, or something breaks. Never raises what a client can cause."""
         offered = self._socket.scope.get("subprotocols", [])
         await self._socket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        with log.about(session=self._session_id), self._runtime.metrics.sessions.track_inprogress():
+        sessions = self._runtime.metrics.sessions
+        with log.about(session=self._session_id), sessions.track_inprogress(), self._recording:
             log.event("session_opened")
             code, reason = await self._until_closed()
             log.event("session_closed", code=code, reason=reason)

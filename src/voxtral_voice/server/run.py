@@ -9,6 +9,7 @@ import asyncio
 import errno
 import signal
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -20,8 +21,9 @@ import uvloop
 from voxtral_voice.config import Config
 from voxtral_voice.errors import ServerError
 from voxtral_voice.observe import log
+from voxtral_voice.replay.recorder import Recorder
 from voxtral_voice.server.app import build_app
-from voxtral_voice.server.runtime import Runtime, build_engines, watch_loop_lag
+from voxtral_voice.server.runtime import Runtime, build_engines, start_recorder, watch_loop_lag
 
 MESSAGE_BYTES: Final = 32 * 1024 * 1024
 """Largest WebSocket message: the protocol's 15 MiB of audio is 20 MiB in base64."""
@@ -70,14 +72,29 @@ async def _started(config: Config) -> AsyncIterator[tuple[Server, asyncio.Task[N
 async def _listening(config: Config) -> AsyncIterator[tuple[Server, socket.socket, str]]:
     """Port bound, engines loaded and warm, loop watched; all undone afterwards."""
     with _bind(config.server.host, config.server.port) as listener:
-        engines = await asyncio.to_thread(build_engines, config)
-        await engines.start()
-        try:
-            runtime = Runtime(config, engines, ready=True)
-            async with _beside(watch_loop_lag(runtime.metrics)):
-                yield _server(runtime), listener, _url(listener, config.server.host)
-        finally:
-            await engines.aclose()
+        async with _recording(config) as recorder:
+            engines = await asyncio.to_thread(build_engines, config)
+            await engines.start()
+            try:
+                runtime = Runtime(config, engines, ready=True, recorder=recorder)
+                async with _beside(watch_loop_lag(runtime.metrics)):
+                    yield _server(runtime), listener, _url(listener, config.server.host)
+            finally:
+                await engines.aclose()
+
+
+@asynccontextmanager
+async def _recording(config: Config) -> AsyncIterator[Recorder | None]:
+    """Says so on stderr, whatever the log's level: nobody is recorded without the operator being told."""
+    recorder = await asyncio.to_thread(start_recorder, config)
+    if recorder is None:
+        yield None
+        return
+    print(recorder, file=sys.stderr, flush=True)
+    try:
+        yield recorder
+    finally:
+        await asyncio.to_thread(recorder.close)
 
 
 @asynccontextmanager

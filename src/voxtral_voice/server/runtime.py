@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
+from voxtral_voice.audio.frames import InputBuffer
 from voxtral_voice.config import Config
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.engines import registry
@@ -17,7 +19,8 @@ from voxtral_voice.engines.registry import EmbeddedOptions, Engines
 from voxtral_voice.errors import RequestError
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
-from voxtral_voice.weights.fetch import ensure_profile
+from voxtral_voice.replay.recorder import Recorder, Recording
+from voxtral_voice.weights.fetch import ensure
 
 LAG_EVERY_S: Final = 0.05
 LAG_WINDOW: Final = 200
@@ -32,6 +35,11 @@ class Runtime:
     failing: dict[str, str] = field(default_factory=dict)
     """By engine: what its last piece of work failed with; gone when it works again."""
     ready: bool = False
+    recorder: Recorder | None = None
+
+    def recording(self, session_id: str, audio: InputBuffer) -> Recording:
+        """audio: what the session hears."""
+        return Recording() if self.recorder is None else self.recorder.begin(session_id, audio)
 
     def worked(self, engine: str) -> None:
         if self.failing.pop(engine, None) is not None:
@@ -50,9 +58,9 @@ class Runtime:
 def build_engines(config: Config) -> Engines:
     """The engines of the profile, not started; model files are fetched first. Raises WeightsError, EngineError."""
     if config.profile == "fake":
-        return registry.fake()
+        return registry.fake_with(config.remote)
     folder = config.weights.dir
-    ensure_profile(config.profile, folder, offline=config.weights.offline)
+    ensure(config.model_files, folder, offline=config.weights.offline)
     options = EmbeddedOptions(
         transcriber_threads=config.transcriber.threads,
         responder_threads=config.responder.threads,
@@ -60,8 +68,15 @@ def build_engines(config: Config) -> Engines:
         intents=config.responder.intents,
         student=config.speaker.student,
         max_sentences=config.responder.max_sentences,
+        judge=config.turns.judge,
     )
-    return registry.embedded(lambda name: folder / name, options)
+    return registry.embedded(lambda name: folder / name, options, config.remote)
+
+
+def start_recorder(config: Config) -> Recorder | None:
+    """Raises ServerError when nothing can be written where it should."""
+    record = config.record
+    return Recorder(Path(record.dir), content=record.content) if record.dir else None
 
 
 def policy(config: Config) -> Policy:

@@ -1,0 +1,153 @@
+"""A replayed session for a person to read.
+
+Knows: which fields say something, and how. Does not know: files, whether the core says the same today.
+
+        1.248  FramesHeard sample=18944 (1.184 s) probability=0.95
+                 open -> hearing
+                 > SpeechStarted item_1 start_sample=10240 (0.640 s)
+
+Times are seconds since the first event. Audio and frames that changed nothing are one line. Audio sent is one line per
+step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from itertools import groupby
+from typing import Final
+
+import numpy as np
+
+from voxtral_voice.conversation import events as ev
+from voxtral_voice.conversation.timeline import Timeline
+from voxtral_voice.replay.compare import Replayed
+from voxtral_voice.replay.recording import Header
+
+HEARD_HZ: Final = 16_000
+SPOKEN_HZ: Final = 24_000
+LONGEST: Final = 60
+"""Characters of a text that are shown."""
+UNDER: Final = " " * 14
+
+
+class Listing:
+    """add(one) and end() give the lines to print."""
+
+    def __init__(self, header: Header) -> None:
+        self._header = header
+        self._began: float | None = None
+        self._quiet: list[Replayed] = []
+        """Steps of audio in which nothing happened."""
+
+    def add(self, one: Replayed) -> Iterator[str]:
+        if self._began is None:
+            self._began = one.step.at
+            yield from self._head()
+        if _is_quiet(one):
+            self._quiet.append(one)
+            return
+        yield from self.end()
+        yield f"{self._time(one)}  {shown(one.step.event)}"
+        if one.before is not one.after:
+            yield f"{UNDER}{one.before.value} -> {one.after.value}"
+        yield from _said(one.step.commands)
+        if one.step.raised is not None:
+            yield f"{UNDER}! the core failed: {one.step.raised}"
+
+    def end(self) -> Iterator[str]:
+        """What waits."""
+        if self._quiet:
+            yield f"{self._time(self._quiet[0])}  ... {_heard([one.step.event for one in self._quiet])}"
+            self._quiet.clear()
+
+    def _head(self) -> Iterator[str]:
+        header = self._header
+        content = "with" if header.content else "without"
+        yield f"{header.session}, {header.began}, voxtral-voice {header.package}, {content} what was said"
+        yield from (f"  {shown(part)}" for part in (header.policy, header.settings))
+
+    def _time(self, one: Replayed) -> str:
+        return f"{one.step.at - (self._began or 0.0):12.3f}"
+
+
+def _is_quiet(one: Replayed) -> bool:
+    step = one.step
+    changed = step.commands or step.raised is not None or one.before is not one.after
+    return not changed and isinstance(step.event, ev.AudioReceived | ev.FramesHeard | ev.Wake)
+
+
+def _heard(events: Sequence[ev.Event]) -> str:
+    """Of events in which nothing happened."""
+    frames = [p for event in events if isinstance(event, ev.FramesHeard) for p in event.probabilities]
+    ends = [event.end_sample for event in events if isinstance(event, ev.AudioReceived)]
+    parts = [f"audio up to {ends[-1] / HEARD_HZ:.3f} s"] if ends else []
+    parts += [f"{len(frames)} frames, speech {min(frames):.2f} to {max(frames):.2f}"] if frames else []
+    return "; ".join(parts) or "woken"
+
+
+def _said(commands: Sequence[ev.Command]) -> Iterator[str]:
+    for kind, group in groupby(commands, type):
+        if kind is ev.ReplyAudioDelta:
+            pieces = [command.samples.size for command in group if isinstance(command, ev.ReplyAudioDelta)]
+            yield f"{UNDER}> ReplyAudioDelta {len(pieces)} x, {1000 * sum(pieces) / SPOKEN_HZ:.0f} ms"
+            continue
+        for command in group:
+            yield f"{UNDER}> {shown(command)}"
+            if isinstance(command, ev.ReplyEnded) and command.timeline is not None:
+                yield f"{UNDER}    {_stages(command.timeline)}"
+
+
+def _stages(timeline: Timeline) -> str:
+    """Last voiced sample in to first audio out."""
+    stages = " + ".join(f"{name} {ms:.0f}" for name, ms in timeline.stages_ms().items())
+    total, endpoint = timeline.total_ms(), timeline.endpoint_ms()
+    parts = [stages or "no stage was reached"]
+    parts += [f"= {total:.0f} ms"] if total is not None else []
+    parts += [f"(turn over after {endpoint:.0f} ms)"] if endpoint is not None else []
+    return " ".join(parts)
+
+
+# --- one message ------------------------------------------------------------------------------------------------
+
+
+def shown(message: object) -> str:
+    """Name and fields; those that are None are left out."""
+    parts = [_field(field.name, getattr(message, field.name)) for field in fields(message)]  # type: ignore[arg-type]
+    return " ".join([type(message).__name__, *filter(None, parts)])
+
+
+def _field(name: str, value: object) -> str:
+    match value:
+        case None | Timeline():
+            return ""
+        case np.ndarray():
+            return f"{1000 * value.size / SPOKEN_HZ:.0f} ms"
+        case str():
+            return value if name == "id" or name.endswith("_id") else f"{name}={_text(value)}"
+        case float():
+            return f"{name}={value:.3g}"
+        case int() if name.endswith("_sample"):
+            return f"{name}={value} ({value / HEARD_HZ:.3f} s)"
+        case tuple():
+            return _list(name, value)
+        case ev.Item() | ev.ReplyOptions() | ev.Settings() | ev.TurnDetection():
+            return f"[{shown(value)}]"
+    return f"{name}={value}"
+
+
+def _list(name: str, values: tuple[object, ...]) -> str:
+    if name == "probabilities" and values:
+        numbers = [value for value in values if isinstance(value, float)]
+        spread = f"{min(numbers):.2f}" if len(numbers) == 1 else f"{min(numbers):.2f} to {max(numbers):.2f}"
+        return f"speech {spread}"
+    if name == "messages" and isinstance(values[-1], tuple):
+        role, text = values[-1]
+        return f"{len(values)} messages, last of {role}: {_text(str(text))}"
+    return f"{len(values)} {name}"
+
+
+def _text(text: str) -> str:
+    short = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    plain = short.isascii() and short.replace("_", "").isalnum()
+    return short if plain else repr(short)
