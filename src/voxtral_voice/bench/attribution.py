@@ -78,6 +78,8 @@ class Exchange:
     older: Reply | None = None
     """The reply that was being played when this was begun."""
     refusal: str | None = None
+    lost_at: float = math.inf
+    """The connection broke."""
 
     def cut_ins(self) -> list[float]:
         """When each happened."""
@@ -151,16 +153,16 @@ class _Replay:
                 self._reply(at, reply).ended = observation
             case Refused(at, message):
                 self._latest(at).refusal = message
-            case Lost():
-                self._lost(observation)
+            case lost:
+                self._lost(lost)
 
     def playing_at_onset(self, exchange: Exchange) -> Reply | None:
-        """The latest audible one; not one that answers this very thing."""
+        """The latest audible one."""
         onset, older = exchange.said.onset, None
         for reply in self._replies.values():
             played = reply.played
             if played and played.first_at < onset < played.ends_at and played.sound_at is not None:
-                older = older if reply in exchange.replies else reply
+                older = reply
         return older
 
     def _committed(self, commit: TurnCommitted) -> None:
@@ -188,6 +190,7 @@ class _Replay:
     def _lost(self, lost: Lost) -> None:
         """Whatever was still to be answered will not be."""
         for exchange in self.exchanges:
+            exchange.lost_at = lost.at
             waits = exchange.said.end + exchange.said.deadline_s > lost.at
             if waits and not any(reply.sound_at is not None for reply in exchange.replies):
                 exchange.refusal = f"The connection broke: {lost.reason}"

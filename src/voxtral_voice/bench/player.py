@@ -56,7 +56,7 @@ class Played:
     def sound_at(self) -> float | None:
         """When the first audible window was, is or will be played; None when it was cut before, or there is none."""
         index = self._first_sound()
-        at = None if index is None else self._plays_at(index)
+        at = None if index is None else self._window_plays_at(index)
         return None if at is not None and self.cut_at is not None and at >= self.cut_at else at
 
     @property
@@ -88,6 +88,12 @@ class Played:
             self._sound = loud[0] if loud else None
         return self._sound
 
+    def _window_plays_at(self, index: int) -> float:
+        """A window that a gap goes through is played where the gap ends: what is loud in it comes after."""
+        begins, ends = self._plays_at(index), self._plays_at(index + WINDOW_SAMPLES - 1)
+        gap_s = ends - begins - (WINDOW_SAMPLES - 1) / PLAY_RATE_HZ
+        return begins if gap_s < 1 / PLAY_RATE_HZ else max(at for at, _ in self.pieces if at <= ends)
+
     def _plays_at(self, index: int) -> float:
         """index: of a sample of `audio`."""
         begins = np.cumsum([0, *(len(samples) for _, samples in self.pieces)])
@@ -101,6 +107,7 @@ class Player:
     def __init__(self, jitter_ms: float = 0.0) -> None:
         self._jitter_s = jitter_ms / 1000
         self._current: Played | None = None
+        self._queue: list[Played] = []
         self.replies: dict[str, Played] = {}
         """Every reply that had audio, by id, in order of arrival."""
         self.late_ms = 0.0
@@ -114,9 +121,11 @@ class Player:
             self.late_ms += duration_ms
             return played
         due = at if played.pieces else at + self._jitter_s
-        behind = max((other.ends_at for other in self.replies.values() if other is not played), default=due)
+        others = [other for other in self._queue if other is not played and other.ends_at > at]
+        behind = max((other.ends_at for other in others), default=due)
         played.pieces.append((played.ledger.sent(max(due, behind), duration_ms), samples))
         played.last_at = at
+        self._queue = [*others, played]
         return played
 
     def _begin(self, at: float, reply: str) -> Played:
@@ -131,10 +140,10 @@ class Player:
     def flushed(self, now: float) -> Played | None:
         """Falls silent: whatever is in the queue is cut. Returns the reply that was being played, if one was; one that
         waited behind it is cut before its first sample."""
-        queue = [played for played in self.replies.values() if played.cut_at is None and played.ends_at > now]
-        for played in queue:
+        waiting = [played for played in self._queue if played.cut_at is None and played.ends_at > now]
+        for played in waiting:
             played.cut_at = now
-        return queue[0] if queue else None
+        return min(waiting, key=lambda played: played.pieces[0][0], default=None)
 
 
 def _audible(samples: Samples) -> list[int]:

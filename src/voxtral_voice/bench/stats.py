@@ -13,7 +13,7 @@ the figure surer.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,9 +26,11 @@ CONFIDENCE: Final = 0.95
 TAILS: Final = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 Z: Final = 1.959964
 """Of the normal distribution, for CONFIDENCE."""
+QUANTILES: Final = (0.5, 0.95, 0.99)
 DIGITS: Final = 3
 
 Values = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,14 @@ def quantile(values: Sequence[float], q: float) -> float:
 
 def spread(values: Iterable[tuple[str, float]]) -> Spread:
     """values: (group, value)."""
-    pairs = sorted(values, key=lambda pair: pair[1])
-    names = sorted({group for group, _ in pairs})
-    ordered = np.array([value for _, value in pairs], np.float64)
-    member = np.array([names.index(group) for group, _ in pairs], np.intp)
-    draws = [np.repeat(ordered, counts[member]) for counts in _drawn(len(names))]
-    return Spread(len(pairs), len(names), *(_estimate(ordered, draws, q) for q in (0.5, 0.95, 0.99)))
+    groups: dict[str, list[float]] = {}
+    for group, value in values:
+        groups.setdefault(group, []).append(value)
+    whole = _Grouped([groups[name] for name in sorted(groups)])
+    if not groups:
+        return Spread(0, 0, None, None, None)
+    found = [_with_interval(value, draws) for value, draws in whole.quantiles(_drawn(len(groups)), QUANTILES)]
+    return Spread(sum(map(len, groups.values())), len(groups), *found)
 
 
 def share(tried: Iterable[tuple[str, bool]]) -> Share:
@@ -100,8 +104,8 @@ def rate(counted: Iterable[tuple[str, int, int]]) -> Estimate | None:
     totals = np.array([pair for pair in sums.values() if pair[1]], np.float64)
     if not len(totals):
         return None
-    draws = [counts @ totals for counts in _drawn(len(totals))]
-    return _with_interval(_percent(totals.sum(axis=0)), [_percent(draw) for draw in draws])
+    errors, lengths = (_drawn(len(totals)) @ totals).T
+    return _with_interval(100 * totals[:, 0].sum() / totals[:, 1].sum(), 100 * errors / lengths)
 
 
 def paired(first: Mapping[str, Sequence[float]], second: Mapping[str, Sequence[float]]) -> Paired | None:
@@ -111,14 +115,15 @@ def paired(first: Mapping[str, Sequence[float]], second: Mapping[str, Sequence[f
     names = [name for name in names if first[name] and second[name]]
     if not names:
         return None
-    left, right = (_Grouped([side[name] for name in names]) for side in (first, second))
-    medians = [(left.median(counts), right.median(counts)) for counts in _drawn(len(names))]
-    whole = np.ones(len(names), np.intp)
-    here, there = left.median(whole), right.median(whole)
+    drawn = _drawn(len(names))
+    sides = [_Grouped([side[name] for name in names]) for side in (first, second)]
+    (here, here_drawn), (there, there_drawn) = (side.quantiles(drawn, (0.5,))[0] for side in sides)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.where(there_drawn == 0, math.inf, here_drawn / there_drawn)
     return Paired(
         groups=len(names),
-        ratio=_with_interval(_ratio(here, there), [_ratio(a, b) for a, b in medians]),
-        difference=_with_interval(here - there, [a - b for a, b in medians]),
+        ratio=_with_interval(here / there if there else math.inf, ratios),
+        difference=_with_interval(here - there, here_drawn - there_drawn),
     )
 
 
@@ -130,37 +135,32 @@ class _Grouped:
         self._values = np.array([value for value, _ in pairs], np.float64)
         self._member = np.array([number for _, number in pairs], np.intp)
 
-    def median(self, counts: npt.NDArray[np.intp]) -> float:
-        """counts: how often each group was drawn."""
-        return float(np.median(np.repeat(self._values, counts[self._member])))
+    def quantiles(self, drawn: Counts, wanted: Sequence[float]) -> list[tuple[float, Values]]:
+        """For each wanted one: of all values, and of each draw. drawn: as `_drawn` makes it."""
+        upto = np.cumsum(drawn[:, self._member], axis=1)  # [draws, values]: how many drawn values are not beyond this
+        return [(float(np.quantile(self._values, q)), self._drawn_quantile(upto, q)) for q in wanted]
+
+    def _drawn_quantile(self, upto: Counts, q: float) -> Values:
+        rank = q * (upto[:, -1] - 1)
+        below = np.floor(rank)
+        low, high = (self._values[(upto <= each[:, None]).sum(axis=1)] for each in (below, np.ceil(rank)))
+        mixed: Values = low + (high - low) * (rank - below)
+        return mixed
 
 
-def _drawn(groups: int) -> Iterator[npt.NDArray[np.intp]]:
-    """How often each group was drawn, for each draw; no draws from fewer than two."""
-    random = np.random.default_rng(SEED)
-    for _ in range(DRAWS if groups > 1 else 0):
-        yield np.bincount(random.integers(groups, size=groups), minlength=groups)
+def _drawn(groups: int) -> Counts:
+    """How often each group was drawn, [draws, groups]; no draws from fewer than two."""
+    draws = DRAWS if groups > 1 else 0
+    picked = np.random.default_rng(SEED).integers(groups, size=(draws, groups))
+    flat = picked + groups * np.arange(draws)[:, None]
+    return np.bincount(flat.ravel(), minlength=draws * groups).reshape(draws, groups)
 
 
-def _estimate(values: Values, draws: Sequence[Values], q: float) -> Estimate | None:
-    if not len(values):
-        return None
-    return _with_interval(float(np.quantile(values, q)), [float(np.quantile(draw, q)) for draw in draws])
-
-
-def _with_interval(value: float, draws: Sequence[float]) -> Estimate:
-    if not draws:
+def _with_interval(value: float, draws: Values) -> Estimate:
+    if not len(draws):
         return Estimate(round(value, DIGITS))
-    low, high = np.quantile(np.asarray(draws), TAILS, method="inverted_cdf")  # no arithmetic between infinities
+    low, high = np.quantile(draws, TAILS, method="inverted_cdf")  # no arithmetic between infinities
     return Estimate(round(value, DIGITS), round(float(low), DIGITS), round(float(high), DIGITS))
-
-
-def _percent(errors_and_length: Values) -> float:
-    return float(100 * errors_and_length[0] / errors_and_length[1])
-
-
-def _ratio(first: float, second: float) -> float:
-    return first / second if second else math.inf
 
 
 def _wilson(part: float, n: int) -> Estimate:
