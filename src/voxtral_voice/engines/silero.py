@@ -10,10 +10,10 @@ state. The batch dimension is free.
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,9 @@ from voxtral_voice.engines.worker import Worker
 from voxtral_voice.errors import EngineError
 
 CONTEXT_SAMPLES: Final = 64
+GATHER_S: Final = 0.008
+"""From the beginning of one run to that of the next, at least: what comes meanwhile shares the next run. A session
+alone brings a frame every 20 to 40 ms and never waits."""
 _RATE: Final = np.array(LISTEN_RATE_HZ, dtype=np.int64)
 
 
@@ -37,7 +40,10 @@ class Silero:
         self._threads = threads
         self._model: OnnxModel | None = None
         self._worker = Worker("silero")
-        self._waiting: deque[_Request] = deque()  # one per call in flight; the next run takes them all
+        self._waiting: list[_Request] = []  # one per call in flight; the next run takes them all
+        self._due = False
+        """A run is under way, or will be: it takes care of those that wait."""
+        self._next_run_at = 0.0
 
     @property
     def name(self) -> str:
@@ -57,35 +63,42 @@ class Silero:
     async def compute(self, state: _State, frames: Samples) -> Sequence[float]:
         """frames: [n, 512], n >= 1. Moves `state` on by n frames and returns n probabilities."""
         if self._model is None:
-            raise EngineError("voice_activity", "Voice activity is not running; call start() first.")
-        request = _Request(state, frames)
+            raise _not_running()
+        request = _Request(state, frames, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
-        await self._worker.run(self._compute_waiting)
-        if request.probabilities is None:  # joined to the run of another session, and that run failed
-            raise EngineError("voice_activity", "Voice activity failed on a run shared with other sessions.")
-        return request.probabilities
+        if not self._due:
+            self._arrange_run()
+        return await request.heard
 
     def _load(self) -> None:
         self._model = OnnxModel(self._path, engine="voice_activity", threads=self._threads)
 
-    def _compute_waiting(self) -> None:
-        """On the worker's one thread: everything that waits now. A request taken here leaves its own call nothing to
-        do, and its result is there before that call is over, because the thread runs one call after the other."""
-        requests: list[_Request] = []
-        while self._waiting:
-            requests.append(self._waiting.popleft())
-        model = self._model
-        if model is None:
+    def _arrange_run(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._due = True
+        loop.call_at(max(self._next_run_at, loop.time()), self._run_waiting)
+
+    def _run_waiting(self) -> None:
+        requests, self._waiting = [request for request in self._waiting if not request.heard.done()], []
+        if self._model is None:
+            _fail(requests, _not_running())
+            self._due = False
             return
-        lanes: dict[_State, list[_Request]] = {}
-        for request in requests:
-            lanes.setdefault(request.state, []).append(request)
-        frames = [np.concatenate([request.frames for request in lane]) for lane in lanes.values()]
-        heard = _run(model, list(lanes), frames)
-        for lane, probabilities in zip(lanes.values(), heard, strict=True):
-            rest = iter(probabilities)
-            for request in lane:
-                request.probabilities = list(itertools.islice(rest, len(request.frames)))
+        self._next_run_at = asyncio.get_running_loop().time() + GATHER_S
+        run = self._worker.begin(partial(_hear, self._model, requests))
+        run.add_done_callback(partial(self._ran, requests))
+
+    def _ran(self, requests: list[_Request], run: asyncio.Future[list[list[float]]]) -> None:
+        error = _not_running() if run.cancelled() else run.exception()
+        if error is not None:
+            _fail(requests, error)
+        else:
+            for request, probabilities in zip(requests, run.result(), strict=True):
+                if not request.heard.done():
+                    request.heard.set_result(probabilities)
+        self._due = False
+        if self._waiting:
+            self._arrange_run()
 
 
 class SileroSession:
@@ -120,27 +133,48 @@ class _State:
 class _Request:
     state: _State
     frames: Samples
-    probabilities: Sequence[float] | None = None
+    heard: asyncio.Future[list[float]]
+    """Done early when the caller was cancelled."""
 
 
-def _run(model: OnnxModel, states: list[_State], frames: list[Samples]) -> list[list[float]]:
-    """frames[i]: [n_i, 512] of states[i]. Step k runs the k-th frame of every session that has one."""
-    heard: list[list[float]] = [[] for _ in states]
-    for step in range(max((len(of_session) for of_session in frames), default=0)):
-        rows = [row for row, of_session in enumerate(frames) if step < len(of_session)]
-        outputs = _step(model, [states[row] for row in rows], [frames[row][step] for row in rows])
-        for row, probability in zip(rows, outputs, strict=True):
-            heard[row].append(probability)
+def _not_running() -> EngineError:
+    return EngineError("voice_activity", "Voice activity is not running; call start() first.")
+
+
+def _fail(requests: list[_Request], error: BaseException) -> None:
+    for request in requests:
+        if not request.heard.done():
+            request.heard.set_exception(error)
+
+
+def _hear(model: OnnxModel, requests: list[_Request]) -> list[list[float]]:
+    """The probabilities of each request. Several of one session are computed one after the other."""
+    lanes: dict[_State, list[int]] = {}
+    for index, request in enumerate(requests):
+        lanes.setdefault(request.state, []).append(index)
+    order = [
+        [(index, frame) for index in of_session for frame in requests[index].frames] for of_session in lanes.values()
+    ]
+    heard: list[list[float]] = [[] for _ in requests]
+    for step in range(max(map(len, order), default=0)):
+        now = [(state, *frames[step]) for state, frames in zip(lanes, order, strict=True) if step < len(frames)]
+        outputs = _step(model, [state for state, _, _ in now], [frame for _, _, frame in now])
+        for (_, index, _), probability in zip(now, outputs, strict=True):
+            heard[index].append(probability)
     return heard
 
 
 def _step(model: OnnxModel, states: list[_State], frames: list[Samples]) -> list[float]:
     """One frame of each session in one run."""
-    inputs = np.stack([np.concatenate((state.context, frame)) for state, frame in zip(states, frames, strict=True)])
-    recurrent = np.stack([state.recurrent for state in states], axis=1)
-    output, after = model.run({"input": inputs.astype(np.float32, copy=False), "state": recurrent, "sr": _RATE})
+    inputs = np.empty((len(states), CONTEXT_SAMPLES + VAD_FRAME_SAMPLES), np.float32)
+    recurrent = np.empty((2, len(states), 128), np.float32)
+    for row, (state, frame) in enumerate(zip(states, frames, strict=True)):
+        inputs[row, :CONTEXT_SAMPLES] = state.context
+        inputs[row, CONTEXT_SAMPLES:] = frame
+        recurrent[:, row] = state.recurrent
+    output, after = model.run({"input": inputs, "state": recurrent, "sr": _RATE})
     for row, state in enumerate(states):
-        state.recurrent = after[:, row]
-        state.context = inputs[row, -CONTEXT_SAMPLES:]
+        state.recurrent = after[:, row].copy()  # not the whole batch is kept
+        state.context = inputs[row, -CONTEXT_SAMPLES:].copy()
     probabilities: list[float] = output[:, 0].tolist()
     return probabilities

@@ -43,7 +43,11 @@ class Worker:
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run `work` on a thread. Cancelling stops it only if it has not begun; a single call is one step."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        return await self.begin(work)
+
+    def begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """As `run`, for a caller that does not wait itself. Cancelled by `close` when it had not begun."""
+        return asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def later(self, work: Callable[[], None]) -> None:
         """Run `work` when a thread is free; nobody waits for it, and after `close` nothing happens."""
