@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import types
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from voxtral_voice import __version__, cli
 from voxtral_voice.config import Config, keys
 from voxtral_voice.errors import ServerError
+from voxtral_voice.weights.catalogue import ModelFile, needed
 
 
 class Called:
@@ -18,7 +20,7 @@ class Called:
     def __init__(self) -> None:
         self.serve: list[Config] = []
         self.talk: list[tuple[Path, Path, str | None, Config]] = []
-        self.ensured: list[tuple[str, Path, bool]] = []
+        self.ensured: list[tuple[Sequence[ModelFile], Path, bool]] = []
         self.error: BaseException | None = None
 
 
@@ -34,15 +36,15 @@ def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Called:
     def talk(question: Path, answer: Path, url: str | None, config: Config) -> None:
         called.talk.append((question, answer, url, config))
 
-    def ensure_profile(profile: str, folder: Path, *, offline: bool) -> None:
-        called.ensured.append((profile, folder, offline))
+    def ensure(files: Sequence[ModelFile], folder: Path, *, offline: bool) -> None:
+        called.ensured.append((files, folder, offline))
 
     run, client = types.ModuleType("voxtral_voice.server.run"), types.ModuleType("voxtral_voice.talk")
     run.serve = serve  # type: ignore[attr-defined]
     client.talk = talk  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, run.__name__, run)
     monkeypatch.setitem(sys.modules, client.__name__, client)
-    monkeypatch.setattr("voxtral_voice.weights.fetch.ensure_profile", ensure_profile)
+    monkeypatch.setattr("voxtral_voice.weights.fetch.ensure", ensure)
     monkeypatch.setenv("VOXTRAL_VOICE_WEIGHTS_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return called
@@ -59,7 +61,7 @@ def test_serve_fetches_the_models_and_serves_with_the_settings(called: Called, t
     assert cli.main(["serve", "--port", "8001", "--server-host", "::1", "--turns-contest-ms=400", "--offline"]) == 0
     (config,) = called.serve
     assert (config.server.port, config.server.host, config.turns.contest_ms) == (8001, "::1", 400)
-    assert called.ensured == [("embedded", tmp_path, True)]
+    assert called.ensured == [(needed("embedded"), tmp_path, True)]
 
 
 def test_talk_brings_its_own_models_only_without_a_url(called: Called, tmp_path: Path) -> None:
@@ -126,7 +128,7 @@ def test_models_list_shows_every_file(called: Called, capsys: pytest.CaptureFixt
 
 def test_models_pull_fetches_and_says_what_is_there(called: Called, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["models", "pull", "--profile", "fake"]) == 0
-    assert called.ensured[0][0] == "fake"
+    assert called.ensured[0][0] == ()
     assert capsys.readouterr().out == "This profile needs no model files.\n"
 
 

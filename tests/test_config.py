@@ -141,7 +141,7 @@ def test_an_unknown_variable_names_the_nearest() -> None:
             "maybe",
             'speaker.student = "maybe" (from flag) cannot be used: it should be true or false.',
         ),
-        ("profile", "gpu", "profile = \"gpu\" (from flag) cannot be used: it should be 'embedded' or 'fake'."),
+        ("profile", "gpu", "profile = \"gpu\" (from flag) cannot be used: it should be 'embedded', 'remote' or 'fake'."),
         (
             "speaker.voice",
             "af_hart",

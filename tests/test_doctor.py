@@ -24,7 +24,7 @@ def libraries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    monkeypatch.setattr(doctor, "needed", lambda profile: FILES if profile == "embedded" else ())
+    monkeypatch.setattr("voxtral_voice.config.needed", lambda profile: FILES if profile == "embedded" else ())
     return Config(server=ServerConfig(port=0), weights=WeightsConfig(dir=tmp_path))
 
 
@@ -176,6 +176,6 @@ def test_a_library_that_fails_is_wrong(config: Config, monkeypatch: pytest.Monke
 
 
 def test_the_doctor_knows_every_library_by_a_name_that_is_installed() -> None:
-    for module, distribution in doctor.SERVER_LIBRARIES + doctor.ENGINE_LIBRARIES:
+    for module, distribution in (*doctor.SERVER_LIBRARIES, *doctor.REMOTE_LIBRARIES, *doctor.ENGINE_LIBRARIES):
         owners = [name.lower().replace("_", "-") for name in metadata.packages_distributions()[module]]
         assert distribution in owners

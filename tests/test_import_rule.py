@@ -33,7 +33,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "server": {"audio", "config", "conversation", "engines", "errors", "observe", "realtime", "replay", "weights"},
     "bench": {"audio", "engines", "errors", "weights"},
     "talk": {"audio", "bench", "config", "errors", "server"},
-    "doctor": {"config", "errors", "weights"},
+    "doctor": {"config", "engines", "errors", "weights"},
     "cli": {"config", "doctor", "errors", "replay", "server", "talk", "weights"},
     "__main__": {"cli"},
 }

@@ -86,21 +86,19 @@ def _models_list(options: Options) -> int:
 
 
 def _models_pull(options: Options) -> int:
-    from voxtral_voice.weights.catalogue import needed
     from voxtral_voice.weights.listing import summary
 
     config = _config(options)
     _ensure_models(config)
-    return _print([summary(needed(config.profile), config.weights.dir)])
+    return _print([summary(config.model_files, config.weights.dir)])
 
 
 def _models_verify(options: Options) -> int:
-    from voxtral_voice.weights.catalogue import needed
     from voxtral_voice.weights.fetch import verify
     from voxtral_voice.weights.listing import verdicts
 
     config = _config(options)
-    findings = verify(needed(config.profile), config.weights.dir)
+    findings = verify(config.model_files, config.weights.dir)
     _print(verdicts(findings, config.weights.dir))
     return int(any(finding.state != "ok" for finding in findings))
 
@@ -129,9 +127,9 @@ def _show_config(options: Options) -> int:
 
 def _ensure_models(config: Config) -> None:
     """Before the server's event loop begins, so that Ctrl-C ends a download at once."""
-    from voxtral_voice.weights.fetch import ensure_profile
+    from voxtral_voice.weights.fetch import ensure
 
-    ensure_profile(config.profile, config.weights.dir, offline=config.weights.offline)
+    ensure(config.model_files, config.weights.dir, offline=config.weights.offline)
 
 
 def _config(options: Options) -> Config:

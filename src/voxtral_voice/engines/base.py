@@ -120,8 +120,8 @@ class Voice:
     id: str
     """Kokoro's name: "af_heart"."""
     language: str
-    """ISO 639-1 code: "en", "hi"."""
-    gender: Literal["female", "male"]
+    """ISO 639-1 code: "en", "hi"; "" when it is not known, as of a server's own voices."""
+    gender: Literal["female", "male", ""]
 
 
 @dataclass(frozen=True, slots=True)

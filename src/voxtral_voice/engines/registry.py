@@ -1,8 +1,8 @@
 """The engines of a profile, built, started and closed together.
 
-Knows: which engine fills which seam, and which model file each one needs. Does not know: where files come from
-(`locate` does), settings' sources, sessions. Engines are imported where they are built, so that the fakes need no
-native library.
+Knows: which engine fills which seam, and which model file each one needs; a part that has a URL runs there, whatever
+the profile. Does not know: where files come from (`locate` does), settings' sources, sessions. Engines are imported
+where they are built, so that the fakes need no native library.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from voxtral_voice.engines.base import Engine, Responder, Speaker, Transcriber, TurnJudge, VoiceActivity
 from voxtral_voice.engines.fakes import (
@@ -23,10 +23,13 @@ from voxtral_voice.engines.fakes import (
     FakeVoiceActivity,
 )
 from voxtral_voice.engines.intents import Intents
+from voxtral_voice.engines.remote import RemoteParts
+from voxtral_voice.engines.silence_alone import SilenceAlone
 from voxtral_voice.engines.voices import EMBEDDED_VOICES
 
 LANGUAGES: Final = tuple(dict.fromkeys(voice.language for voice in EMBEDDED_VOICES.values()))
 """What the transcriber may hear when it is not told: the languages that can be answered aloud."""
+NOTHING_REMOTE: Final = RemoteParts()
 WHISPER_FILES: Final = tuple(
     f"whisper-base/{name}" for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt")
 )
@@ -85,6 +88,8 @@ class EmbeddedOptions:
     """English in `af_heart` is spoken by Kokoro's small student."""
     max_sentences: int = 2
     """A reply ends after so many."""
+    judge: Literal["smart_turn", "none"] = "smart_turn"
+    """none: the silence alone decides when a turn is over."""
 
 
 def fake(
@@ -105,21 +110,81 @@ def fake(
     )
 
 
-def embedded(locate: Callable[[str], Path], options: EmbeddedOptions) -> Engines:
-    """Models on this machine's CPU. locate: a model file's name in the catalogue -> its path."""
+def embedded(locate: Callable[[str], Path], options: EmbeddedOptions, remote: RemoteParts = NOTHING_REMOTE) -> Engines:
+    """Models on this machine's CPU, but for what is remote. locate: a model file's catalogue name -> its path."""
     from voxtral_voice.engines.silero import Silero
-    from voxtral_voice.engines.smart_turn import SmartTurn
-    from voxtral_voice.engines.smollm import SmolLM
-    from voxtral_voice.engines.whisper import Whisper
 
-    model = SmolLM(locate("smollm2-135m-instruct-q4_1.gguf"), options.responder_threads, options.max_sentences)
     return Engines(
         Silero(locate("silero-vad-v5.onnx")),
-        SmartTurn(locate("smart-turn-v3.2.onnx")),
-        Whisper(_folder(locate, WHISPER_FILES), threads=options.transcriber_threads, languages=LANGUAGES),
-        Intents(model, _local_time) if options.intents else model,
-        _embedded_speaker(locate, options),
+        _turn_judge(locate, options),
+        _remote_transcriber(remote) or _embedded_transcriber(locate, options),
+        _remote_responder(remote) or _embedded_responder(locate, options),
+        _remote_speaker(remote) or _embedded_speaker(locate, options),
     )
+
+
+def fake_with(remote: RemoteParts) -> Engines:
+    """The scripted engines, but for what is remote."""
+    return fake(
+        transcriber=_remote_transcriber(remote),
+        responder=_remote_responder(remote),
+        speaker=_remote_speaker(remote),
+    )
+
+
+def _turn_judge(locate: Callable[[str], Path], options: EmbeddedOptions) -> TurnJudge:
+    if options.judge == "none":
+        return SilenceAlone()
+
+    from voxtral_voice.engines.smart_turn import SmartTurn
+
+    return SmartTurn(locate("smart-turn-v3.2.onnx"))
+
+
+# --- behind a URL -----------------------------------------------------------------------------------------------
+
+
+def _remote_transcriber(remote: RemoteParts) -> Transcriber | None:
+    if remote.transcriber is None:
+        return None
+
+    from voxtral_voice.engines.openai_transcriber import OpenAITranscriber
+
+    return OpenAITranscriber(remote.transcriber)
+
+
+def _remote_responder(remote: RemoteParts) -> Responder | None:
+    if remote.responder is None:
+        return None
+
+    from voxtral_voice.engines.openai_responder import OpenAIResponder
+
+    return OpenAIResponder(remote.responder)
+
+
+def _remote_speaker(remote: RemoteParts) -> Speaker | None:
+    if remote.speaker is None:
+        return None
+
+    from voxtral_voice.engines.openai_speaker import OpenAISpeaker
+
+    return OpenAISpeaker(remote.speaker, remote.voices)
+
+
+# --- on this machine --------------------------------------------------------------------------------------------
+
+
+def _embedded_transcriber(locate: Callable[[str], Path], options: EmbeddedOptions) -> Transcriber:
+    from voxtral_voice.engines.whisper import Whisper
+
+    return Whisper(_folder(locate, WHISPER_FILES), threads=options.transcriber_threads, languages=LANGUAGES)
+
+
+def _embedded_responder(locate: Callable[[str], Path], options: EmbeddedOptions) -> Responder:
+    from voxtral_voice.engines.smollm import SmolLM
+
+    model = SmolLM(locate("smollm2-135m-instruct-q4_1.gguf"), options.responder_threads, options.max_sentences)
+    return Intents(model, _local_time) if options.intents else model
 
 
 def _embedded_speaker(locate: Callable[[str], Path], options: EmbeddedOptions) -> Speaker:

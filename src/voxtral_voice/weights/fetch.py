@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from voxtral_voice.errors import WeightsError
-from voxtral_voice.weights.catalogue import HubSource, ModelFile, PackageSource, Source, needed
+from voxtral_voice.weights.catalogue import HubSource, ModelFile, PackageSource, Source
 from voxtral_voice.weights.hub import Downloads, SourceError
 from voxtral_voice.weights.mirror import Packages
 from voxtral_voice.weights.progress import Bar, PlainLines, Progress
@@ -27,16 +27,11 @@ TEMPORARY: Final = ".fetch-"
 Say = Callable[[str], None]
 
 
-def ensure_profile(profile: str, folder: Path, *, offline: bool = False) -> None:
-    """Make sure that the model files of `profile` are in `folder`, and whole. Raises WeightsError.
+def ensure(files: Sequence[ModelFile], folder: Path, *, offline: bool = False) -> None:
+    """Make sure that these files of the catalogue are in `folder`, and whole. Raises WeightsError.
 
     Touches no network and hashes nothing when they are there and were checked before. offline: only check.
     """
-    ensure(needed(profile), folder, offline=offline)
-
-
-def ensure(files: Sequence[ModelFile], folder: Path, *, offline: bool = False) -> None:
-    """Like `ensure_profile`, for any files of the catalogue."""
     store = Store(folder)
     if all(store.look(file).state == "ok" for file in files):
         return

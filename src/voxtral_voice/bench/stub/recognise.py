@@ -26,7 +26,7 @@ ACTIVE_DB: Final = -30.0
 """Windows above this, relative to the loudest, are where something is said."""
 SILENT_DBFS: Final = -60.0
 MIN_CORRELATION: Final = 0.8
-MIN_CERTAINTY: Final = 7.0
+MIN_CERTAINTY: Final = 6.0
 MIN_OVERLAP: Final = 0.8
 """Of the shorter of the two."""
 MIN_WINDOWS: Final = 8

@@ -1,0 +1,233 @@
+"""The HTTP that the three remote engines share: one OpenAI-compatible server each, over kept-alive connections.
+
+Knows: requests, keys, what can go wrong and how it is said. Does not know: what is asked for.
+
+Timeouts are the caller's (`server/runner.py`): cancelling the awaiting task closes the connection at once, so that the
+server can stop its work. Every failure is an EngineError of the seam, one sentence with the URL in it; a RequestError
+when the server says that this one request is at fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import aiohttp
+import orjson
+
+from voxtral_voice.engines.remote import Remote
+from voxtral_voice.errors import EngineError, RequestError
+
+MAX_CONNECTIONS: Final = 128
+"""To one server. When all are in use, a request waits for one, as long as its caller does."""
+KEEP_ALIVE_S: Final = 60.0
+START_S: Final = 10.0
+MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
+"""Of an answer that is not a stream."""
+SHOWN_CHARS: Final = 300
+"""Of what a server says about an error."""
+THIS_REQUEST: Final = frozenset({400, 413, 414, 415, 422})
+"""Statuses by which a server refuses what was asked, not who asks or where."""
+NO_KEY: Final = frozenset({401, 403})
+
+
+class OpenAIServer:
+    """seam: of the engine that uses it, for errors."""
+
+    def __init__(self, seam: str, remote: Remote) -> None:
+        self.model = remote.model
+        self._seam = seam
+        self._url = remote.url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {remote.api_key}"} if remote.api_key else {}
+        self._client: aiohttp.ClientSession | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.model or 'a model'} at {self._url}"
+
+    async def start(self) -> None:
+        """Open the pool, and ask the server for its models: does it answer, and to this key? Raises EngineError.
+
+        A server that has no such list is taken to be fine when it was told which model is meant.
+        """
+        self._client = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_S),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            headers=self._headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
+        try:
+            async with asyncio.timeout(START_S):
+                await self._ask_for_models()
+        except TimeoutError:
+            raise self.error(f"{self._url} did not answer within {START_S:.0f} s: is it the right URL?") from None
+
+    async def aclose(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def _ask_for_models(self) -> None:
+        async with self._sent("GET", "/models") as answer:
+            if answer.status in NO_KEY:
+                raise await self._refusal(answer)
+            listed = _model_ids(await self._whole(answer)) if answer.status == 200 else ()
+        if self.model:
+            return
+        if len(listed) != 1:
+            found = f"lists {len(listed)} models ({', '.join(listed[:5])})" if listed else "does not say what it serves"
+            raise self.error(f"{self._url} {found}: name the one to use with {self._seam}.model.")
+        self.model = listed[0]
+
+    # --- requests -----------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def post(self, path: str, body: bytes, content_type: str = "application/json") -> AsyncIterator[Answer]:
+        """The answer once its headers are there and its status is good. Leaving early closes the connection."""
+        async with self._sent("POST", path, data=body, headers={"Content-Type": content_type}) as response:
+            if response.status >= 300:
+                raise await self._refusal(response)
+            yield Answer(self, response)
+
+    @asynccontextmanager
+    async def _sent(self, method: str, path: str, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+        client = self._client
+        if client is None:
+            raise self.error(f"The {self._seam} is not running: await start() first.")
+        url = self._url + path
+        try:
+            response = await _requested(client, method, url, **options)
+            async with response:
+                yield response
+        except aiohttp.ClientConnectorError as error:
+            reason = error.strerror or str(error.os_error)
+            raise self.error(
+                f"No server answers at {url} ({reason}): start it, or correct {self._seam}.url."
+            ) from error
+        except aiohttp.ClientPayloadError as error:
+            raise self.error(f"The answer of {url} broke off in the middle.") from error
+        except aiohttp.ServerDisconnectedError as error:
+            raise self.error(f"{url} closed the connection without an answer.") from error
+        except aiohttp.ClientResponseError as error:
+            raise self.error(
+                f"{url} does not answer in HTTP ({_short(error.message)}): is it the right URL?"
+            ) from error
+        except aiohttp.ClientError as error:
+            raise self.error(f"{url} cannot be asked ({_short(str(error)) or type(error).__name__}).") from error
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> EngineError:
+        status, said = response.status, _message_of(await self._whole(response))
+        found = f"{response.url} answered with status {status}" + (f": {said}" if said else "")
+        if 300 <= status < 400:
+            return self.error(f"{found}; it points to {response.headers.get('Location', 'nowhere')}.")
+        if status in THIS_REQUEST:
+            return RequestError(self._seam, _sentence(found))
+        if status in NO_KEY:
+            return self.error(f"{_sentence(found)} Set {self._seam}.api_key to a key that it takes.")
+        if status == 404:
+            return self.error(f"{_sentence(found)} Is {self._seam}.url right (it often ends in /v1), and the model?")
+        return self.error(_sentence(found))
+
+    async def _whole(self, response: aiohttp.ClientResponse) -> bytes:
+        parts, size = [], 0
+        async for part in response.content.iter_any():
+            parts.append(part)
+            size += len(part)
+            if size > MAX_ANSWER_BYTES:
+                raise self.error(f"The answer of {response.url} is larger than {MAX_ANSWER_BYTES} bytes.")
+        return b"".join(parts)
+
+    def error(self, message: str) -> EngineError:
+        return EngineError(self._seam, message)
+
+    def refused(self, message: str) -> RequestError:
+        return RequestError(self._seam, message)
+
+
+async def _requested(client: aiohttp.ClientSession, method: str, url: str, **options: Any) -> aiohttp.ClientResponse:
+    """Asked a second time when the connection breaks before an answer: the server may just have closed one that was
+    idle, and none of these requests changes anything there."""
+    try:
+        return await client.request(method, url, allow_redirects=False, **options)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+        return await client.request(method, url, allow_redirects=False, **options)
+
+
+class Answer:
+    """A response with a good status."""
+
+    def __init__(self, server: OpenAIServer, response: aiohttp.ClientResponse) -> None:
+        self._server = server
+        self._response = response
+        self.url = str(response.url)
+
+    @property
+    def kind(self) -> str:
+        """Of the content: "audio/pcm"; "" when the server does not say."""
+        return self._response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """The body, as it comes."""
+        return self._response.content.iter_any()
+
+    async def json(self) -> dict[str, Any]:
+        """The whole body. Raises EngineError when it is no JSON object."""
+        body = await self._server._whole(self._response)
+        try:
+            content = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise self._server.error(f"{self.url} sent something that is not JSON: {_shown(body)}.") from error
+        if not isinstance(content, dict):
+            raise self._server.error(f"{self.url} sent JSON that is no object: {_shown(body)}.")
+        return content
+
+
+def message_in(content: Mapping[str, Any]) -> str | None:
+    """What an error body, or an error event in a stream, says; None when it is no error."""
+    error = content.get("error")
+    if error is None and content.get("object") == "error":
+        error = content
+    if error is None:
+        return None
+    message = error.get("message") if isinstance(error, Mapping) else error
+    return _short(str(message or orjson.dumps(error, default=str).decode()))
+
+
+def _message_of(body: bytes) -> str:
+    """The message of an error body, of any of the shapes that are about; else its first words."""
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _short(body.decode(errors="replace"))
+    if not isinstance(content, dict):
+        return _short(str(content))
+    said = message_in(content) or content.get("message") or content.get("detail")
+    return _short(said if isinstance(said, str) else orjson.dumps(said or content).decode())
+
+
+def _model_ids(body: bytes) -> tuple[str, ...]:
+    """() for anything but OpenAI's list."""
+    try:
+        data = orjson.loads(body).get("data")
+        return tuple(str(model["id"]) for model in data)
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+        return ()
+
+
+def _short(text: str) -> str:
+    """In one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN_CHARS else line[:SHOWN_CHARS] + "..."
+
+
+def _shown(body: bytes) -> str:
+    return repr(body[:80].decode(errors="replace"))
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
