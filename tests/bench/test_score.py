@@ -22,8 +22,8 @@ from voxtral_voice.bench.record import (
     TextArrived,
     TurnCommitted,
 )
-from voxtral_voice.bench.score import Figures, figures
-from voxtral_voice.bench.stats import Estimate, Spread
+from voxtral_voice.bench.score import Figures, figures, tradeoff
+from voxtral_voice.bench.stats import Estimate, Point, Spread
 
 Seen = Observation | list[Observation]
 
@@ -224,3 +224,42 @@ def test_the_same_records_give_the_same_json() -> None:
     found = figures(records).as_json()
     assert found["latency"]["v2v_ms"]["p50"]["value"] == 210.0
     assert orjson.dumps(found) == orjson.dumps(figures(records).as_json())
+
+
+# --- several runs
+
+
+def run(wait_s: float, cut: int, *, endpoint_ms: float | None = None) -> Figures:
+    """Ten hold clips with a pause at 0.5 s, so many of them cut in there."""
+    trace = None if endpoint_ms is None else {"endpoint_ms": endpoint_ms}
+    things = [
+        said(20 * i, 20 * i + 1, kind="hold", clip=f"hold/{i}", pauses=((20 * i + 0.5, 20 * i + 0.7),))
+        for i in range(10)
+    ]
+    seen: list[Seen] = [
+        [
+            *reply(str(i), thing.end + wait_s - 0.01)[:2],
+            ReplyEnded(thing.end + wait_s, str(i), "completed", None, trace),
+        ]
+        for i, thing in enumerate(things)
+    ]
+    seen += [reply(f"early {i}", 20 * i + 0.55, 0.05) for i in range(cut)]
+    return figures([record(things, *seen)])
+
+
+def test_runs_at_several_settings_make_a_curve() -> None:
+    found = tradeoff([("fast", run(0.4, 2)), ("slow", run(0.8, 0))])
+    assert found.keys() == {"v2v"}
+    assert found["v2v"].points == (Point("fast", 400.0, 20.0), Point("slow", 800.0, 0.0))
+    assert found["v2v"].numbers.latency_at_10_percent_ms == 600.0
+
+
+def test_the_endpoint_wait_is_a_latency_of_its_own_when_every_run_has_it() -> None:
+    runs = [("fast", run(0.4, 2, endpoint_ms=200)), ("slow", run(0.8, 0, endpoint_ms=600))]
+    assert tradeoff(runs)["endpoint_wait"].points == (Point("fast", 200.0, 20.0), Point("slow", 600.0, 0.0))
+    assert tradeoff([runs[0], ("slow", run(0.8, 0))]).keys() == {"v2v"}
+
+
+def test_one_point_or_none_is_no_curve() -> None:
+    assert tradeoff([("fast", run(0.4, 2)), ("no hold clips", figures([talk(0.2)])), ("nothing", figures([]))]) == {}
+    assert tradeoff([]) == {}

@@ -10,8 +10,10 @@ Knows: the format. Does not know: how anything was measured, how it is shown.
     date        ISO 8601, UTC
     target      url, wire, model, version (what the server says of itself; null), ready_s (a server of our own)
     settings    clips (sets), turns, barge_ins, sessions, seed
-    runs        one per endpoint setting: name, figures (score.Figures), cost or null, turns (score.TurnFigures)
-    tradeoff    stats of latency against false cut-ins over the runs (score.tradeoff); null with one run
+    runs        one per endpoint setting: name, figures (score.Figures), buffered (V2V and continuity once more, with a
+                player that buffers jitter_ms), cost or null, turns (turn.TurnFigures)
+    tradeoff    latency against false cut-ins over the runs: by kind of latency (score.tradeoff); null without two
+                runs that have hold clips
     capacity    capacity.Capacity; null when it was not asked for
     void        true when the microphone was late in any run: nothing in it may be quoted
 """
@@ -34,9 +36,11 @@ import psutil
 from voxtral_voice import __version__
 from voxtral_voice.bench.capacity import Capacity
 from voxtral_voice.bench.measure import Measured
-from voxtral_voice.bench.score import figures
+from voxtral_voice.bench.score import Figures, figures, tradeoff
 
 FORMAT: Final = 1
+BUFFER_MS: Final = 60.0
+"""As a browser's player has it."""
 
 Result = dict[str, Any]
 """What JSON can hold."""
@@ -51,7 +55,9 @@ def result(
     capacity: Capacity | None = None,
 ) -> Result:
     """runs: (endpoint setting, what was measured with it)."""
-    written = [_run(name, measured) for name, measured in runs]
+    found = [figures(measured.records) for _, measured in runs]
+    written = [_run(*run, each) for run, each in zip(runs, found, strict=True)]
+    curves = tradeoff([(name, each) for (name, _), each in zip(runs, found, strict=True)])
     return {
         "format": FORMAT,
         "command": command,
@@ -62,17 +68,22 @@ def result(
         "target": dict(target),
         "settings": dict(settings),
         "runs": written,
-        "tradeoff": None,
+        "tradeoff": {kind: asdict(curve) for kind, curve in curves.items()} or None,
         "capacity": None if capacity is None else capacity.as_json(),
         "void": any(run["figures"]["void"] for run in written),
     }
 
 
-def _run(name: str, measured: Measured) -> Result:
-    cost = measured.cost
+def _run(name: str, measured: Measured, found: Figures) -> Result:
+    cost, buffered = measured.cost, figures(measured.records, BUFFER_MS)
     return {
         "name": name,
-        "figures": figures(measured.records).as_json(),
+        "figures": found.as_json(),
+        "buffered": {
+            "jitter_ms": BUFFER_MS,
+            "v2v_ms": asdict(buffered.latency.v2v_ms),
+            "continuity": asdict(buffered.continuity),
+        },
         "cost": None if cost is None else asdict(cost) | {"cpu_s_per_audio_minute": cost.cpu_s_per_audio_minute},
         "turns": [turn.as_json() for turn in measured.turns],
     }

@@ -19,10 +19,10 @@ from typing import Any, Final, TypeVar
 
 from voxtral_voice.bench import stats, words
 from voxtral_voice.bench.record import Lost, Refused, SessionRecord
-from voxtral_voice.bench.stats import Estimate, Share, Spread
+from voxtral_voice.bench.stats import Estimate, Point, Share, Spread, Tradeoff
 from voxtral_voice.bench.turn import TurnFigures, turns
 
-__all__ = ["Figures", "Latency", "TurnFigures", "figures", "turns"]
+__all__ = ["Curve", "Figures", "Latency", "TurnFigures", "figures", "tradeoff", "turns"]
 
 VOID_LATENESS_MS: Final = 10.0
 """A run whose microphone was later than this at the 99th percentile measured itself."""
@@ -298,3 +298,34 @@ def _lateness(records: Sequence[SessionRecord]) -> Lateness:
     if not all_ms:
         return Lateness(0, None, None)
     return Lateness(len(all_ms), round(stats.quantile(all_ms, 0.5), 2), round(stats.quantile(all_ms, 0.99), 2))
+
+
+# --- figures of many runs -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A server at several endpoint settings."""
+
+    points: tuple[Point, ...]
+    """As they were run."""
+    numbers: Tradeoff
+
+
+def tradeoff(runs: Sequence[tuple[str, Figures]]) -> dict[str, Curve]:
+    """runs: (endpoint setting, figures). Median latency against the share of hold pauses that were cut, by what is
+    called latency: "v2v", and "endpoint_wait" (what eot-bench compares) when the server says it in every run. A run
+    without hold pauses is no point; none at all without two points."""
+    waits = {"v2v": [(name, run.latency.v2v_ms, run) for name, run in runs]}
+    waits["endpoint_wait"] = [(name, run.endpoint_ms, run) for name, run in runs if run.endpoint_ms is not None]
+    curves = {kind: _curve(found) for kind, found in waits.items() if len(found) == len(runs)}
+    return {kind: curve for kind, curve in curves.items() if len(curve.points) > 1}
+
+
+def _curve(runs: Iterable[tuple[str, Spread, Figures]]) -> Curve:
+    points = tuple(
+        Point(name, wait.p50.value, run.cut_ins.hold.percent.value)
+        for name, wait, run in runs
+        if wait.p50 is not None and run.cut_ins.hold.percent is not None
+    )
+    return Curve(points, stats.tradeoff(points))
