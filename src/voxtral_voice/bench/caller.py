@@ -138,8 +138,9 @@ class Caller:
             await self._pass(utterance.said.end + TAP_S)
         over = self._silent if purpose == "tap" else lambda: self._settled(utterance)
         await self._until(over, lambda: self._overdue_at(utterance))
-        if utterance.replies:
-            await self._played_out(utterance.replies[-1])
+        last = list(self._replies.values())[-1:] if purpose == "tap" else utterance.replies[-1:]
+        for reply in last:
+            await self._played_out(reply)
         if self._translator.transcribes and purpose != "tap":
             due_at = _now() + TRANSCRIPT_TIMEOUT_S
             await self._until(lambda: self._transcribed.issuperset(utterance.items), lambda: due_at)
