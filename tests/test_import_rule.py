@@ -34,7 +34,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "bench": {"audio", "engines", "errors", "weights"},
     "talk": {"audio", "bench", "config", "errors", "server"},
     "doctor": {"config", "engines", "errors", "weights"},
-    "cli": {"config", "doctor", "errors", "replay", "server", "talk", "weights"},
+    "cli": {"bench", "config", "doctor", "errors", "replay", "server", "talk", "weights"},
     "__main__": {"cli"},
 }
 """Room (a folder or a file of the package) -> the rooms that it may import. Itself and the package's version always."""
