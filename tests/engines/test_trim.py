@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples
-from voxtral_voice.engines.trim import pause_after_ms, trim
+from voxtral_voice.engines.trim import StreamTrim, pause_after_ms, trim
 
 
 def tone(ms: float, level: float = 0.3) -> Samples:
@@ -86,3 +90,43 @@ def test_samples_stay_in_range_and_the_input_is_left_alone() -> None:
     assert trimmed.dtype == np.float32
     assert float(np.abs(trimmed).max()) == 1.0
     np.testing.assert_array_equal(loud, before)
+
+
+# --- the same, of audio that comes in pieces ----------------------------------------------------------------------
+
+
+def in_pieces(samples: Samples, ends: list[int], pause_ms: float) -> Samples:
+    stream = StreamTrim(pause_ms)
+    edges = [0, *sorted(end for end in ends if end <= samples.size), samples.size]
+    pieces = [stream.push(samples[a:b]) for a, b in pairwise(edges)]
+    pieces.append(stream.finish())
+    assert stream.heard == bool(sum(piece.size for piece in pieces))
+    return np.concatenate(pieces)
+
+
+STRETCHES = st.lists(
+    st.tuples(st.sampled_from([0.0, 0.001, 0.3, 1.4]), st.integers(0, 3000)), max_size=8
+)  # (level, samples)
+
+
+@given(STRETCHES, st.lists(st.integers(0, 24_000), max_size=40), st.sampled_from([0.0, 3.0, 40.0, 250.0]))
+def test_pieces_are_trimmed_as_the_whole_is(
+    stretches: list[tuple[float, int]], ends: list[int], pause_ms: float
+) -> None:
+    rng = np.random.default_rng(0)
+    parts = [(level * rng.uniform(-1, 1, size)).astype(np.float32) for level, size in stretches]
+    samples = np.concatenate([np.zeros(0, np.float32), *parts])
+    np.testing.assert_array_equal(in_pieces(samples, ends, pause_ms), trim(samples, pause_ms=pause_ms).samples)
+
+
+def test_pieces_of_one_sample() -> None:
+    samples = np.concatenate([silence(50), tone(50), silence(60)])
+    ends = list(range(samples.size))
+    np.testing.assert_array_equal(in_pieces(samples, ends, 40), trim(samples, pause_ms=40).samples)
+
+
+def test_a_long_silence_before_the_sound_is_not_kept() -> None:
+    stream = StreamTrim(40)
+    for _ in range(100):
+        assert stream.push(silence(1000)).size == 0
+    assert stream._held.size < SPEAK_RATE_HZ // 10

@@ -10,6 +10,7 @@ when the server says that this one request is at fault.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -59,11 +60,16 @@ class OpenAIServer:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
+        started = False
         try:
             async with asyncio.timeout(START_S):
                 await self._ask_for_models()
+            started = True
         except TimeoutError:
-            raise self.error(f"{self._url} did not answer within {START_S:.0f} s: is it the right URL?") from None
+            raise self.error(f"{self._url} did not answer within {START_S:g} s: is it the right URL?") from None
+        finally:
+            if not started:
+                await self.aclose()
 
     async def aclose(self) -> None:
         client, self._client = self._client, None
@@ -103,9 +109,8 @@ class OpenAIServer:
             async with response:
                 yield response
         except aiohttp.ClientConnectorError as error:
-            reason = error.strerror or str(error.os_error)
             raise self.error(
-                f"No server answers at {url} ({reason}): start it, or correct {self._seam}.url."
+                f"No server answers at {url} ({_reason(error)}): start it, or correct {self._seam}.url."
             ) from error
         except aiohttp.ClientPayloadError as error:
             raise self.error(f"The answer of {url} broke off in the middle.") from error
@@ -124,12 +129,12 @@ class OpenAIServer:
         if 300 <= status < 400:
             return self.error(f"{found}; it points to {response.headers.get('Location', 'nowhere')}.")
         if status in THIS_REQUEST:
-            return RequestError(self._seam, _sentence(found))
+            return RequestError(self._seam, sentence(found))
         if status in NO_KEY:
-            return self.error(f"{_sentence(found)} Set {self._seam}.api_key to a key that it takes.")
+            return self.error(f"{sentence(found)} Set {self._seam}.api_key to a key that it takes.")
         if status == 404:
-            return self.error(f"{_sentence(found)} Is {self._seam}.url right (it often ends in /v1), and the model?")
-        return self.error(_sentence(found))
+            return self.error(f"{sentence(found)} Is {self._seam}.url right (it often ends in /v1), and the model?")
+        return self.error(sentence(found))
 
     async def _whole(self, response: aiohttp.ClientResponse) -> bytes:
         parts, size = [], 0
@@ -187,6 +192,11 @@ class Answer:
         return content
 
 
+def _reason(error: aiohttp.ClientConnectorError) -> str:
+    number = error.os_error.errno
+    return os.strerror(number) if number is not None and number > 0 else error.os_error.strerror or str(error.os_error)
+
+
 def message_in(content: Mapping[str, Any]) -> str | None:
     """What an error body, or an error event in a stream, says; None when it is no error."""
     error = content.get("error")
@@ -229,5 +239,5 @@ def _shown(body: bytes) -> str:
     return repr(body[:80].decode(errors="replace"))
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -18,7 +18,7 @@ from typing import Any, Final
 import orjson
 
 from voxtral_voice.engines.base import Message
-from voxtral_voice.engines.openai_http import Answer, OpenAIServer, message_in
+from voxtral_voice.engines.openai_http import Answer, OpenAIServer, message_in, sentence
 from voxtral_voice.engines.remote import Remote
 
 PATH: Final = "/chat/completions"
@@ -98,7 +98,7 @@ class OpenAIResponder:
     def _texts(self, answer: Answer, chunk: Mapping[str, Any]) -> Iterator[str]:
         """Raises EngineError for an error event and for an answer that is withheld."""
         if (failure := message_in(chunk)) is not None:
-            raise self._server.error(f"{answer.url} failed at the answer: {failure}")
+            raise self._server.error(sentence(f"{answer.url} failed at the answer: {failure}"))
         if text := _text(chunk):
             yield text
         if _reason(chunk) == "content_filter":

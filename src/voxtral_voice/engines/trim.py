@@ -85,11 +85,10 @@ class StreamTrim:
         self._held = np.concatenate((self._held, samples))
         rest = self._unlooked()
         self._look(rest[: rest.size // WINDOW_SAMPLES * WINDOW_SAMPLES])
-        received = self._held_from + self._held.size
         if not self.heard:
-            self._drop(received - AUDIBLE_WINDOWS * WINDOW_SAMPLES - _samples(LEAD_MS))
+            self._drop(self._looked_to * WINDOW_SAMPLES - AUDIBLE_WINDOWS * WINDOW_SAMPLES - _samples(LEAD_MS))
             return self._held[:0]
-        return self._give(min(received, self._sound_end + self._pause) - _samples(FADE_MS))
+        return self._give(min(self._looked_to * WINDOW_SAMPLES, self._sound_end + self._pause) - _samples(FADE_MS))
 
     def finish(self) -> Samples:
         """The end, faded, with the pause behind it."""
