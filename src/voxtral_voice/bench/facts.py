@@ -1,0 +1,134 @@
+"""The headline figures of a run in words: label, value, what it rests on. The terminal and the page show the same.
+
+Knows: a run as `result` writes it down. Does not know: terminals, HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+Json = Mapping[str, Any]
+
+FEW: Final = 200
+"""With fewer turns than that the 95th percentile is the word of a handful."""
+UNITS: Final = {"word": "word errors", "character": "character errors"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    label: str
+    value: str
+    detail: str = ""
+    bad: bool = False
+    """Something went wrong that should not."""
+
+
+def ms(value: float | None) -> str:
+    """ "812 ms", "15.0 s"."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f} ms" if abs(value) < 10_000 else f"{value / 1000:,.1f} s"
+
+
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f} %"
+
+
+def interval(estimate: Json | None) -> str:
+    """ "780 to 850"; "" when there is none."""
+    if estimate is None or estimate["low"] is None:
+        return ""
+    digits = 0 if estimate["high"] > 100 else 1
+    return f"{estimate['low']:,.{digits}f} to {estimate['high']:,.{digits}f}"
+
+
+def point(spread: Json | None, name: str) -> float | None:
+    found = spread[name] if spread else None
+    return None if found is None else float(found["value"])
+
+
+HEADLINE: Final = ("V2V p50", "V2V p95", "false cut-ins", "missed turns")
+"""What a reader looks for first: speed, never without patience."""
+
+
+def facts(run: Json) -> list[Fact]:
+    """Only of what the run has tried."""
+    figures = run["figures"]
+    found = [*_latency(figures), *_turn_taking(figures), *_reply(figures), *_content(figures), *_cost(run)]
+    return [fact for fact in found if fact.value != "–"]
+
+
+def lateness(run: Json) -> Fact:
+    found = run["figures"]["lateness"]
+    if found["p99_ms"] is None:
+        return Fact("send lateness p99", "none", "nothing was sent", bad=True)
+    rests_on = f"p50 {found['p50_ms']:.1f} ms; {found['chunks']:,} chunks"
+    return Fact("send lateness p99", f"{found['p99_ms']:.1f} ms", rests_on, run["figures"]["void"])
+
+
+def _latency(figures: Json) -> Iterator[Fact]:
+    latency = figures["latency"]
+    v2v = latency["v2v_ms"]
+    few = f", fewer than the {FEW} it takes" if v2v["n"] < FEW else ""
+    for name in ("p50", "p95", "p99"):
+        rests_on = f"{v2v['n']} turns, {v2v['groups']} clips" + (few if name != "p50" else "")
+        yield Fact(f"V2V {name}", ms(point(v2v, name)), _joined(interval(v2v[name]), rests_on))
+    wire, silence = latency["wire_ms"], latency["leading_silence_ms"]
+    yield Fact("wire time p50", ms(point(wire, "p50")), f"to the first audio message; p95 {ms(point(wire, 'p95'))}")
+    yield Fact("leading silence p50", ms(point(silence, "p50")), f"at its start; p95 {ms(point(silence, 'p95'))}")
+    yield Fact("endpoint wait p50", ms(point(figures["endpoint_ms"], "p50")), "by the server's own word")
+
+
+def _turn_taking(figures: Json) -> Iterator[Fact]:
+    cut_ins, barge_in, taps = figures["cut_ins"], figures["barge_in"], figures["false_stops"]["all"]
+    yield _share("false cut-ins", cut_ins["hold"], "pauses inside a turn")
+    yield _share("cut-ins elsewhere", cut_ins["plain"], "turns without a pause put in", always_bad=True)
+    yield _share("missed turns", figures["missed"], "turns", always_bad=True)
+    stopped, heard, server = barge_in["stopped"], barge_in["heard_stop_ms"], barge_in["server_stop_ms"]
+    rests_on = f"p95 {ms(point(heard, 'p95'))}; {stopped['count']} of {stopped['of']} within 2 s"
+    yield Fact("barge-in, heard stop p50", ms(point(heard, "p50")), rests_on, stopped["count"] < stopped["of"])
+    old_ms = barge_in["old_audio_after_stop_ms"]
+    rests_on = f"p95 {ms(point(server, 'p95'))}; {ms(old_ms)} of old audio after it"
+    yield Fact("barge-in, server stop p50", ms(point(server, "p50")), rests_on, old_ms > 0)
+    yield _share("false stops", taps, "backchannels and noises")
+
+
+def _reply(figures: Json) -> Iterator[Fact]:
+    played = figures["continuity"]
+    if played["reply_minutes"]:
+        rests_on = f"in {played['reply_minutes']:.1f} min of replies; longest gap {ms(played['longest_gap_ms'])}"
+        yield Fact("underruns", str(played["underruns"]), rests_on, played["underruns"] > 0)
+    if troubles := figures["refused"] + figures["lost"]:
+        rests_on = f"{figures['lost']} connections broke, {figures['refused']} errors of the server"
+        yield Fact("troubles", str(troubles), rests_on, bad=True)
+
+
+def _content(figures: Json) -> Iterator[Fact]:
+    for language, heard in figures["transcripts"].items():
+        rate, missing = heard["error_percent"], heard["missing"]
+        rests_on = _joined(interval(rate), f"{heard['turns']} turns", f"{missing} without" if missing else "")
+        yield Fact(f"{UNITS[heard['unit']]}, {language}", percent(rate["value"] if rate else None), rests_on)
+    right = figures["right_answers"]
+    if right["of"]:
+        yield Fact("right answers", f"{right['count']} of {right['of']}", "the reply holds the expected words")
+
+
+def _cost(run: Json) -> Iterator[Fact]:
+    if cost := run["cost"]:
+        minutes = f"{cost['audio_minutes']:.1f} min of callers' audio"
+        yield Fact("server CPU", f"{cost['cpu_s_per_audio_minute']:.2f} s", f"per minute of audio; {minutes}")
+        yield Fact("server memory", f"{cost['memory_mb']:,.0f} MB", "at the most")
+
+
+def _share(label: str, share: Json, of: str, *, always_bad: bool = False) -> Fact:
+    """always_bad: a single one is."""
+    estimate = share["percent"]
+    rests_on = _joined(interval(estimate), f"{share['count']} of {share['of']} {of}")
+    value = percent(estimate["value"] if estimate else None)
+    return Fact(label, value, rests_on, always_bad and share["count"] > 0)
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
