@@ -3,19 +3,21 @@
 Knows: the order in which things happen. Does not know: what they mean (`conversation`, `realtime`) or how an engine
 does its work (`runner`).
 
-    reader -> inbox -> actor (the only one to touch core and wire) -> outbox -> writer
-                ^         |  engine commands      ^ VAD frames
-                |      runner                   hearer
-                +---------+-----------------------+
+    reader (client frames) -----------+
+    hearer (voice activity) ----------+--> core and wire --> outbox -> writer
+    inbox (engines' events) -> actor -+        |
+    alarm (time) -> waker ------------+        +--> runner, frames for the hearer
 
-Every queue has a bound. A client that is too far ahead of actor and hearer is read no further (`backlog`), so that TCP
-holds it up; a full inbox holds up the engines. The actor itself waits for nobody, or they would wait for each other.
+Each of the four feeds the core in one step without waiting, so that nobody comes between an event and what follows from
+it. Every queue has a bound. A client whose audio is too far ahead of voice activity is read no further (`backlog`), so
+that TCP holds it up; a full inbox holds up the engines.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import secrets
 import time
@@ -29,6 +31,7 @@ from voxtral_voice.observe import log
 from voxtral_voice.observe.trace import observe
 from voxtral_voice.realtime.voices import Voices
 from voxtral_voice.realtime.wire import Wire
+from voxtral_voice.server.alarm import Alarm
 from voxtral_voice.server.backlog import Backlog
 from voxtral_voice.server.ingest import WIRE_RATE_HZ, Ingest
 from voxtral_voice.server.runner import ENGINE_FAULTS, Runner
@@ -38,17 +41,19 @@ E = TypeVar("E", bound=BaseException)
 
 SUBPROTOCOL: Final = "realtime"
 INBOX: Final = 1024
-"""Events and frames that wait for the actor; when full, whoever brings the next one waits."""
+"""Events of the engines that wait for the actor; when full, whoever brings the next one waits."""
 OUTBOX: Final = 512
 """Frames that wait for the socket; when full, the client is not reading and is cut off."""
 BACKLOG: Final = 1024 * 1024
-"""Bytes of client frames and of voice-activity frames (16 s of either) that may wait, and one client frame more."""
-FRAMES_BATCH: Final = 64
-"""Voice-activity frames (2 s) judged at once; a large append comes in several batches."""
+"""Bytes of voice-activity frames (16 s) that may wait, and one piece more."""
 HEARD: Final = 2048
-"""Batches of frames that wait for voice activity: more than a full backlog comes to."""
+"""Pieces of audio that wait for voice activity: more than a full backlog comes to."""
 LARGE_FRAME: Final = 32 * 1024
 """A client frame this large (0.5 s of audio) is decoded on a thread, so that the others' audio is not held up."""
+PIECE_BYTES: Final = 24_000
+"""0.5 s: a larger append is heard in several pieces."""
+IN_A_ROW: Final = 8
+"""Client frames that are read without letting the loop do its other work, however many wait."""
 HEAR_S: Final = 10.0
 """Voice activity that takes longer than this for a batch is broken."""
 SEND_S: Final = 5.0
@@ -90,12 +95,13 @@ class Connection:
         self._recording = runtime.recording(self._session_id, self._ingest.audio)
         self._session = self._recording.session(self._wire.settings, new_id, policy(runtime.config))
         self._voice_activity = runtime.engines.voice_activity.session()
-        self._inbox: asyncio.Queue[str | bytes | ev.Event] = asyncio.Queue(INBOX)  # full: the bringer waits
+        self._inbox: asyncio.Queue[ev.Event] = asyncio.Queue(INBOX)  # full: the bringer waits
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue(OUTBOX)  # full: the client is cut off
         self._backlog = Backlog(BACKLOG)
         self._frames: asyncio.Queue[tuple[int, Samples]] = asyncio.Queue(HEARD)  # never full: the backlog is before
         self._deaf_to = 0
         """Frames before this sample were dropped by the client."""
+        self._alarm = Alarm()
         self._runner: Runner | None = None
 
     async def run(self) -> None:
@@ -149,19 +155,43 @@ class Connection:
             group.create_task(self._write())
             group.create_task(self._hear())
             group.create_task(self._act())
+            group.create_task(self._wake())
 
     # --- the socket ---------------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        while True:
+        for number in itertools.count(1):
             message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(message.get("code", 1005))
             text = message.get("text")
-            frame = text if text is not None else message.get("bytes") or b""
-            self._backlog.add(len(frame))
-            await self._inbox.put(frame)
+            await self._client_frame(text if text is not None else message.get("bytes") or b"")
+            if number % IN_A_ROW == 0:
+                await asyncio.sleep(0)
+
+    async def _client_frame(self, frame: str | bytes) -> None:
+        if len(frame) < LARGE_FRAME:
+            incoming = self._wire.client(frame, self._session.history.get)
+        else:
+            incoming = await asyncio.to_thread(self._wire.client, frame, self._session.history.get)
+        self._send(incoming.frames)
+        for at in range(0, len(incoming.pcm), PIECE_BYTES):
+            if at:
+                await asyncio.sleep(0)
+            self._audio(incoming.pcm[at : at + PIECE_BYTES])
             await self._backlog.room()
+        for event in incoming.events:
+            self._feed(event, incoming.client_event_id)
+
+    def _audio(self, pcm: bytes) -> None:
+        began = time.thread_time()
+        first, frames = self._ingest.push(pcm)
+        self._runtime.metrics.ingest_cpu.inc(time.thread_time() - began)
+        self._runtime.metrics.ingest_audio.inc(len(pcm) / 2 / WIRE_RATE_HZ)
+        self._feed(ev.AudioReceived(self._ingest.audio.end_sample))
+        if len(frames) and self._session.settings.turn_detection is not None:
+            self._backlog.add(frames.nbytes)
+            self._frames.put_nowait((first, frames))
 
     async def _write(self) -> None:
         while True:
@@ -193,7 +223,8 @@ class Connection:
                 message = self._runtime.failed("voice_activity", error)
                 raise Hangup(INTERNAL_ERROR, f"voice_activity: {message}", "internal_error") from error
             self._runtime.worked("voice_activity")
-            await self._inbox.put(ev.FramesHeard(first, tuple(probabilities)))
+            if first >= self._deaf_to:
+                self._feed(ev.FramesHeard(first, tuple(probabilities)))
             self._backlog.done(frames.nbytes)
 
     def _forget_frames(self) -> None:
@@ -204,56 +235,22 @@ class Connection:
             self._backlog.done(frames.nbytes)
         self._voice_activity.reset()
 
-    # --- the actor ----------------------------------------------------------------------------------------------
+    # --- the core -----------------------------------------------------------------------------------------------
 
     async def _act(self) -> None:
-        now = asyncio.get_running_loop().time
         while True:
-            wake_at = self._session.wake_at()
-            if wake_at is not None and wake_at <= now():
-                self._feed(ev.Wake(), None)
-                continue
-            try:
-                async with asyncio.timeout_at(wake_at):
-                    message = await self._inbox.get()
-            except TimeoutError:
-                continue
-            if isinstance(message, str | bytes):
-                await self._client_frame(message)
-                self._backlog.done(len(message))
-                await asyncio.sleep(0)  # the loop's other work comes between two frames, however many wait
-            elif not isinstance(message, ev.FramesHeard) or message.first_sample >= self._deaf_to:
-                self._feed(message, None)
+            self._feed(await self._inbox.get())
 
-    async def _client_frame(self, frame: str | bytes) -> None:
-        if len(frame) < LARGE_FRAME:
-            incoming = self._wire.client(frame, self._session.history.get)
-        else:
-            incoming = await asyncio.to_thread(self._wire.client, frame, self._session.history.get)
-        self._send(incoming.frames)
-        if incoming.pcm:
-            await self._audio(incoming.pcm)
-        for event in incoming.events:
-            self._feed(event, incoming.client_event_id)
+    async def _wake(self) -> None:
+        try:
+            while True:
+                await self._alarm.rings()
+                self._feed(ev.Wake())
+        finally:
+            self._alarm.stop()
 
-    async def _audio(self, pcm: bytes) -> None:
-        if len(pcm) < LARGE_FRAME:
-            began = time.thread_time()
-            first, frames = self._ingest.push(pcm)
-            self._runtime.metrics.ingest_cpu.inc(time.thread_time() - began)
-        else:
-            first, frames = await asyncio.to_thread(self._ingest.push, pcm)
-        self._runtime.metrics.ingest_audio.inc(len(pcm) / 2 / WIRE_RATE_HZ)
-        self._feed(ev.AudioReceived(self._ingest.audio.end_sample), None)
-        if self._session.settings.turn_detection is None:
-            return
-        for i in range(0, len(frames), FRAMES_BATCH):
-            batch = frames[i : i + FRAMES_BATCH]
-            self._backlog.add(batch.nbytes)
-            self._frames.put_nowait((first + i * frames.shape[1], batch))
-
-    def _feed(self, event: ev.Event, client_event_id: str | None) -> None:
-        """Give the core an event and carry out what it says."""
+    def _feed(self, event: ev.Event, client_event_id: str | None = None) -> None:
+        """Give the core an event and carry out what it says. Never waits."""
         assert self._runner is not None
         for command in self._session.receive(event, asyncio.get_running_loop().time()):
             if isinstance(command, ev.ResetVoiceActivity):
@@ -263,6 +260,7 @@ class Connection:
             else:
                 observe(command, self._runtime.metrics)
                 self._send(self._wire.notice(command, client_event_id))
+        self._alarm.set(self._session.wake_at())
 
 
 def _first(group: BaseExceptionGroup[E]) -> E:
