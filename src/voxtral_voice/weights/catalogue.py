@@ -52,7 +52,7 @@ class Member(Entry):
 class PackageSource(Entry):
     """Members of published packages, concatenated in order."""
 
-    kind: Literal["pypi", "npm"]
+    kind: Literal["pypi", "pypi-source", "npm", "debian"]
     members: Annotated[tuple[Member, ...], Field(min_length=1)]
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
 """Files out of published packages, through the package managers that this machine already uses.
 
-Knows: `pip download` and `npm pack`, wheels and npm archives. Does not know: any registry's address; the
-package managers are configured by their user, and that is the point of going through them.
+Knows: `pip download`, `npm pack` and `apt-get download`, and the archives they bring. Does not know: any registry's
+address; the package managers are configured by their user, and that is the point of going through them.
 """
 
 from __future__ import annotations
@@ -59,8 +59,7 @@ class Packages:
         key = (source.kind, member.package, member.version)
         if key not in self._archives:
             folder = Path(tempfile.mkdtemp(prefix=f"{member.package}-", dir=self._folder))
-            fetch = _pip_download if source.kind == "pypi" else _npm_pack
-            self._archives[key] = fetch(member, folder, at)
+            self._archives[key] = _FETCH[source.kind](member, folder, at)
         return self._archives[key]
 
 
@@ -76,6 +75,34 @@ def _pip_download(member: Member, folder: Path, at: At) -> Path:
     return _only(list(folder.glob("*.whl")), wanted)
 
 
+def _pip_source(member: Member, folder: Path, at: At) -> Path:
+    """The source distribution, not built; pip only asks it for its name and version."""
+    wanted = f"{member.package}=={member.version}"
+    options = ["--quiet", "--no-deps", "--no-binary", member.package, "--no-cache-dir", "--no-input"]
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", *options]
+    _run([*command, "--dest", str(folder), wanted], folder, at)
+    return _unzipped(_only(list(folder.glob("*.tar.gz")), wanted))
+
+
+def _apt_download(member: Member, folder: Path, at: At) -> Path:
+    """As the plain tar of the files that it installs."""
+    for program in ("apt-get", "dpkg-deb"):
+        if shutil.which(program) is None:
+            raise SourceError(f"{program} is not installed: this is no Debian or Ubuntu")
+    wanted = f"{member.package}={member.version}"
+    _run(["apt-get", "--quiet", "download", wanted], folder, at)
+    package = _only(list(folder.glob("*.deb")), wanted)
+    plain = package.with_suffix(".tar")
+    with plain.open("wb") as stream:
+        unpacked = subprocess.run(
+            ["dpkg-deb", "--fsys-tarfile", str(package)], stdout=stream, stderr=subprocess.DEVNULL
+        )
+    if unpacked.returncode:
+        raise SourceError(f"{package.name} is damaged")
+    package.unlink()
+    return plain
+
+
 def _npm_pack(member: Member, folder: Path, at: At) -> Path:
     npm = shutil.which("npm")
     if npm is None:
@@ -86,6 +113,9 @@ def _npm_pack(member: Member, folder: Path, at: At) -> Path:
     return _unzipped(_only(list(folder.glob("*.tgz")), wanted))
 
 
+_FETCH: Final = {"pypi": _pip_download, "pypi-source": _pip_source, "npm": _npm_pack, "debian": _apt_download}
+
+
 def _only(archives: list[Path], wanted: str) -> Path:
     if len(archives) != 1:
         raise SourceError(f"{wanted} came as {len(archives)} archives instead of one")
@@ -93,7 +123,7 @@ def _only(archives: list[Path], wanted: str) -> Path:
 
 
 def _unzipped(archive: Path) -> Path:
-    """The plain tar of a tgz, so that any member can be read without reading all before it."""
+    """The plain tar of a tgz or tar.gz, so that any member can be read without reading all before it."""
     plain = archive.with_suffix(".tar")
     try:
         with gzip.open(archive) as packed, plain.open("wb") as stream:
