@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import accumulate
 from typing import Final
 
 WIDTH: Final = 400
@@ -16,6 +17,8 @@ HEIGHT: Final = 260
 LEFT, RIGHT, TOP, BOTTOM = 40, 14, 22, 44
 LABEL_PX: Final = 17
 """Two labels nearer than this would overlap."""
+CHARACTER_PX: Final = 7.6
+"""Of a bold one, at the most on average."""
 TICKS: Final = 5
 
 
@@ -77,21 +80,20 @@ def scatter(points: Iterable[tuple[str, float, float]], front: Sequence[tuple[fl
     y = upwards(0, max(10.0, 1.15 * max(percent for _, _, percent in placed)))
     joined = " ".join(f"{x.at(ms)},{y.at(percent)}" for ms, percent in front)
     inside = [_grid(x, y, "ms", "%"), f'<polyline class="front" points="{joined}"/>']
-    for name, ms, percent in placed:
-        inside.append(f'<circle class="dot" cx="{x.at(ms)}" cy="{y.at(percent)}" r="5"/>')
-        inside.append(_text(x.at(ms) + 9, y.at(percent) - 7, name, "name"))
-    return _svg(inside, title)
+    spots = [(x.at(ms), y.at(percent), name) for name, ms, percent in placed]
+    inside += [f'<circle class="dot" cx="{at}" cy="{up}" r="5"/>' for at, up, _ in spots]
+    return _svg(inside + _labels(spots), title)
 
 
 def waterfall(stages: Sequence[tuple[str, float]], total: tuple[str, float]) -> str:
     """One bar under the other, each beginning where the one above ends; the whole below. In ms."""
-    span = max(total[1], sum(ms for _, ms in stages), 1.0)
-    rows, begin = [], 0.0
-    for number, (name, ms) in enumerate(stages):
-        rows.append(_row(name, ms, begin / span, ms / span, f"c{number % 8}"))
-        begin += ms
-    rows.append(_row(total[0], total[1], 0.0, total[1] / span, "whole"))
-    return f'<div class="waterfall">{"".join(rows)}</div>'
+    ends = list(accumulate(ms for _, ms in stages))
+    span = max(total[1], *ends, 1.0)
+    rows = [
+        _row(name, ms, end - ms, span, f"c{i % 8}")
+        for i, ((name, ms), end) in enumerate(zip(stages, ends, strict=True))
+    ]
+    return f'<div class="waterfall">{"".join(rows)}{_row(*total, 0.0, span, "whole")}</div>'
 
 
 def strip(stages: Sequence[tuple[str, float]], span_ms: float) -> str:
@@ -103,8 +105,10 @@ def strip(stages: Sequence[tuple[str, float]], span_ms: float) -> str:
     return f'<span class="strip">{pieces}</span>'
 
 
-def _row(name: str, ms: float, begin: float, share: float, colour: str) -> str:
-    bar = f'<i class="{colour}" style="margin-left:{_share(begin)};width:{_share(share)}"></i>'
+def _row(name: str, ms: float, begin: float, span: float, colour: str) -> str:
+    """A stage of less than nothing goes back from where it begins."""
+    left, width = _share(min(begin, begin + ms) / span), _share(abs(ms) / span)
+    bar = f'<i class="{colour}" style="margin-left:{left};width:{width}"></i>'
     return f'<div><span>{escape(name)}</span><b>{bar}</b><span class="ms">{ms:,.0f} ms</span></div>'
 
 
@@ -125,7 +129,7 @@ def _grid(x: Axis, y: Axis, x_unit: str, y_unit: str) -> str:
     lines += [_text(x.at(tick), y.begin + 18, f"{tick:,g}", "tick middle") for tick in x.ticks()]
     lines.append(f'<path class="axis" d="M{x.begin},{y.end}V{y.begin}H{x.end}"/>')
     lines.append(_text(x.end, y.begin + 36, x_unit, "tick end"))
-    lines.append(_text(x.begin - 7, y.end - 5, y_unit, "tick end"))
+    lines.append(_text(x.begin - 7, y.end - 10, y_unit, "tick end"))
     return "".join(lines)
 
 
@@ -146,6 +150,22 @@ def _named(x: Axis, y: Axis, marks: Sequence[Mark]) -> list[str]:
         at, room = x.at(mark.value), x.end - x.at(mark.value)
         side, anchor = (5, "") if room > 110 else (-5, " end")
         texts.append(_text(at + side, y.begin - 8 - LABEL_PX * (len(marks) - 1 - number), mark.label, f"name{anchor}"))
+    return texts
+
+
+def _labels(spots: Iterable[tuple[float, float, str]]) -> list[str]:
+    """A name beside each spot, towards the middle, and higher where another name is in the way."""
+    texts, taken = [], list[tuple[float, float, float]]()
+    for at, up, name in sorted(spots):
+        width = len(name) * CHARACTER_PX
+        left = at + 9 if at + 9 + width < WIDTH else at - 9 - width
+        height = up - 7
+        while any(
+            left < end and begin < left + width and abs(height - other) < LABEL_PX for begin, end, other in taken
+        ):
+            height -= LABEL_PX
+        taken.append((left, left + width, height))
+        texts.append(_text(left if left > at else left + width, height, name, "name" if left > at else "name end"))
     return texts
 
 

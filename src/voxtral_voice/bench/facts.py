@@ -11,8 +11,8 @@ from typing import Any, Final
 
 Json = Mapping[str, Any]
 
-FEW: Final = 200
-"""With fewer turns than that the 95th percentile is the word of a handful."""
+ENOUGH: Final = {"p50": 1, "p95": 200, "p99": 1_000}
+"""Turns; with fewer, the quantile is the word of a handful."""
 UNITS: Final = {"word": "word errors", "character": "character errors"}
 
 
@@ -71,10 +71,10 @@ def lateness(run: Json) -> Fact:
 def _latency(figures: Json) -> Iterator[Fact]:
     latency = figures["latency"]
     v2v = latency["v2v_ms"]
-    few = f", fewer than the {FEW} it takes" if v2v["n"] < FEW else ""
-    for name in ("p50", "p95", "p99"):
-        rests_on = f"{v2v['n']} turns, {v2v['groups']} clips" + (few if name != "p50" else "")
-        yield Fact(f"V2V {name}", ms(point(v2v, name)), _joined(interval(v2v[name]), rests_on))
+    for name, enough in ENOUGH.items():
+        few = "" if v2v["n"] >= enough else f"; fewer than the {enough:,} it takes"
+        rests_on = _joined(interval(v2v[name]), f"{v2v['n']} turns, {v2v['groups']} clips") + few
+        yield Fact(f"V2V {name}", ms(point(v2v, name)), rests_on)
     wire, silence = latency["wire_ms"], latency["leading_silence_ms"]
     yield Fact("wire time p50", ms(point(wire, "p50")), f"to the first audio message; p95 {ms(point(wire, 'p95'))}")
     yield Fact("leading silence p50", ms(point(silence, "p50")), f"at its start; p95 {ms(point(silence, 'p95'))}")

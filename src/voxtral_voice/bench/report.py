@@ -88,10 +88,11 @@ def html(result: Json) -> str:
     template = files("voxtral_voice.bench").joinpath("report.html").read_text(encoding="utf-8")
     runs = result["runs"]
     first = [_run(run, f"Endpoint setting: {run['name']}" if len(runs) > 1 else "") for run in runs[:1]]
-    sections = [*first, _tradeoff(result), _capacity(result["capacity"]), *map(_folded, runs[1:])]
+    across = [_tradeoff(result), _capacity(result["capacity"])]
+    sections = [*first, *across, *map(_turns, runs[:1]), *map(_folded, runs[1:])]
     return Template(template).substitute(
         title=escape(_target(result)),
-        subtitle=escape(f"{result['date']} · {_machine(result['machine'])}"),
+        subtitle=escape(f"{result['date'][:16].replace('T', ' ')} UTC · {_machine(result['machine'])}"),
         void=f'<p class="void" role="alert">{escape(VOID)}</p>' if result["void"] else "",
         sections="".join(sections),
         made=_made(result),
@@ -118,13 +119,12 @@ def _run(run: Json, title: str) -> str:
             f'<div class="pair">{_section("Where the time goes", *_stages(run))}{_distribution(run)}</div>',
             _section("In parts", _parts(figures)),
             _section("By what was done", _conditions(figures)),
-            _section("Every turn, worst first", *_turns(run)),
         ]
     )
 
 
 def _folded(run: Json) -> str:
-    return f"<details><summary>Endpoint setting: {escape(run['name'])}</summary>{_run(run, '')}</details>"
+    return f"<details><summary>Endpoint setting: {escape(run['name'])}</summary>{_run(run, '')}{_turns(run)}</details>"
 
 
 def _tiles(found: Iterable[Fact], classes: str = "tiles") -> str:
@@ -247,7 +247,8 @@ def _tradeoff(result: Json) -> str:
     if len(result["runs"]) < 2:
         return ""
     curves = [_curve(kind, curve) for kind, curve in (result["tradeoff"] or {}).items()]
-    drawn = f'<div class="pair">{"".join(curves)}</div>' if curves else ""
+    note = "Across: latency; up: hold pauses that were cut. A dash: no two settings enclose it; nothing is guessed."
+    drawn = f'<div class="pair">{"".join(curves)}</div>{_note(note)}' if curves else ""
     return _section("Speed against patience", drawn, _settings(result["runs"]))
 
 
@@ -270,8 +271,7 @@ def _curve(kind: str, curve: Json) -> str:
     placed = [(each.endpoint, each.latency_ms, each.cut_ins_percent) for each in points]
     drawing = charts.scatter(placed, best, f"{CURVES[kind]}, against false cut-ins")
     numbers = _tiles(Fact(name, show(curve["numbers"][key])) for key, (name, show) in NUMBERS.items())
-    note = "Across: latency; up: hold pauses that were cut. A dash: no two settings enclose it; nothing is guessed."
-    return f'<div class="curve"><h3>{escape(CURVES[kind])}</h3>{drawing}{_note(note)}{numbers}</div>'
+    return f'<div class="curve"><h3>{escape(CURVES[kind])}</h3>{drawing}{numbers}</div>'
 
 
 def _capacity(capacity: Json | None) -> str:
@@ -297,12 +297,13 @@ def _capacity(capacity: Json | None) -> str:
 # --- turn by turn
 
 
-def _turns(run: Json) -> list[str]:
+def _turns(run: Json) -> str:
     ordered = sorted(run["turns"], key=_badness, reverse=True)
     span = max((turn["v2v_ms"] for turn in ordered if turn["v2v_ms"] is not None and not turn["missed"]), default=1.0)
     rows = [_turn(turn, max(span, 1.0)) for turn in ordered]
     shown, folded = _list(rows[:WORST]), _list(rows[WORST:])
-    return [shown, folded and f"<details><summary>{len(rows) - WORST} more</summary>{folded}</details>"]
+    rest = f"<details><summary>{len(rows) - WORST} more</summary>{folded}</details>" if folded else ""
+    return _section("Every turn, worst first", shown, rest)
 
 
 def _note(words: str) -> str:
@@ -322,7 +323,7 @@ def _badness(turn: Json) -> tuple[bool, bool, bool, float]:
 def _turn(turn: Json, span_ms: float) -> str:
     counted = turn["v2v_ms"] is not None and not turn["missed"]
     stages = [(name, value) for name, value in _stages_of(turn) if value > 0] if counted else []
-    value = "missed" if turn["missed"] else ms(turn["v2v_ms"]) if turn["purpose"] != "tap" else ""
+    value = "tap" if turn["purpose"] == "tap" else "missed" if turn["missed"] else ms(turn["v2v_ms"])
     what = " · ".join(filter(None, (turn["said_clip"], turn["condition"], PURPOSES[turn["purpose"]])))
     marks = "".join(f"<em>{escape(mark)}</em>" for mark in _marks(turn))
     return (
@@ -354,7 +355,7 @@ def _stop_marks(turn: Json) -> Iterable[str]:
 
 def _words(turn: Json) -> str:
     said = [("said", turn["text"]), ("heard", turn["heard"]), ("answer", turn["said"]), ("error", turn["error"])]
-    return "".join(f"<p><span>{name}</span> {escape(words)}</p>" for name, words in said if words)
+    return "".join(f'<p class="words"><span>{name}</span><q>{escape(words)}</q></p>' for name, words in said if words)
 
 
 def _made(result: Json) -> str:
