@@ -127,6 +127,7 @@ def test_a_rate_is_all_errors_over_all_lengths() -> None:
     assert rate([("a", 1, 10), ("b", 3, 0)]) == Estimate(10.0)
     assert rate([("a", 1, 0)]) is None
     assert rate([]) is None
+    assert type(found.value) is float  # and not one that JSON does not know
 
 
 # --- paired comparisons

@@ -65,7 +65,7 @@ class Mark:
 def distribution(values: Sequence[float], marks: Sequence[Mark], title: str) -> str:
     """The share of turns that were answered within so many ms. values: at least one."""
     ordered = sorted(values)
-    x = across(min(0.0, ordered[0]), 1.05 * max(ordered[-1], *(mark.value for mark in marks)))
+    x = across(min(0.0, ordered[0]), 1.05 * max([ordered[-1], *(mark.value for mark in marks)]))
     y = upwards(0, 100)
     steps = [(x.at(value), y.at(100 * (i + 1) / len(ordered))) for i, value in enumerate(ordered)]
     path = f"M{x.begin},{y.at(0)}" + "".join(f"H{at}V{up}" for at, up in steps) + f"H{x.end}"

@@ -157,10 +157,11 @@ def _drawn(groups: int) -> Counts:
 
 
 def _with_interval(value: float, draws: Values) -> Estimate:
+    value = round(float(value), DIGITS)
     if not len(draws):
-        return Estimate(round(value, DIGITS))
+        return Estimate(value)
     low, high = np.quantile(draws, TAILS, method="inverted_cdf")  # no arithmetic between infinities
-    return Estimate(round(value, DIGITS), round(float(low), DIGITS), round(float(high), DIGITS))
+    return Estimate(value, round(float(low), DIGITS), round(float(high), DIGITS))
 
 
 def _wilson(part: float, n: int) -> Estimate:
