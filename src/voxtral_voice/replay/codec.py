@@ -188,9 +188,11 @@ def _read_audio(value: Json, name: str) -> object:
 
 
 def _number(value: Json, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > sys.float_info.max:
-        raise CodecError(f"{name} should be a number, not {shown(value)}")
-    return float(value)
+    if type(value) is float:
+        return value
+    if type(value) is int and abs(value) <= sys.float_info.max:
+        return float(value)
+    raise CodecError(f"{name} should be a number, not {shown(value)}")
 
 
 def _scalar(kind: type, words: str) -> _Reader:

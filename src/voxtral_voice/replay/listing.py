@@ -6,13 +6,13 @@ Knows: which fields say something, and how. Does not know: files, whether the co
                  open -> hearing
                  > SpeechStarted item_1 start_sample=10240 (0.640 s)
 
-Times are seconds since the first event. Audio and frames that changed nothing are one line. Audio sent is one line per
-step.
+Times are seconds since the first event. Steps in which audio only came and went are summed up in one line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from itertools import groupby
 from typing import Final
@@ -22,13 +22,14 @@ import numpy as np
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.timeline import Timeline
 from voxtral_voice.replay.compare import Replayed
-from voxtral_voice.replay.recording import Header
+from voxtral_voice.replay.recording import Header, Step
 
 HEARD_HZ: Final = 16_000
 SPOKEN_HZ: Final = 24_000
 LONGEST: Final = 60
 """Characters of a text that are shown."""
 UNDER: Final = " " * 14
+OUR_ID: Final = re.compile("(item|resp)_[0-9a-f]{20}")
 
 
 class Listing:
@@ -58,7 +59,8 @@ class Listing:
     def end(self) -> Iterator[str]:
         """What waits."""
         if self._quiet:
-            yield f"{self._time(self._quiet[0])}  ... {_heard([one.step.event for one in self._quiet])}"
+            steps = [one.step for one in self._quiet]
+            yield f"{self._time(self._quiet[0])}  ... {_summary(steps)}"
             self._quiet.clear()
 
     def _head(self) -> Iterator[str]:
@@ -72,25 +74,38 @@ class Listing:
 
 
 def _is_quiet(one: Replayed) -> bool:
+    """Audio that came and went, and nothing else."""
     step = one.step
-    changed = step.commands or step.raised is not None or one.before is not one.after
-    return not changed and isinstance(step.event, ev.AudioReceived | ev.FramesHeard | ev.Wake)
+    happened = step.raised is not None or one.before is not one.after
+    happened |= any(not isinstance(command, ev.ReplyAudioDelta) for command in step.commands)
+    return not happened and isinstance(step.event, ev.AudioReceived | ev.FramesHeard | ev.Wake)
 
 
-def _heard(events: Sequence[ev.Event]) -> str:
-    """Of events in which nothing happened."""
-    frames = [p for event in events if isinstance(event, ev.FramesHeard) for p in event.probabilities]
-    ends = [event.end_sample for event in events if isinstance(event, ev.AudioReceived)]
+def _summary(steps: Sequence[Step]) -> str:
+    """Of quiet ones."""
+    frames = [p for step in steps if isinstance(step.event, ev.FramesHeard) for p in step.event.probabilities]
+    ends = [step.event.end_sample for step in steps if isinstance(step.event, ev.AudioReceived)]
+    sent = [command for step in steps for command in step.commands]
     parts = [f"audio up to {ends[-1] / HEARD_HZ:.3f} s"] if ends else []
-    parts += [f"{len(frames)} frames, speech {min(frames):.2f} to {max(frames):.2f}"] if frames else []
+    parts += [f"{len(frames)} frames, {_spread(frames)}"] if frames else []
+    parts += [f"{_spoken_ms(sent)} sent"] if sent else []
     return "; ".join(parts) or "woken"
+
+
+def _spread(probabilities: Sequence[float]) -> str:
+    low, high = min(probabilities), max(probabilities)
+    return f"speech {low:.2f}" if low == high else f"speech {low:.2f} to {high:.2f}"
+
+
+def _spoken_ms(commands: Iterable[ev.Command]) -> str:
+    samples = sum(command.samples.size for command in commands if isinstance(command, ev.ReplyAudioDelta))
+    return f"{1000 * samples / SPOKEN_HZ:.0f} ms"
 
 
 def _said(commands: Sequence[ev.Command]) -> Iterator[str]:
     for kind, group in groupby(commands, type):
         if kind is ev.ReplyAudioDelta:
-            pieces = [command.samples.size for command in group if isinstance(command, ev.ReplyAudioDelta)]
-            yield f"{UNDER}> ReplyAudioDelta {len(pieces)} x, {1000 * sum(pieces) / SPOKEN_HZ:.0f} ms"
+            yield f"{UNDER}> ReplyAudioDelta {_spoken_ms(group)}"
             continue
         for command in group:
             yield f"{UNDER}> {shown(command)}"
@@ -124,7 +139,7 @@ def _field(name: str, value: object) -> str:
         case np.ndarray():
             return f"{1000 * value.size / SPOKEN_HZ:.0f} ms"
         case str():
-            return value if name == "id" or name.endswith("_id") else f"{name}={_text(value)}"
+            return _id(value) if name == "id" or name.endswith("_id") else f"{name}={_text(_id(value))}"
         case float():
             return f"{name}={value:.3g}"
         case int() if name.endswith("_sample"):
@@ -138,13 +153,16 @@ def _field(name: str, value: object) -> str:
 
 def _list(name: str, values: tuple[object, ...]) -> str:
     if name == "probabilities" and values:
-        numbers = [value for value in values if isinstance(value, float)]
-        spread = f"{min(numbers):.2f}" if len(numbers) == 1 else f"{min(numbers):.2f} to {max(numbers):.2f}"
-        return f"speech {spread}"
+        return _spread([value for value in values if isinstance(value, float)])
     if name == "messages" and isinstance(values[-1], tuple):
         role, text = values[-1]
         return f"{len(values)} messages, last of {role}: {_text(str(text))}"
     return f"{len(values)} {name}"
+
+
+def _id(text: str) -> str:
+    """Ours are long and differ at once."""
+    return text[:13] if OUR_ID.fullmatch(text) else text
 
 
 def _text(text: str) -> str:

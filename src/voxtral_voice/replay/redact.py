@@ -23,7 +23,7 @@ import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -52,7 +52,7 @@ _KINDS: Final = {
 """The mask of each kind of character, and others of that kind."""
 
 
-@cache
+@lru_cache(4096)
 def _mask(character: str) -> str:
     if character.isspace() or (character.isascii() and not character.isalnum()):
         return character
