@@ -19,7 +19,9 @@ if sys.version_info < OLDEST_PYTHON:
     )
 
 import argparse
+import dataclasses
 import os
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -31,6 +33,9 @@ from voxtral_voice.errors import VoiceError
 
 SHORT_FLAGS = {"--host": "server.host", "--port": "server.port", "--voice": "speaker.voice", "--record": "record.dir"}
 """Besides the flag that every setting has by its full name."""
+
+API_KEY = "VOXTRAL_VOICE_BENCH_API_KEY"
+"""Variable with the key of the server to measure; not a setting of ours."""
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -76,6 +81,28 @@ def _talk(options: Options) -> int:
 
     talk(options.question, options.answer, options.url, config)
     return 0
+
+
+def _bench(options: Options) -> int:
+    from voxtral_voice.bench.command import BenchOptions, run
+
+    flags = [f"{flag(setting.key)}={setting.value}" for setting in getattr(options, "settings", ())]
+    flags += [f"--config={options.config}"] if options.config else []
+    if options.url is None:
+        _ensure_models(_config(options))
+    names = [field.name for field in dataclasses.fields(BenchOptions) if field.name != "server_flags"]
+    asked = BenchOptions(server_flags=tuple(flags), **{name: getattr(options, name) for name in names})
+    return run(asked, command=_as_typed(options.argv))
+
+
+def _as_typed(argv: Sequence[str]) -> str:
+    """The command, to be written down: without the keys in it."""
+    words = ["voxtral-voice"]
+    for word in argv:
+        name, _, value = word.partition("=")
+        is_key = words[-1].endswith("-key")
+        words.append("KEY" if is_key else f"{name}=KEY" if value and name.endswith("-key") else word)
+    return shlex.join(words)
 
 
 def _models_list(options: Options) -> int:
@@ -151,6 +178,7 @@ def _print(lines: Iterable[str]) -> int:
 
 def _parse(argv: Sequence[str]) -> Options:
     options, unknown = _parser().parse_known_args(argv)
+    options.argv = argv
     if unknown:
         _refuse(options.parser, unknown[0])
     return options
@@ -175,6 +203,7 @@ def _parser() -> argparse.ArgumentParser:
     talk.add_argument("question", type=Path, metavar="WAV", help="the question")
     talk.add_argument("-o", dest="answer", type=Path, metavar="OUT", required=True, help="the answer, as WAV")
     talk.add_argument("--url", help="a running server (default: one of its own, in this process)")
+    _bench_words(_command(commands, "bench", _bench, "time a voice server from outside", "[capacity] [BENCH] "))
     models = commands.add_parser("models", help="list, pull or verify the model files")
     actions = models.add_subparsers(metavar="ACTION", required=True)
     _command(actions, "list", _models_list, "every model file: size, licence, state")
@@ -213,6 +242,51 @@ def _command(
         text = (info.description or "").replace("%", "%%")
         settings.add_argument(flag(key), action=_Set, dest=key, help=text, **alone)
     return parser
+
+
+def _bench_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "what", nargs="?", choices=("run", "capacity"), default="run", help="capacity: how many sessions"
+    )
+    group = parser.add_argument_group("bench")
+    group.add_argument("--url", help="the server to measure (default: one of its own, started with SETTINGS)")
+    group.add_argument("--wire", choices=("realtime", "raw"), default="realtime", help="OpenAI Realtime, or plain PCM")
+    group.add_argument("--api-key", default=os.environ.get(API_KEY), help=f"bearer token (default: ${API_KEY})")
+    group.add_argument("--model", help="asked for as ?model=, where a server needs it")
+    group.add_argument("--pid", type=int, help="process id of the server: its CPU time and memory are measured")
+    group.add_argument("--clips", type=_words, metavar="SETS", help="sets of clips, with commas; `list` lists them")
+    group.add_argument("--turns", type=_positive, default=40, help="turns said into silence, per session (40)")
+    group.add_argument("--barge-ins", type=_count, default=10, help="interruptions (10)")
+    group.add_argument("--sessions", type=_positive, default=1, help="conversations at once (1)")
+    group.add_argument(
+        "--endpoint",
+        dest="endpoints",
+        action="append",
+        metavar="HOW",
+        help="default, server_vad:500, semantic_vad:high; "
+        "several are measured one after the other, for latency against false cut-ins",
+    )
+    group.add_argument("--seed", type=int, default=1, help="of the order and the pauses (1)")
+    group.add_argument("--most", type=_positive, default=64, help="capacity: never more sessions than this (64)")
+    group.add_argument("--p95-ms", type=float, help="capacity: the p95 that must hold (default: 1.25 x that of one)")
+    group.add_argument("--json", type=Path, metavar="FILE", help="write the result")
+    group.add_argument("--html", type=Path, metavar="FILE", help="write the report, one file")
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (word.strip() for word in text.split(","))))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not _count(text):
+        raise argparse.ArgumentTypeError("1 is the least")
+    return int(text)
 
 
 class _Set(argparse.Action):
