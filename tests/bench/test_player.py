@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.bench.timeline import silence, tone
@@ -186,6 +186,7 @@ pieces = st.lists(st.tuples(st.floats(0, 1), st.integers(1, 12_000), st.booleans
 """(seconds that pass, samples, whether audible)."""
 
 
+@settings(deadline=None)
 @given(pieces, st.floats(0, 0.2))
 def test_what_is_played_does_not_overlap_and_nothing_is_lost(
     arrivals: list[tuple[float, int, bool]], jitter: float
@@ -202,6 +203,7 @@ def test_what_is_played_does_not_overlap_and_nothing_is_lost(
         assert spans[0][0] <= played.sound_at < played.silent_at <= played.ends_at + CLOSE
 
 
+@settings(deadline=None)
 @given(pieces, st.floats(0, 12))
 def test_nothing_is_heard_after_a_flush(arrivals: list[tuple[float, int, bool]], flush_at: float) -> None:
     player, now, flushed = Player(), 0.0, False

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxtral_voice.bench.stats import (
@@ -73,6 +73,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     assert 0.88 <= covered / 200 <= 0.99
 
 
+@settings(deadline=None)
 @given(grouped)
 def test_a_spread_is_in_order_and_depends_on_nothing_else(pairs: list[tuple[str, float]]) -> None:
     found = spread(pairs)
@@ -112,6 +113,7 @@ def test_saying_a_clip_again_does_not_make_a_share_surer() -> None:
     assert often.percent == once.percent
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans()), min_size=1))
 def test_a_share_lies_in_its_interval(trials: list[tuple[str, bool]]) -> None:
     found = share(trials).percent
@@ -189,6 +191,7 @@ def test_a_setting_that_another_beats_is_left_out() -> None:
     assert tradeoff((*worse, *RUNS)) == tradeoff(RUNS)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 2000), st.floats(0, 100)), max_size=8))
 def test_a_front_is_slower_only_for_fewer_cut_ins(runs: list[tuple[float, float]]) -> None:
     kept = front(Point("", ms, percent) for ms, percent in runs)

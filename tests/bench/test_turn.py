@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.bench.timeline import ONSET_S, record, reply, said, silence, tone
@@ -316,6 +316,7 @@ def test_a_tap_into_silence_says_nothing() -> None:
 # --- always
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 3), st.integers(0, 2), st.integers(1, 4_800), st.booleans()), max_size=15))
 def test_the_parts_of_v2v_do_not_exceed_it(steps: list[tuple[float, int, int, bool]]) -> None:
     """(seconds that pass, reply, samples, whether audible). More than the parts: waiting for another reply to end."""

@@ -4,7 +4,7 @@ import unicodedata
 
 import jiwer
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxtral_voice.bench.words import Distance, distance, edits, holds, normalised, unit
@@ -34,6 +34,7 @@ def test_both_ways_to_write_a_devanagari_letter_are_one() -> None:
     assert normalised(whole, "hi") == normalised(parts, "hi")
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_what_is_normal_stays(text: str) -> None:
     once = normalised(text, "de")
@@ -55,6 +56,7 @@ def test_words_and_characters() -> None:
     assert distance("", "anything at all", "en", "word") == Distance(3, 0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=12), st.lists(st.sampled_from("abcd"), max_size=12))
 def test_the_distance_is_the_one_that_others_count(reference: list[str], written: list[str]) -> None:
     counted = jiwer.process_words(" ".join(reference), " ".join(written))

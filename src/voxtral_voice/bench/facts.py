@@ -56,7 +56,8 @@ HEADLINE: Final = ("V2V p50", "V2V p95", "false cut-ins", "missed turns")
 def facts(run: Json) -> list[Fact]:
     """Only of what the run has tried."""
     figures = run["figures"]
-    found = [*_latency(figures), *_turn_taking(figures), *_reply(figures), *_content(figures), *_cost(run)]
+    found = [*_latency(figures), *_buffered(run), *_turn_taking(figures), *_reply(figures), *_content(figures)]
+    found += _cost(run)
     return [fact for fact in found if fact.value != "–"]
 
 
@@ -79,6 +80,13 @@ def _latency(figures: Json) -> Iterator[Fact]:
     yield Fact("wire time p50", ms(point(wire, "p50")), f"to the first audio message; p95 {ms(point(wire, 'p95'))}")
     yield Fact("leading silence p50", ms(point(silence, "p50")), f"at its start; p95 {ms(point(silence, 'p95'))}")
     yield Fact("endpoint wait p50", ms(point(figures["endpoint_ms"], "p50")), "by the server's own word")
+
+
+def _buffered(run: Json) -> Iterator[Fact]:
+    again = run["buffered"]
+    p95, underruns = ms(point(again["v2v_ms"], "p95")), again["continuity"]["underruns"]
+    rests_on = f"with a player that buffers {again['jitter_ms']:.0f} ms; p95 {p95}, {underruns} underruns"
+    yield Fact("V2V p50, buffered", ms(point(again["v2v_ms"], "p50")), rests_on)
 
 
 def _turn_taking(figures: Json) -> Iterator[Fact]:

@@ -156,10 +156,9 @@ def _is_plain(turn: Json) -> bool:
 
 
 def _stages_of(turn: Json) -> list[tuple[str, float]]:
-    """In order, and in sum V2V: the server's own stages when it sends them, else what can be seen from outside."""
+    """Of an audible answer, in order, and in sum V2V: the server's own stages when it sends them, else what can be seen
+    from outside."""
     v2v, wire, silence = turn["v2v_ms"], turn["wire_ms"], turn["leading_silence_ms"]
-    if v2v is None or wire is None or silence is None:
-        return []
     inside = [(STAGES.get(name, name), float(value)) for name, value in turn["stages_ms"].items()]
     if not inside:
         return [("first audio message", wire), ("wait in the player", v2v - wire - silence), (LEADING, silence)]
