@@ -35,6 +35,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 OPENAI_VOICES: Final = frozenset("alloy ash ballad cedar coral echo fable marin nova onyx sage shimmer verse".split())
 """Sent by clients that cannot name others; each means the speaker's first voice."""
+MODELS: Final = {
+    "object": "list",
+    "data": [{"id": "stub", "object": "model", "created": 0, "owned_by": "voxtral-voice"}],
+}
+"""Whatever name a request gives, it means this one."""
 JSON: Final = b"application/json"
 EVENTS: Final = b"text/event-stream; charset=utf-8"
 
@@ -78,7 +83,6 @@ class StubApp:
             ("POST", "/v1/audio/transcriptions"): self._transcribe,
             ("POST", "/v1/chat/completions"): self._chat,
             ("POST", "/v1/audio/speech"): self._speak,
-            ("GET", "/v1/models"): self._models,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,6 +92,8 @@ class StubApp:
             await self._counted(exchange, route(exchange))
         elif scope["path"] == "/stats":
             await exchange.answer(self.stats())
+        elif scope["path"] == "/v1/models":
+            await exchange.answer(MODELS)
         else:
             await exchange.refuse(404, f"There is nothing at {scope['method']} {scope['path']}.")
 
@@ -190,10 +196,6 @@ class StubApp:
         if not exchange.begun:
             await exchange.begin(kind)
         await exchange.end()
-
-    async def _models(self, exchange: _Exchange) -> None:
-        model = {"id": "stub", "object": "model", "created": 0, "owned_by": "voxtral-voice"}
-        await exchange.answer({"object": "list", "data": [model]})
 
 
 class _Exchange:
