@@ -55,3 +55,24 @@ def test_the_largest_append_takes_little_more_than_its_own_room() -> None:
     assert most < 3.5 * len(pcm)
     assert kept - frames.nbytes < 10_000_000
     assert ingest.audio.end_sample - ingest.audio.start_sample == KEEP_S * 16_000
+
+
+def test_what_makes_no_frame_whole_waits_until_it_is_asked_for() -> None:
+    ingest = Ingest()
+    _, frames = ingest.push(SECOND[:960])
+    assert (len(frames), ingest.audio.end_sample) == (0, 0)
+    ingest.flush()
+    assert ingest.audio.end_sample == pytest.approx(320, abs=32)
+    assert ingest.framed_to == 0
+    _, frames = ingest.push(SECOND[960:])
+    whole = Ingest()
+    np.testing.assert_array_equal(frames, whole.push(SECOND)[1])
+    assert ingest.audio.end_sample == whole.audio.end_sample
+
+
+def test_a_frame_comes_as_soon_as_its_last_sample_can_be_known() -> None:
+    """Two samples at 24 kHz at a time: the filter's delay of 1.5 ms, and not more."""
+    ingest, pushed = Ingest(), 0
+    while not len(ingest.push(SECOND[pushed : pushed + 4])[1]):
+        pushed += 4
+    assert 32 < 1_000 * pushed / 2 / 24_000 < 34

@@ -19,6 +19,10 @@ BYTES_PER_SAMPLE: Final = 2
 FULL_SCALE: Final = 32_768
 """One int16 step is 1 / FULL_SCALE, so that every int16 value survives the way there and back."""
 
+_INT16: Final = np.dtype("<i2")
+_FULL_SCALE: Final = np.float32(FULL_SCALE)
+_STEP: Final = np.float32(1 / FULL_SCALE)
+
 
 def pcm16_to_float(data: bytes) -> Samples:
     """Little-endian int16 mono -> samples. Raises AudioError when a byte is left over."""
@@ -26,7 +30,7 @@ def pcm16_to_float(data: bytes) -> Samples:
         raise AudioError(
             f"16-bit PCM needs an even number of bytes, but {len(data)} came; send whole two-byte samples."
         )
-    return np.frombuffer(data, dtype="<i2").astype(np.float32) / np.float32(FULL_SCALE)
+    return np.multiply(np.frombuffer(data, _INT16), _STEP, dtype=np.float32)
 
 
 def float_to_pcm16(samples: Samples) -> bytes:
@@ -34,8 +38,8 @@ def float_to_pcm16(samples: Samples) -> bytes:
 
     Raises AudioError when a sample is not a number: there is no sound that would stand for it.
     """
-    scaled = np.rint(samples * np.float32(FULL_SCALE))
+    scaled = np.rint(samples * _FULL_SCALE)
     if np.isnan(scaled).any():
         raise AudioError("The audio holds samples that are not numbers (NaN); whatever made it has failed.")
-    pcm: npt.NDArray[np.int16] = np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype("<i2")
+    pcm: npt.NDArray[np.int16] = np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype(_INT16)
     return pcm.tobytes()

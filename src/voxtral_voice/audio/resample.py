@@ -49,14 +49,19 @@ class StreamResampler:
     def delay_ms(self) -> float:
         return 0.0 if self._equal else self._half / self._from_hz * 1000
 
+    def ready_after(self, more: int) -> int:
+        """How much output there will have been since the stream began, when `more` samples have come. Not for equal
+        rates."""
+        received = self._kept_from + len(self._kept) + more
+        # output k needs input up to floor(k * down / up) + half
+        return max(self._next_out, -((self._half - received) * self._up // self._down))
+
     def push(self, samples: Samples) -> Samples:
         """The next piece of input, any length. Returns what is ready of the output, perhaps nothing."""
         if self._equal:
             return samples
+        end_out = self.ready_after(len(samples))
         kept = np.concatenate((self._kept, samples, self._beyond))
-        received = self._kept_from + len(kept) - self._down
-        # output k needs input up to floor(k * down / up) + half
-        end_out = max(self._next_out, -((self._half - received) * self._up // self._down))
         ready = self._blocks(kept, -(-end_out // self._up) - self._next_out // self._up)
         ready = ready[self._next_out % self._up :][: end_out - self._next_out]
         used = end_out // self._up * self._down - self._half + 1 - self._kept_from

@@ -180,18 +180,27 @@ class Connection:
                 await asyncio.sleep(0)
             self._audio(incoming.pcm[at : at + PIECE_BYTES])
             await self._backlog.room()
+        if incoming.events:
+            self._catch_up()
         for event in incoming.events:
             self._feed(event, incoming.client_event_id)
 
     def _audio(self, pcm: bytes) -> None:
+        metrics = self._runtime.metrics
         began = time.thread_time()
         first, frames = self._ingest.push(pcm)
-        self._runtime.metrics.ingest_cpu.inc(time.thread_time() - began)
-        self._runtime.metrics.ingest_audio.inc(len(pcm) / 2 / WIRE_RATE_HZ)
+        metrics.ingest_cpu.inc(time.thread_time() - began)
+        metrics.ingest_audio.inc(len(pcm) / 2 / WIRE_RATE_HZ)
+        if len(frames):
+            self._feed(ev.AudioReceived(self._ingest.audio.end_sample))
+            if self._session.settings.turn_detection is not None:
+                self._backlog.add(frames.nbytes)
+                self._frames.put_nowait((first, frames))
+
+    def _catch_up(self) -> None:
+        """What the client says next is about all the audio that it has sent."""
+        self._ingest.flush()
         self._feed(ev.AudioReceived(self._ingest.audio.end_sample))
-        if len(frames) and self._session.settings.turn_detection is not None:
-            self._backlog.add(frames.nbytes)
-            self._frames.put_nowait((first, frames))
 
     async def _write(self) -> None:
         while True:
