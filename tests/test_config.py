@@ -18,6 +18,7 @@ from voxtral_voice.config import (
     load,
     variable,
 )
+from voxtral_voice.engines.remote import Remote, RemoteParts
 from voxtral_voice.errors import ConfigError
 from voxtral_voice.weights import default_weights_dir
 
@@ -141,7 +142,11 @@ def test_an_unknown_variable_names_the_nearest() -> None:
             "maybe",
             'speaker.student = "maybe" (from flag) cannot be used: it should be true or false.',
         ),
-        ("profile", "gpu", "profile = \"gpu\" (from flag) cannot be used: it should be 'embedded', 'remote' or 'fake'."),
+        (
+            "profile",
+            "gpu",
+            "profile = \"gpu\" (from flag) cannot be used: it should be 'embedded', 'remote' or 'fake'.",
+        ),
         (
             "speaker.voice",
             "af_hart",
@@ -151,6 +156,102 @@ def test_an_unknown_variable_names_the_nearest() -> None:
 )
 def test_a_wrong_flag_is_one_sentence(key: str, value: str, sentence: str) -> None:
     assert refusal(flags=(Setting(key, value, "flag"),)) == sentence
+
+
+# --- engines behind URLs ------------------------------------------------------------------------------------------
+
+URLS = {f"VOXTRAL_VOICE_{part}_URL": f"http://{part.lower()}:1/v1" for part in ("TRANSCRIBER", "RESPONDER", "SPEAKER")}
+
+
+def test_the_remote_profile_and_where_its_parts_are() -> None:
+    keyed = {**URLS, "VOXTRAL_VOICE_RESPONDER_API_KEY": "k1", "VOXTRAL_VOICE_RESPONDER_MODEL": "m"}
+    config = load(None, {**keyed, "VOXTRAL_VOICE_PROFILE": "remote"}, ()).config
+    assert config.remote == RemoteParts(
+        Remote("http://transcriber:1/v1"), Remote("http://responder:1/v1", "m", "k1"), Remote("http://speaker:1/v1")
+    )
+    assert list(config.remote.places) == ["transcriber", "responder", "speaker"]
+    assert "k1" not in repr(config.remote) + repr(config)
+
+
+def test_only_what_runs_here_needs_model_files() -> None:
+    def parts(**settings: str) -> list[str]:
+        config = load(None, {f"VOXTRAL_VOICE_{key}": value for key, value in settings.items()}, ()).config
+        return sorted({file.part for file in config.model_files})
+
+    assert parts() == ["responder", "speaker", "transcriber", "turn_judge", "voice_activity"]
+    assert parts(RESPONDER_URL="http://a/v1", SPEAKER_URL="http://a/v1") == [
+        "transcriber",
+        "turn_judge",
+        "voice_activity",
+    ]
+    remote = {"PROFILE": "remote", **{key.removeprefix("VOXTRAL_VOICE_"): url for key, url in URLS.items()}}
+    assert parts(**remote) == ["turn_judge", "voice_activity"]
+    assert parts(**remote, TURNS_JUDGE="none") == ["voice_activity"]
+    assert parts(PROFILE="fake") == []
+
+
+def test_the_remote_profile_needs_every_url() -> None:
+    said = refusal(environment={"VOXTRAL_VOICE_PROFILE": "remote", "VOXTRAL_VOICE_SPEAKER_URL": "http://a/v1"})
+    assert said == (
+        "The remote profile needs transcriber.url, responder.url: the base URL of an OpenAI-compatible server, such as "
+        "http://127.0.0.1:8001/v1."
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("there:8000", "it should be a URL like http://127.0.0.1:8001/v1."),
+        ("ftp://there/v1", "it should be a URL like http://127.0.0.1:8001/v1."),
+        ("http:///v1", "it should be a URL like http://127.0.0.1:8001/v1."),
+        ("http://[::1/v1", "it should be a URL like http://127.0.0.1:8001/v1."),
+        ("http://there:port/v1", "it should be a URL like http://127.0.0.1:8001/v1."),
+    ],
+)
+def test_a_url_that_is_none(url: str, sentence: str) -> None:
+    said = refusal(flags=(Setting("responder.url", url, "flag"),))
+    assert said == f'responder.url = "{url}" (from flag) cannot be used: {sentence}'
+
+
+def test_a_url_with_a_password_is_refused_without_being_shown() -> None:
+    said = refusal(flags=(Setting("responder.url", "http://me:pass@there/v1", "flag"),))
+    assert (
+        said == "responder.url = (hidden) (from flag) cannot be used: it should hold no password: that is for api_key."
+    )
+
+
+def test_keys_are_never_printed() -> None:
+    key = "sk-very-secret"
+    loaded = load(None, {"VOXTRAL_VOICE_SPEAKER_API_KEY": key}, [Setting("responder.url", "http://a/v1", "--x")])
+    printed = as_toml(loaded)
+    assert key not in printed
+    assert "# api_key is set  # VOXTRAL_VOICE_SPEAKER_API_KEY" in printed
+    assert 'api_key = ""  # default' in printed
+    again = load(written(printed, "again.toml"), {}, ()).config
+    assert (again.speaker.api_key.get_secret_value(), again.responder.url) == ("", "http://a/v1")
+    wrong = refusal(file=f'[speaker]\napi_key = ["{key}"]')
+    assert key not in wrong
+    assert wrong.startswith("speaker.api_key = (hidden) (from my.toml) cannot be used: ")
+
+
+def test_voices_of_a_remote_speaker() -> None:
+    there = {"VOXTRAL_VOICE_SPEAKER_URL": "http://a/v1"}
+    named = load(None, {**there, "VOXTRAL_VOICE_SPEAKER_VOICES": " nova, alloy ,"}, ()).config.speaker
+    assert (named.voices, named.voice) == (("nova", "alloy"), "nova")
+    path = written('[speaker]\nurl = "http://a/v1"\nvoices = ["nova", "alloy"]\nvoice = "alloy"', "voices.toml")
+    assert load(path, {}, ()).config.speaker.voice == "alloy"
+    assert load(None, there, ()).config.speaker.voice == "af_heart"
+
+
+def test_voices_that_do_not_fit() -> None:
+    there = Setting("speaker.url", "http://a/v1", "flag")
+    voices, voice = Setting("speaker.voices", "nova,alloy", "flag"), Setting("speaker.voice", "aloy", "flag")
+    assert refusal(flags=(there, voices, voice)) == (
+        'speaker.voice = "aloy" (from flag) cannot be used: there is no such voice; did you mean alloy?'
+    )
+    assert refusal(flags=(voices,)) == (
+        "speaker.voices is for a speaker behind a URL: set speaker.url, or leave it out."
+    )
 
 
 def test_every_setting_has_a_description_and_every_time_its_unit() -> None:

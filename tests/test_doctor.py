@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Callable
@@ -8,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines.odd_server import never, odd_server
 from tests.weights.loopback import model_file
 from voxtral_voice import doctor
-from voxtral_voice.config import Config, ServerConfig, WeightsConfig
+from voxtral_voice.config import Config, ResponderConfig, ServerConfig, SpeakerConfig, WeightsConfig
 from voxtral_voice.doctor import Check, examine
 from voxtral_voice.weights.store import Store
 
@@ -78,6 +80,29 @@ def test_the_fake_profile_needs_neither_models_nor_their_libraries(config: Confi
     assert checks(fake, "model files")[0].verdict == "ok"
     assert checks(fake, "library onnxruntime") == []
     assert len(checks(config, "library onnxruntime")) == 1
+
+
+@pytest.mark.usefixtures("libraries")
+async def test_servers_that_engines_are_behind_are_asked(config: Config) -> None:
+    async with odd_server(never) as server:
+        parts = {"speaker": SpeakerConfig(url=server.url), "responder": ResponderConfig(url="http://127.0.0.1:9/v1")}
+        found = await asyncio.to_thread(lambda: list(examine(config.model_copy(update=parts))))
+    assert [str(check) for check in found if check.subject in ("transcriber", "responder", "speaker")] == [
+        "wrong    responder: No server answers at http://127.0.0.1:9/v1/models (Connection refused): start it, or "
+        "correct responder.url.",
+        f"ok       speaker: only at {server.url}",
+    ]
+    assert [check.verdict for check in found if check.subject == "library aiohttp"] == ["ok"]
+
+
+@pytest.mark.usefixtures("libraries")
+def test_an_engine_that_is_elsewhere_needs_no_library_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_remote_parts", lambda _: ())
+    elsewhere = SpeakerConfig(url="http://a/v1"), ResponderConfig(url="http://a/v1")
+    found = list(examine(Config(speaker=elsewhere[0], responder=elsewhere[1], server=ServerConfig(port=0))))
+    libraries = {check.subject.removeprefix("library ") for check in found if check.subject.startswith("library")}
+    assert {"aiohttp", "onnxruntime", "ctranslate2", "tokenizers"} <= libraries
+    assert not {"xllamacpp", "espeakng-loader", "hibari-tts"} & libraries
 
 
 @pytest.mark.usefixtures("libraries")

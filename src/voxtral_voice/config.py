@@ -125,10 +125,14 @@ class EngineConfig(Part):
     @field_validator("url")
     @classmethod
     def _base_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # of a port or an address that is none
+            usable = False
+        if url and not usable:
             raise ValueError("it should be a URL like http://127.0.0.1:8001/v1")
-        if parts.username is not None:
+        if "@" in url:
             raise ValueError("it should hold no password: that is for api_key")
         return url
 
@@ -400,7 +404,8 @@ def _sentence(error: ErrorDetails, chosen: Mapping[str, Setting]) -> str:
     setting = chosen[key]
     message = re.sub("^(Input|String|Value) should ", "it should ", message).split(", unable")[0]
     message = message.replace("a valid boolean", "true or false")
-    shown = "(hidden)" if key in SECRETS else json.dumps(setting.value, ensure_ascii=False, default=str)
+    hidden = key in SECRETS or (key.endswith(".url") and "@" in str(setting.value))  # a URL with a password
+    shown = "(hidden)" if hidden else json.dumps(setting.value, ensure_ascii=False, default=str)
     return f"{key} = {shown} (from {setting.origin}) cannot be used: {message}" + "." * (message[-1] not in ".?")
 
 

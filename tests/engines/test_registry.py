@@ -13,7 +13,8 @@ import pytest
 
 from voxtral_voice.engines.fakes import FakeResponder, FakeSpeaker, FakeTranscriber
 from voxtral_voice.engines.intents import Intents
-from voxtral_voice.engines.registry import EmbeddedOptions, embedded, fake
+from voxtral_voice.engines.registry import EmbeddedOptions, embedded, fake, fake_with
+from voxtral_voice.engines.remote import Remote, RemoteParts
 from voxtral_voice.errors import EngineError
 
 
@@ -160,6 +161,42 @@ async def test_a_missing_model_file_is_an_error_of_its_engine(tmp_path: Path) ->
     engines = embedded(tmp_path.joinpath, EmbeddedOptions(student=False))
     with pytest.raises(EngineError):
         await engines.start()
+
+
+# --- behind URLs ---
+
+
+def test_a_part_with_a_url_asks_for_no_file_and_runs_there(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def locate(name: str) -> Path:
+        asked.append(name)
+        return tmp_path / name
+
+    there = Remote("http://there/v1", "m")
+    names = embedded(locate, EmbeddedOptions(judge="none"), RemoteParts(there, there, there)).names()
+    assert asked == ["silero-vad-v5.onnx"]
+    assert names == {
+        "voice_activity": "silero-vad-v5",
+        "turn_judge": "none: the silence alone decides",
+        **dict.fromkeys(("transcriber", "responder", "speaker"), "m at http://there/v1"),
+    }
+    asked.clear()
+    mixed = embedded(locate, EmbeddedOptions(), RemoteParts(responder=there))
+    assert not isinstance(mixed.responder, Intents)
+    assert {name.partition("/")[0].partition("-")[0] for name in asked} == {
+        "silero",
+        "smart",
+        "whisper",
+        "voices",
+        "kokoro",
+    }
+
+
+def test_scripted_engines_and_remote_ones() -> None:
+    names = fake_with(RemoteParts(speaker=Remote("http://there/v1", "m"), voices=("nova",))).names()
+    assert names["speaker"] == "m at http://there/v1"
+    assert names["responder"] == "fake responder"
 
 
 @pytest.mark.models
