@@ -56,9 +56,10 @@ def read_tagged(value: Json, kinds: Mapping[str, type[T]]) -> T:
     return read_untagged(body, kinds[name])
 
 
-def read_untagged(value: Json, kind: type[T]) -> T:
+def read_untagged(value: Json, kind: type[T], name: str = "") -> T:
+    """name: what it is called in an error; "" = its class."""
     hint: Any = kind
-    message: T = _reader(hint)(value, kind.__name__)
+    message: T = _reader(hint)(value, name or kind.__name__)
     return message
 
 

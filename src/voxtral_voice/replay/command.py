@@ -5,8 +5,8 @@ Knows: what a person is told in the end. Does not know: flags.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -70,10 +70,12 @@ def _cut_off(recording: Recording) -> list[str]:
 
 def _rewrite(path: Path, data: bytes) -> None:
     """As a whole or not at all."""
+    new = path.with_name(f".{path.name}.new")
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            file.write(data)
-        os.chmod(file.name, path.stat().st_mode)
-        os.replace(file.name, path)
+        new.write_bytes(data)
+        new.chmod(path.stat().st_mode)
+        os.replace(new, path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            new.unlink()
         raise ReplayError(f"{path} cannot be written: {error.strerror}.") from error

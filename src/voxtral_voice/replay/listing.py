@@ -154,7 +154,7 @@ def _field(name: str, value: object) -> str:
 def _list(name: str, values: tuple[object, ...]) -> str:
     if name == "probabilities" and values:
         return _spread([value for value in values if isinstance(value, float)])
-    if name == "messages" and isinstance(values[-1], tuple):
+    if name == "messages" and values and isinstance(values[-1], tuple):
         role, text = values[-1]
         return f"{len(values)} messages, last of {role}: {_text(str(text))}"
     return f"{len(values)} {name}"

@@ -197,13 +197,11 @@ class _File:
             log.event("recording_stopped", "warning", session=self._session_id, reason=reason)
             with contextlib.suppress(OSError):
                 self._append(end_line(End(complete=False, reason=reason)))
-            self._close()
+            self._close()  # what else comes is of no use
 
     def _take(self, line: Header | Heard | End) -> None:
         if isinstance(line, Header):
             self._open(line)
-        elif self._text is None:
-            pass  # it could not be written before
         elif isinstance(line, End):
             for step in self._redactor.end() if self._redactor else ():
                 self._append(step_line(step))
@@ -216,10 +214,10 @@ class _File:
         self._text = _created(self._path.with_suffix(".jsonl"))
         self._open_files.append(self._text)
         if self._redactor is not None:
-            header = replace(header, settings=mask(header.settings))
+            self._append(header_line(replace(header, settings=mask(header.settings))))
         else:
+            self._append(header_line(header))
             self._open_sound()
-        self._append(header_line(header))
 
     def _open_sound(self) -> None:
         file = BufferedWriter(_created(self._path.with_suffix(".wav")))
@@ -239,7 +237,7 @@ class _File:
             self._sound.writeframes(float_to_pcm16(heard))  # its header is right after each of these
 
     def _append(self, line: bytes) -> None:
-        """The whole line or, when that fails, nothing of it."""
+        """The whole line or, when that fails, nothing of it. Nothing when the file is not open."""
         if self._text is None:
             return
         rest = memoryview(line)

@@ -19,6 +19,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar, get_args
 
@@ -217,7 +218,7 @@ class Recording:
         if not isinstance(out, list):
             raise self._wrong(f"'out' should be a list, not {shown(out)}")
         plain = {name: value for name, value in line.items() if name not in ("in", "out")}
-        fields = self._checked(read_untagged, plain, _Plain)
+        fields = self._checked(partial(read_untagged, name="a step"), plain, _Plain)
         event = self._checked(read_tagged, line.get("in"), EVENTS)
         return ReadStep(self._number, fields.t, event, out, fields.ids, fields.wake, fields.raised)
 
