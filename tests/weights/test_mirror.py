@@ -32,6 +32,20 @@ with open({log!r}, "a") as log:
     log.write(sys.argv[-1] + "\\n")
 shutil.copy({shelf!r} + "/" + sys.argv[-1] + ".tgz", sys.argv[sys.argv.index("--pack-destination") + 1])
 """
+APT = """#!{python}
+import shutil, sys
+assert sys.argv[1:3] == ["--quiet", "download"], sys.argv
+with open({log!r}, "a") as log:
+    log.write(sys.argv[-1] + "\\n")
+shutil.copy({shelf!r} + "/" + sys.argv[-1] + ".deb", ".")
+"""
+DPKG = """#!{python}
+import sys
+assert sys.argv[1] == "--fsys-tarfile", sys.argv
+content = open(sys.argv[2], "rb").read()
+sys.exit(2) if content == b"no deb" else sys.stdout.buffer.write(content)
+"""
+"""A stub's .deb is the tar itself."""
 
 
 class Shelf:
@@ -45,6 +59,8 @@ class Shelf:
         self._bin.mkdir()
         self.stub("python", PIP)
         self.stub("npm", NPM)
+        self.stub("apt-get", APT)
+        self.stub("dpkg-deb", DPKG)
         monkeypatch.setattr(sys, "executable", str(self._bin / "python"))
         monkeypatch.setenv("PATH", str(self._bin), prepend=os.pathsep)
 
@@ -61,13 +77,21 @@ class Shelf:
 
     def tgz(self, name: str, **members: bytes) -> None:
         with tarfile.open(self.folder / f"{name}.tgz", "w:gz") as archive:
-            for path, content in members.items():
-                info = tarfile.TarInfo(f"package/{path}")
-                info.size = len(content)
-                archive.addfile(info, io.BytesIO(content))
+            _add(archive, "package/", members)
+
+    def deb(self, name: str, **members: bytes) -> None:
+        with tarfile.open(self.folder / f"{name}.deb", "w") as archive:
+            _add(archive, "./usr/share/", members)
 
     def asked(self) -> list[str]:
         return self.log.read_text().split()
+
+
+def _add(archive: tarfile.TarFile, folder: str, members: dict[str, bytes]) -> None:
+    for path, content in members.items():
+        info = tarfile.TarInfo(folder + path)
+        info.size = len(content)
+        archive.addfile(info, io.BytesIO(content))
 
 
 PYTHON = sys.executable
@@ -91,6 +115,15 @@ def pypi(*members: tuple[str, str]) -> PackageSource:
 
 def npm(path: str, package: str = "voices") -> PackageSource:
     return PackageSource(kind="npm", members=(Member(package=package, version="1.0", path=f"package/{path}"),))
+
+
+def source(path: str, package: str = "voices") -> PackageSource:
+    return PackageSource(kind="pypi-source", members=(Member(package=package, version="1.0", path=path),))
+
+
+def debian(path: str, package: str = "voices") -> PackageSource:
+    member = Member(package=package, version="1.0", path=f"./usr/share/{path}")
+    return PackageSource(kind="debian", members=(member,))
 
 
 def ignore(_: int) -> None:
@@ -145,6 +178,39 @@ def test_damaged_archives_are_a_reason(shelf: Shelf, packages: Packages, tmp_pat
     (shelf.folder / "voices@1.0.tgz").write_bytes(b"no gzip")
     with pytest.raises(SourceError, match="is damaged"):
         packages.extract(npm("a"), tmp_path / "part", ignore)
+
+
+def test_members_of_a_source_distribution(shelf: Shelf, packages: Packages, tmp_path: Path) -> None:
+    shelf.tgz("voices==1.0", a=b"A", b=b"B")
+    asks = 'assert sys.argv[sys.argv.index("--no-binary") + 1] == "voices", sys.argv\n'
+    asks += 'shutil.copy({0!r}, sys.argv[sys.argv.index("--dest") + 1] + "/voices-1.0.tar.gz")'
+    shelf.stub("python", PIP, asks.format(str(shelf.folder / "voices==1.0.tgz")))
+    for name in "ab":
+        packages.extract(source(f"package/{name}"), tmp_path / name, ignore)
+    assert ((tmp_path / "a").read_bytes(), (tmp_path / "b").read_bytes()) == (b"A", b"B")
+    assert shelf.asked() == ["voices==1.0"]
+
+
+def test_members_of_a_debian_package(shelf: Shelf, packages: Packages, tmp_path: Path) -> None:
+    shelf.deb("voices=1.0", a=b"A", b=b"B")
+    for name in "ab":
+        packages.extract(debian(name), tmp_path / name, ignore)
+    assert ((tmp_path / "a").read_bytes(), (tmp_path / "b").read_bytes()) == (b"A", b"B")
+    assert shelf.asked() == ["voices=1.0"]
+
+
+def test_a_damaged_debian_package_is_a_reason(shelf: Shelf, packages: Packages, tmp_path: Path) -> None:
+    (shelf.folder / "voices=1.0.deb").write_bytes(b"no deb")
+    with pytest.raises(SourceError, match=r"voices=1\.0\.deb is damaged"):
+        packages.extract(debian("a"), tmp_path / "part", ignore)
+
+
+def test_elsewhere_than_on_debian_there_is_a_reason(
+    packages: Packages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SourceError, match="apt-get is not installed: this is no Debian or Ubuntu"):
+        packages.extract(debian("a"), tmp_path / "part", ignore)
 
 
 def test_without_npm_there_is_a_reason(packages: Packages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

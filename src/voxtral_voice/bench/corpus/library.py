@@ -59,6 +59,10 @@ def load(names: Sequence[str], folder: Path | None = None, limit: int | None = N
     most so many, chosen evenly over sets, conditions and languages, always the same ones. Says on stderr what it
     fetches. Raises CorpusError naming the clip, WeightsError and EngineError when a voice is needed and cannot be had.
     """
+    if not names:
+        raise CorpusError(f"No set of clips is named: the sets are {', '.join(members())}.")
+    if limit is not None and limit < 1:
+        raise CorpusError(f"A limit of {limit} clips leaves nothing to say: give 1 or more.")
     wanted = tuple(dict.fromkeys(clip for name in names for clip in ids_of(name)))
     chosen = wanted if limit is None else evenly(wanted, limit)
     parts = needed(chosen)
@@ -152,7 +156,7 @@ def _turn(recipe: Recipe, how: Recorded | Voiced, end_s: float, samples: Samples
 def _spliced(recipe: Recipe, pause_ms: int, of: Clip, at_s: float) -> Clip:
     at, fade = _sample_at(of, at_s), round(sound.CROSSFADE_MS * of.rate_hz / 1000)
     size = pause_ms * of.rate_hz // 1000
-    tone = sound.room_tone(of.samples, *_span(of), size, _seed(recipe.id))
+    tone = sound.room_tone(of.samples, of.rate_hz, *_span(of), size, _seed(recipe.id))
     samples = sound.spliced(of.samples, at, tone, fade)
     pause = (at / of.rate_hz, (at + size) / of.rate_hz)
     return _like(of, recipe, samples, of.onset_s, of.end_s + size / of.rate_hz, pauses=(pause,))

@@ -149,6 +149,8 @@ class ClipSet(Entry):
     name: Name
     what: str
     kind: Kind = "turn"
+    condition: str = ""
+    """Of the clips that are recorded or voiced."""
     recorded: tuple[Recorded, ...] = ()
     voiced: tuple[Voiced, ...] = ()
     spliced: tuple[Spliced, ...] = ()
@@ -274,7 +276,7 @@ OWN_LICENCE: Final = "Apache-2.0"
 def _recipes_of(entry: ClipSet) -> Iterator[Recipe]:
     spoken: tuple[Recorded | Voiced, ...] = (*entry.recorded, *entry.voiced)
     for how in spoken:
-        yield Recipe(f"{entry.name}/{how.name}", entry.kind, "", how)
+        yield Recipe(f"{entry.name}/{how.name}", entry.kind, entry.condition, how)
     for spliced in entry.spliced:
         for pause_ms in entry.pauses_ms:
             name = f"{entry.name}/{spliced.of.split('/')[1]}-{spliced.after}-{pause_ms}"

@@ -18,7 +18,9 @@ from voxtral_voice.audio.pcm import FULL_SCALE, Samples
 Wave = npt.NDArray[np.float64]
 
 CROSSFADE_MS: Final = 10.0
-SHORTEST_TONE_S: Final = 0.06
+SHORTEST_SILENCE_MS: Final = 50.0
+SMOOTH_HZ: Final = 60.0
+"""Of the spectrum of a silence, which is short: its chance peaks would ring."""
 HEADROOM: Final = 0.98
 LOWEST_HZ: Final = 60.0
 """Noise made here has nothing below it, as a microphone's."""
@@ -48,16 +50,16 @@ def spliced(samples: Samples, cut: int, tone: Wave, fade: int) -> Samples:
     return np.concatenate((samples[:cut], rounded(pause), samples[cut:]))
 
 
-def room_tone(samples: Samples, onset: int, end: int, size: int, seed: int) -> Wave:
+def room_tone(samples: Samples, rate_hz: int, onset: int, end: int, size: int, seed: int) -> Wave:
     """`size` samples of noise with the spectrum and level of the recording's own silence: what lies before `onset` or
-    behind `end`, whichever is quieter. rate: that of samples; silence of less than 256 samples counts as none."""
-    silences = [part for part in (samples[:onset], samples[end:]) if len(part) >= 256]
+    behind `end`, whichever is quieter, from SHORTEST_SILENCE_MS on; without one, nothing."""
+    silences = [part for part in (samples[:onset], samples[end:]) if len(part) * 1000 >= SHORTEST_SILENCE_MS * rate_hz]
     if not silences:
         return np.zeros(size)
     quiet = min(silences, key=_power).astype(np.float64)
-    window = np.hanning(len(quiet))
-    spectrum = np.abs(np.fft.rfft(quiet * window)) ** 2
-    smooth = np.convolve(np.pad(spectrum, 2, mode="edge"), np.ones(5) / 5, mode="valid")
+    spectrum = np.square(np.abs(np.fft.rfft(quiet * np.hanning(len(quiet)))))
+    width = 2 * round(SMOOTH_HZ * len(quiet) / rate_hz / 2) + 1
+    smooth = np.convolve(np.pad(spectrum, width // 2, mode="edge"), np.ones(width) / width, mode="valid")
     wanted = np.interp(np.linspace(0, 1, size // 2 + 1), np.linspace(0, 1, len(smooth)), smooth)
     return _at_power(_with_spectrum(np.sqrt(wanted), size, seed), _power(quiet))
 
