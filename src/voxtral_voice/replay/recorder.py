@@ -189,26 +189,18 @@ class _File:
         """Of whole lines."""
 
     def take(self, line: Header | Heard | End) -> None:
-        """Never raises."""
+        """Never raises. After a failure nothing more is written: a recording with a hole would be none."""
         try:
-            self._take(line)
+            if isinstance(line, Header):
+                self._open(line)
+            elif self._text is not None:
+                self._add(line)
         except (OSError, AudioError, *CORE_FAULTS) as error:
             reason = error.strerror if isinstance(error, OSError) else type(error).__name__
             log.event("recording_stopped", "warning", session=self._session_id, reason=reason)
             with contextlib.suppress(OSError):
                 self._append(end_line(End(complete=False, reason=reason)))
-            self._close()  # what else comes is of no use
-
-    def _take(self, line: Header | Heard | End) -> None:
-        if isinstance(line, Header):
-            self._open(line)
-        elif isinstance(line, End):
-            for step in self._redactor.end() if self._redactor else ():
-                self._append(step_line(step))
-            self._append(end_line(line))
             self._close()
-        else:
-            self._add(*line)
 
     def _open(self, header: Header) -> None:
         self._text = _created(self._path.with_suffix(".jsonl"))
@@ -227,7 +219,16 @@ class _File:
         self._sound.setsampwidth(BYTES_PER_SAMPLE)
         self._sound.setframerate(LISTEN_RATE_HZ)
 
-    def _add(self, step: Step, heard: Samples | None) -> None:
+    def _add(self, line: Heard | End) -> None:
+        if not isinstance(line, End):
+            self._add_step(*line)
+            return
+        for step in self._redactor.end() if self._redactor else ():
+            self._append(step_line(step))
+        self._append(end_line(line))
+        self._close()
+
+    def _add_step(self, step: Step, heard: Samples | None) -> None:
         if self._redactor is not None:
             for known in self._redactor.push(step):
                 self._append(step_line(known))
