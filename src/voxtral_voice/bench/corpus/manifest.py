@@ -2,8 +2,9 @@
 
 Knows: `manifest.toml`, and that it fits together. Does not know: how a file gets here, how a recipe is carried out.
 
-**Marks** say where speech begins and ends. They were set by hand on spectrograms, forced alignments beside them, and
-stored; no energy gate has a part in them. How, and how far alignments lie from them, is said in the manifest.
+**Marks** say where speech begins and ends. They were set once, each looked at on a spectrogram, and are stored; what is
+measured never depends on an energy gate. How they were set, and how far forced alignments lie from them, is said at
+the top of the manifest.
 """
 
 from __future__ import annotations
