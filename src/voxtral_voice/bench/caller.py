@@ -150,22 +150,24 @@ class Caller:
         """Say nothing, and go on listening."""
         await self._pass(_now() + seconds)
 
-    async def until_sound(self, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+    async def until_sound(self, timeout_s: float | None = None) -> None:
         """Wait until the first audible window of a reply has been played, now or next.
 
-        timeout_s: from now, or from the end of what was last said. Raises TalkError if there is none.
+        timeout_s: from now, or from the end of what was last said; None = as long as an answer may take. Raises
+        TalkError if there is none.
         """
+        patience_s = self._answer_timeout_s if timeout_s is None else timeout_s
         asked_at = _now()
 
         def ends_at() -> float:
-            return max([asked_at, *(each.said.end for each in self._utterances[-1:])]) + timeout_s
+            return max([asked_at, *(each.said.end for each in self._utterances[-1:])]) + patience_s
 
         def heard() -> bool:
             return self._sound_at(asked_at) <= _now()
 
         await self._until(heard, lambda: min(self._sound_at(asked_at), ends_at()))
         if not heard():
-            raise TalkError(f"{self._driver.url} gave no audible answer within {timeout_s:g} s.")
+            raise TalkError(f"{self._driver.url} gave no audible answer within {patience_s:g} s.")
 
     async def send(self, event: Mapping[str, Any]) -> None:
         """Any event besides audio, e.g. `response.cancel`."""

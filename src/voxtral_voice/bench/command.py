@@ -17,6 +17,7 @@ import uvloop
 from tqdm import tqdm
 
 from voxtral_voice.bench import corpus, report
+from voxtral_voice.bench.caller import call
 from voxtral_voice.bench.capacity import Capacity, Trial
 from voxtral_voice.bench.endpoint import DEFAULT
 from voxtral_voice.bench.measure import Measured, Script, Target, Wire, measure, measure_capacity
@@ -27,6 +28,7 @@ from voxtral_voice.errors import BenchError
 
 STANDARD: Final = ("questions", "hold", "tap")
 FOR_CAPACITY: Final = ("questions",)
+WARM_UP: Final = 3
 LIST: Final = "list"
 """In the place of sets: only say which there are."""
 
@@ -71,8 +73,10 @@ def run(options: BenchOptions, command: str) -> int:
         print(_listing())
         return 0
     _check(options)
+    if options.url is not None:
+        uvloop.run(_knock(_named(options)))
     sets = options.clips or (STANDARD if options.what == "run" else FOR_CAPACITY)
-    script = Script(corpus.load(sets), options.turns, options.barge_ins, seed=options.seed)
+    script = Script(corpus.load(sets), options.turns, options.barge_ins, WARM_UP, options.seed)
     with _target(options) as (target, ready_s):
         outcome = uvloop.run(
             _capacity(options, target, script) if options.what == "capacity" else _runs(options, target, script)
@@ -110,20 +114,31 @@ def _check(options: BenchOptions) -> None:
         raise BenchError(f"{flag} is a setting of a server of our own, but --url names another: leave out one of them.")
     if options.url is None and (options.pid is not None or options.wire != "realtime"):
         raise BenchError("--pid and --wire are about another server: give its address with --url.")
-    address = options.url or "ws://127.0.0.1"
-    for endpoint in options.endpoints or ():
-        Target(address).driver(endpoint)
+    for endpoint in options.endpoints or [DEFAULT]:
+        _named(options).driver(endpoint)
     if options.wire == "raw" and options.endpoints:
         raise BenchError("The raw wire has no endpoint settings: leave out --endpoint.")
     if options.pid is not None:
         usage(options.pid)
 
 
+def _named(options: BenchOptions) -> Target:
+    """As it was named; without a name, one of our own that is yet to be started."""
+    url = options.url or "ws://127.0.0.1"
+    return Target(url, options.wire, options.api_key, options.model, options.pid)
+
+
+async def _knock(target: Target) -> None:
+    """A server that is not there is known before clips are fetched and made. Raises TalkError."""
+    async with call(target.driver(DEFAULT)):
+        pass
+
+
 @contextmanager
 def _target(options: BenchOptions) -> Iterator[tuple[Target, float | None]]:
     """And how long our own server took to start."""
     if options.url is not None:
-        yield Target(options.url, options.wire, options.api_key, options.model, options.pid), None
+        yield _named(options), None
     else:
         with serving(options.server_flags) as own:
             yield Target(own.url, pid=own.pid), round(own.ready_s, 2)
@@ -133,7 +148,7 @@ async def _runs(options: BenchOptions, target: Target, script: Script) -> Outcom
     runs = []
     for endpoint in options.endpoints or [DEFAULT]:
         steps = sum(len(plan.warm_up) + len(plan.steps) for plan in script.plans(options.sessions))
-        with tqdm(total=steps, desc=endpoint, unit="turn", leave=False) as bar:
+        with tqdm(total=steps, desc=endpoint, unit="turn", leave=False, disable=None) as bar:
             runs.append((endpoint, await measure(target, script, endpoint, options.sessions, bar.update)))
     return Outcome(runs)
 

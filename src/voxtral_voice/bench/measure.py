@@ -15,7 +15,7 @@ from typing import Final, Literal
 import numpy as np
 
 from voxtral_voice.bench import capacity, scenario
-from voxtral_voice.bench.caller import Caller, call, prepare
+from voxtral_voice.bench.caller import ANSWER_TIMEOUT_S, Caller, call, prepare
 from voxtral_voice.bench.clip import Clip
 from voxtral_voice.bench.drivers.base import Driver
 from voxtral_voice.bench.drivers.raw import raw
@@ -27,7 +27,6 @@ from voxtral_voice.bench.score import TurnFigures, turns
 from voxtral_voice.errors import TalkError, VoiceError, first_of
 
 WATCH_EVERY_S: Final = 5.0
-WARM_UP: Final = 3
 TRIAL_TURNS: Final = 4
 """Per session; a trial of few sessions has at least TRIAL_LEAST turns in all."""
 TRIAL_LEAST: Final = 12
@@ -62,7 +61,8 @@ class Script:
     clips: tuple[Clip, ...]
     turns: int
     barge_ins: int = 0
-    warm_up: int = WARM_UP
+    warm_up: int = 3
+    """Turns before those that count."""
     seed: int = 1
 
     def plans(self, sessions: int) -> tuple[scenario.Plan, ...]:
@@ -107,7 +107,7 @@ async def measure(
     await asyncio.to_thread(prepare, driver, script.clips)
 
     def calling(offset_s: float) -> AbstractAsyncContextManager[Caller]:
-        return call(driver, offset_s=offset_s)
+        return call(driver, offset_s=offset_s, answer_timeout_s=ANSWER_TIMEOUT_S)
 
     records: tuple[SessionRecord, ...] = ()
     watched: list[Usage] = []
