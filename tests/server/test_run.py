@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.server.caller import PATIENCE_S, calling
 from tests.server.conftest import Serving, quick, quick_config
-from voxtral_voice.config import Config, ServerConfig
+from voxtral_voice.config import Config, RecordConfig, ServerConfig
 from voxtral_voice.engines.fakes import FakeSpeaker
 from voxtral_voice.errors import EngineError, ServerError, VoiceError, WeightsError
+from voxtral_voice.replay.compare import Replayed, replayed
+from voxtral_voice.replay.recording import End, opened
 from voxtral_voice.server import run
 from voxtral_voice.server.run import running
 
@@ -188,3 +192,63 @@ def test_serve_prints_the_address_and_nothing_else_and_ends_on_a_signal() -> Non
         rest, _ = server.communicate(timeout=PATIENCE_S)
         assert rest == ""
         assert server.returncode == 0
+
+
+# --- recording --------------------------------------------------------------------------------------------------
+
+
+def recording_into(folder: Path, *, content: bool = False) -> Config:
+    return quick_config().model_copy(update={"record": RecordConfig(dir=str(folder), content=content)})
+
+
+def replay_of(folder: Path) -> tuple[list[Replayed], str]:
+    """The one session there, and its file's text."""
+    [file] = folder.glob("*.jsonl")
+    with opened(file) as recording:
+        steps = list(replayed(recording))
+        assert recording.end == End(complete=True)
+    return steps, file.read_text()
+
+
+@pytest.mark.parametrize("content", [False, True])
+async def test_a_session_over_a_socket_is_recorded_and_goes_as_it_went(
+    serving: Serving, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bool
+) -> None:
+    folder = tmp_path / "recordings"
+    async with serving(config=recording_into(folder, content=content)) as server, calling(server.url) as caller:
+        await caller.turn()
+        await caller.send("response.cancel")  # refused
+        await caller.push_to_talk()
+        await caller.speak()
+        await caller.send("input_audio_buffer.commit")
+        await caller.until("conversation.item.input_audio_transcription.completed")
+    steps, text = await asyncio.to_thread(replay_of, folder)
+    assert [one.difference for one in steps] == [None] * len(steps)
+    told = {type(command).__name__ for one in steps for command in one.step.commands}
+    assert {"SpeechStarted", "Respond", "ReplyEnded", "Refused", "Configured", "TranscriptDone"} <= told
+    assert ("You said: Hello there." in text) == ("Hello there." in text) == content
+    assert len(await asyncio.to_thread(os.listdir, folder)) == 1 + content
+    what = "with what is said: texts and audio" if content else "without what is said"
+    assert capsys.readouterr().err == f"Recording every session into {folder}, {what}.\n"
+
+
+async def test_a_client_that_breaks_off_leaves_a_whole_recording(serving: Serving, tmp_path: Path) -> None:
+    async with serving(config=recording_into(tmp_path)) as server:
+        async with calling(server.url, finished=False) as caller:
+            await caller.speak()
+            await caller.until("response.created")
+        await server.all_ended()
+    steps, _ = await asyncio.to_thread(replay_of, tmp_path)
+    assert [one.difference for one in steps] == [None] * len(steps)
+
+
+async def test_recording_into_a_folder_that_cannot_be_made(serving: Serving, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "cannot be made: Not a directory" in await refusal(recording_into(tmp_path / "file" / "folder"))
+
+
+async def test_nothing_is_recorded_unless_asked(serving: Serving, capsys: pytest.CaptureFixture[str]) -> None:
+    async with serving() as server, calling(server.url) as caller:
+        await caller.turn()
+        assert server.runtime.recorder is None
+    assert capsys.readouterr().err == ""
