@@ -29,7 +29,9 @@ from typing import Any, Final
 
 import uvloop
 
+from benchmarks.peers.ours import Settings
 from benchmarks.peers.targets import TARGETS, RunningTarget, running
+from benchmarks.side_by_side import table, verdicts
 from voxtral_voice.audio.wav import write_wav
 from voxtral_voice.bench import corpus
 from voxtral_voice.bench.clip import Clip
@@ -50,6 +52,7 @@ ROOT: Final = Path(__file__).parents[1]
 SETS: Final = {"stub": ("stub",), "models": ("questions",)}
 SEED: Final = 1
 WARM_UP: Final = 2
+TRIES: Final = 3
 
 
 @dataclass(slots=True)
@@ -88,7 +91,11 @@ def main() -> int:
     if options.out:
         options.out.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     print(table(result))
-    return 0
+    if not options.gate:
+        return 0
+    judged = list(verdicts(result))
+    print("\n".join(f"{'ok  ' if holds else 'FAIL'} {text}" for holds, text in judged))
+    return int(not all(holds for holds, _ in judged))
 
 
 def parse() -> argparse.Namespace:
@@ -101,6 +108,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--turns", type=int, default=5, help="per session and round")
     parser.add_argument("--silence-ms", type=int, default=512, help="of the matched settings: 16 frames of 32 ms")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--gate", action="store_true", help="fail unless we are ahead of every target in this run")
     return parser.parse_args()
 
 
@@ -113,9 +121,7 @@ async def compare(options: argparse.Namespace) -> dict[str, Any]:
     with engines(options.mode, clips, client_cpus) as urls:
         if client_cpus:
             os.sched_setaffinity(0, client_cpus)
-        for number, name, settings in [
-            (n, t, s) for n, order in enumerate(orders) for t in order for s in options.settings
-        ]:
+        for number, name, settings in in_turn(orders, options.settings):
             say(f"round {number + 1}: {name}, {settings}")
             try:
                 async with running(
@@ -156,7 +162,7 @@ def about(target: RunningTarget) -> dict[str, Any]:
     }
 
 
-def in_turn(orders: Sequence[Sequence[str]], settings: Sequence[str]) -> Iterator[tuple[int, str, str]]:
+def in_turn(orders: Sequence[Sequence[str]], settings: Sequence[Settings]) -> Iterator[tuple[int, str, Settings]]:
     """(round, target, settings)."""
     for number, order in enumerate(orders):
         for name in order:
@@ -178,7 +184,7 @@ async def measure_all(
         row = rows[*key, sessions]
         script = Script(clips, options.turns, barge_ins=2 if sessions == 1 else 0, warm_up=WARM_UP, seed=SEED + number)
         try:
-            measured = await measure(Target(target.url, target.driver, pid=target.pid), script, endpoint, sessions)
+            measured = await on_time(Target(target.url, target.driver, pid=target.pid), script, endpoint, sessions)
         except VoiceError as error:
             say(f"  {sessions} sessions: {error}")
             row.failures.append(str(error))
@@ -187,6 +193,16 @@ async def measure_all(
         waits = sorted(turn.counted_v2v_ms for turn in measured.turns if turn.counted_v2v_ms is not None)
         middle = f"{waits[len(waits) // 2]:.0f}" if waits else "-"
         say(f"  {sessions} sessions: V2V p50 {middle} ms, {sum(t.missed for t in measured.turns)} missed")
+
+
+async def on_time(target: Target, script: Script, endpoint: str, sessions: int) -> Measured:
+    """A measurement whose own microphone was late is made again; the last one counts in any case."""
+    for _ in range(TRIES - 1):
+        measured = await measure(target, script, endpoint, sessions)
+        if not figures(measured.records).void:
+            return measured
+        say(f"  {sessions} sessions: the microphone was late, measured again")
+    return await measure(target, script, endpoint, sessions)
 
 
 # --- the engines behind the three URLs --------------------------------------------------------------------------
@@ -293,47 +309,6 @@ def waits(row: Row) -> dict[str, list[float]]:
         if turn.purpose == "turn" and (v2v := turn.counted_v2v_ms) is not None:
             found[turn.said_clip].append(v2v)
     return found
-
-
-def table(result: Mapping[str, Any]) -> str:
-    """In Markdown."""
-    lines = [
-        "| target | settings | sessions | V2V p50 / p95 ms | overhead p50 / p95 ms | cut-ins | missed | "
-        "barge-in stop p50 ms | underruns | CPU-s per audio minute | MB |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    rows = sorted(result["rows"], key=lambda row: (row["settings"], row["sessions"], row["target"]))
-    return "\n".join([*lines, *(f"| {' | '.join(cells(row))} |" for row in rows)])
-
-
-def cells(row: Mapping[str, Any]) -> list[str]:
-    name = [row["target"], row["settings"], str(row["sessions"])]
-    got, over = row["figures"], row["overhead"]
-    if got is None:
-        return [*name, "did not run", *[""] * 7]
-    return [
-        *name,
-        pair(got["latency"]["v2v_ms"]),
-        pair(over and over["overhead_ms"]),
-        str(got["cut_ins"]["count"]),
-        f"{got['missed']['count']} of {got['missed']['of']}",
-        one(got["barge_in"]["heard_stop_ms"]["p50"]),
-        str(got["continuity"]["underruns"]),
-        number(row["cpu_s_per_audio_minute"], 2),
-        number(row["memory_mb"], 0),
-    ]
-
-
-def pair(spread: Mapping[str, Any] | None) -> str:
-    return f"{one(spread['p50'])} / {one(spread['p95'])}" if spread else ""
-
-
-def one(estimate: Mapping[str, Any] | None) -> str:
-    return number(estimate["value"] if estimate else None, 0)
-
-
-def number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def say(line: str) -> None:
