@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.http_clients [--out benchmarks/http_clients.json]
 
 Three requests as a turn makes them, against the stub in another process: a transcript (a WAV of 3 s), a chat streamed
-in tokens, and a phrase streamed in pieces of 100 ms. 8 at once, over kept-alive connections, in uvloop. What is counted
+in tokens, and a phrase streamed in pieces of 200 ms. 8 at once, over kept-alive connections, in uvloop. What is counted
 is this process's CPU time for the whole request, divided by their number; best of ROUNDS rounds, because other work on
 the machine only ever adds. `minimal` is a parser on a bare transport, without errors, pool limits, timeouts, TLS or
 redirects: the floor, and no client that one would ship.

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -31,7 +33,9 @@ from voxtral_voice.engines.voices import EMBEDDED_VOICES
 UNKNOWN: Final = "unknown"
 """Transcript of audio that is no clip of the plan."""
 WORD_MS: Final = 350.0
-CHUNK_MS: Final = 100.0
+FIRST_CHUNK_MS: Final = 100.0
+CHUNK_MS: Final = 200.0
+"""A piece comes when its last sample is made."""
 TONE_HZ: Final = 440.0
 TONE_AMPLITUDE: Final = 0.1
 FADE_MS: Final = 2.0
@@ -126,13 +130,15 @@ class StubSpeaker(_Stub):
     ) -> AsyncGenerator[SpeechChunk, None]:
         began = _now()
         words = sum(any(c.isalnum() for c in word) for word in text.split())
+        if not words:
+            return
         latencies = self._plan.latencies
-        audio = _audio(words * WORD_MS / speed if words else 0.0, latencies.leading_silence_ms)
+        audio = _sound(words * WORD_MS / speed, latencies.leading_silence_ms)
         first_ms = self._plan.first_audio_ms(text)
-        step_ms = CHUNK_MS / latencies.realtime if latencies.realtime else 0.0
-        for i, start in enumerate(range(0, len(audio), _samples(CHUNK_MS))):
-            await _until(began + (first_ms + i * step_ms) / 1000)
-            yield SpeechChunk(audio[start : start + _samples(CHUNK_MS)])
+        for start, end in pairwise([0, *range(_samples(FIRST_CHUNK_MS), len(audio), _samples(CHUNK_MS)), len(audio)]):
+            made_ms = max(0.0, end * 1000 / SPEAK_RATE_HZ - FIRST_CHUNK_MS)
+            await _until(began + (first_ms + (made_ms / latencies.realtime if latencies.realtime else 0)) / 1000)
+            yield SpeechChunk(audio[start:end])
 
 
 def _part(text: str, match: Match) -> str:
@@ -142,13 +148,13 @@ def _part(text: str, match: Match) -> str:
     return " ".join(words[round(match.begin * len(words)) : round(match.end * len(words))])
 
 
-def _audio(sound_ms: float, silence_ms: float) -> Samples:
-    """Nothing at all for a phrase without words."""
+@lru_cache(maxsize=64)
+def _sound(sound_ms: float, silence_ms: float) -> Samples:
+    """Kept: there are few lengths, and nobody changes one."""
     t = np.arange(_samples(sound_ms), dtype=np.float32)
     fade = np.minimum(1, np.minimum(t, t[::-1]) / _samples(FADE_MS))
     tone = TONE_AMPLITUDE * fade * np.sin(2 * np.pi * TONE_HZ / SPEAK_RATE_HZ * t)
-    silence = np.zeros(_samples(silence_ms) if sound_ms else 0)
-    return np.concatenate([silence, tone]).astype(np.float32)
+    return np.concatenate([np.zeros(_samples(silence_ms)), tone]).astype(np.float32)
 
 
 def _samples(ms: float) -> int:

@@ -63,7 +63,8 @@ class Recogniser:
         heard = active(envelope(audio))
         if self._longest == 0 or len(heard) < MIN_WINDOWS:
             return None
-        shifts = np.arange(1 - len(heard), self._longest)
+        least = np.ceil(MIN_OVERLAP * np.minimum(self._lengths, len(heard))).astype(np.int64)
+        shifts = np.arange(np.min(least - len(heard)), np.max(self._lengths - least) + 1)
         certainty = self._certainty(heard, shifts)
         clip, shift = np.unravel_index(np.argmax(certainty), certainty.shape)
         if certainty[clip, shift] < MIN_CERTAINTY:
