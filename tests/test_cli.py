@@ -83,6 +83,13 @@ def test_every_setting_has_its_flag(called: Called, key: str, capsys: pytest.Cap
     assert f"  # {flag}" in printed.out if status == 0 else f"(from {flag})" in printed.err
 
 
+def test_a_flag_that_is_yes_or_no_may_stand_alone(called: Called, tmp_path: Path) -> None:
+    assert cli.main(["serve", "--record", "here", "--record-content"]) == 0
+    assert cli.main(["serve", "--record", "here", "--record-content", "false", "--voice", "hf_alpha"]) == 0
+    assert [config.record.dir for config in called.serve] == [str(tmp_path / "here")] * 2
+    assert [config.record.content for config in called.serve] == [True, False]
+
+
 def test_an_error_is_one_sentence_and_status_1(called: Called, capsys: pytest.CaptureFixture[str]) -> None:
     called.error = ServerError("Port 8000 is in use: choose another with --port.")
     assert cli.main(["serve"]) == 1

@@ -254,6 +254,16 @@ def test_voices_that_do_not_fit() -> None:
     )
 
 
+def test_nothing_is_recorded_unless_a_folder_is_named() -> None:
+    assert load(None, {}, ()).config.record.dir == ""
+    record = load(None, {"VOXTRAL_VOICE_RECORD_DIR": "here", "VOXTRAL_VOICE_RECORD_CONTENT": "true"}, ()).config.record
+    assert (record.dir, record.content) == (str(Path.cwd() / "here"), True)
+    assert refusal(flags=(Setting("record.content", "true", "--record-content"),)) == (
+        'record.content = "true" (from --record-content) cannot be used: '
+        "nothing is recorded; name a folder with --record."
+    )
+
+
 def test_every_setting_has_a_description_and_every_time_its_unit() -> None:
     for key, info in keys().items():
         assert info.description, key

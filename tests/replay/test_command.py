@@ -34,7 +34,7 @@ def test_a_session_that_goes_as_it_went(path: Path) -> None:
     same, lines = told(path)
     assert same
     steps = path.read_bytes().count(b"\n") - 2
-    assert re.fullmatch(rf"{steps} events, \d+ commands: the same \(\d+ ms\)\.", lines[-1])
+    assert re.fullmatch(rf"{steps} events, \d+ commands: the same \([\d,]+ events/s\)\.", lines[-1])
     assert "open -> hearing" in "\n".join(lines)
     assert lines[0].startswith("sess_1, ")
 

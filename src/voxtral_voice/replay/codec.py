@@ -59,7 +59,10 @@ def read_tagged(value: Json, kinds: Mapping[str, type[T]]) -> T:
 def read_untagged(value: Json, kind: type[T], name: str = "") -> T:
     """name: what it is called in an error; "" = its class."""
     hint: Any = kind
-    message: T = _reader(hint)(value, name or kind.__name__)
+    try:
+        message: T = _reader(hint)(value)
+    except CodecError as error:
+        raise CodecError(f"{name or kind.__name__}{error}") from None
     return message
 
 
@@ -114,8 +117,9 @@ def _write_audio(samples: Any) -> JsonObject:
 
 # --- reading ----------------------------------------------------------------------------------------------------
 
-_Reader = Callable[[Json, str], Any]
-"""(value, its name in a sentence) -> what it stands for. Raises CodecError."""
+_Reader = Callable[[Json], Any]
+"""Raises CodecError with the end of a sentence that begins with the value's name; each level above puts its own before
+it. So a name costs something only when it is needed."""
 
 
 @cache
@@ -123,7 +127,7 @@ def _reader(hint: Any) -> _Reader:
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         read = _reader(_not_none(hint))
-        return lambda value, name: None if value is None else read(value, name)
+        return lambda value: None if value is None else read(value)
     if origin is tuple:
         return _tuple_reader(inner)
     if origin is np.ndarray:
@@ -140,16 +144,22 @@ def _reader(hint: Any) -> _Reader:
 def _dataclass_reader(kind: Any) -> _Reader:
     hints = get_type_hints(kind)
     readers = {field.name: _reader(hints[field.name]) for field in fields(kind)}
-    needed = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
+    needed = {f.name: None for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}.keys()
 
-    def read(value: Json, name: str) -> object:
+    def read(value: Json) -> object:
         if not isinstance(value, dict):
-            raise CodecError(f"{name} should be an object, not {shown(value)}")
-        if unknown := value.keys() - readers.keys():
-            raise CodecError(f"{name} has no field {shown(min(unknown))}")
-        if missing := [field for field in needed if field not in value]:
-            raise CodecError(f"{name} lacks the field {missing[0]!r}")
-        return kind(**{key: readers[key](part, f"{name}.{key}") for key, part in value.items()})
+            raise CodecError(f" should be an object, not {shown(value)}")
+        if not needed <= value.keys():
+            raise CodecError(f" lacks the field {next(name for name in needed if name not in value)!r}")
+        found = {}
+        for name, part in value.items():
+            if name not in readers:
+                raise CodecError(f" has no field {shown(name)}")
+            try:
+                found[name] = readers[name](part)
+            except CodecError as error:
+                raise CodecError(f".{name}{error}") from None
+        return kind(**found)
 
     return read
 
@@ -158,25 +168,26 @@ def _tuple_reader(inner: tuple[Any, ...]) -> _Reader:
     endless = inner[-1] is Ellipsis
     readers = [_reader(hint) for hint in inner if hint is not Ellipsis]
 
-    def read(value: Json, name: str) -> tuple[object, ...]:
+    def read(value: Json) -> tuple[object, ...]:
         if not isinstance(value, list) or not (endless or len(value) == len(readers)):
-            raise CodecError(f"{name} should be a list{'' if endless else f' of {len(readers)}'}, not {shown(value)}")
-        each = readers * len(value) if endless else readers
-        return tuple(read_part(part, name) for read_part, part in zip(each, value, strict=True))
+            raise CodecError(f" should be a list{'' if endless else f' of {len(readers)}'}, not {shown(value)}")
+        if endless:
+            return tuple(map(readers[0], value))
+        return tuple(read_part(part) for read_part, part in zip(readers, value, strict=True))
 
     return read
 
 
 def _choice_reader(choices: tuple[Any, ...]) -> _Reader:
-    def read(value: Json, name: str) -> object:
+    def read(value: Json) -> object:
         if value not in choices:
-            raise CodecError(f"{name} should be one of {', '.join(map(str, choices))}, not {shown(value)}")
+            raise CodecError(f" should be one of {', '.join(map(str, choices))}, not {shown(value)}")
         return value
 
     return read
 
 
-def _read_audio(value: Json, name: str) -> object:
+def _read_audio(value: Json) -> object:
     [(form, body)] = value.items() if isinstance(value, dict) and len(value) == 1 else [("", None)]
     if form == "silence" and type(body) is int and 0 <= body <= MAX_SILENCE:
         return np.broadcast_to(np.zeros(1, np.float32), (body,))  # takes no memory
@@ -184,22 +195,22 @@ def _read_audio(value: Json, name: str) -> object:
         try:
             return pcm16_to_float(b64decode(body, validate=True))
         except (ValueError, AudioError) as error:
-            raise CodecError(f"{name} holds no 16-bit samples in base64") from error
-    raise CodecError(f"{name} should be audio, not {shown(value)}")
+            raise CodecError(" holds no 16-bit samples in base64") from error
+    raise CodecError(f" should be audio, not {shown(value)}")
 
 
-def _number(value: Json, name: str) -> float:
+def _number(value: Json) -> float:
     if type(value) is float:
         return value
     if type(value) is int and abs(value) <= sys.float_info.max:
         return float(value)
-    raise CodecError(f"{name} should be a number, not {shown(value)}")
+    raise CodecError(f" should be a number, not {shown(value)}")
 
 
 def _scalar(kind: type, words: str) -> _Reader:
-    def read(value: Json, name: str) -> object:
+    def read(value: Json) -> object:
         if type(value) is not kind:
-            raise CodecError(f"{name} should be {words}, not {shown(value)}")
+            raise CodecError(f" should be {words}, not {shown(value)}")
         return value
 
     return read

@@ -39,7 +39,7 @@ def replay(path: Path, say: Callable[[str], object]) -> bool:
         seconds = time.perf_counter() - began
         for line in [*listing.end(), *_cut_off(recording)]:
             say(line)
-        say(f"{events:,} events, {commands:,} commands: the same ({seconds * 1000:.0f} ms).")
+        say(f"{events:,} events, {commands:,} commands: the same ({events / seconds:,.0f} events/s).")
         return True
 
 

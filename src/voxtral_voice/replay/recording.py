@@ -23,6 +23,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar, get_args
 
+import orjson
+
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.errors import ReplayError
@@ -141,6 +143,9 @@ class _Plain:
     raised: str | None = None
 
 
+_read_step = partial(read_untagged, name="a step")
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Recording]:
     """Raises ReplayError when the file cannot be read or is none of ours."""
@@ -201,7 +206,7 @@ class Recording:
             return None
         self._number += 1
         try:
-            line = json.loads(text)
+            line = _parsed(text)
         except (ValueError, RecursionError) as error:
             if not text.endswith(b"\n"):
                 self.cut_off = self._number
@@ -212,15 +217,13 @@ class Recording:
         return line
 
     def _step(self, line: JsonObject) -> ReadStep:
-        if unknown := line.keys() - {"t", "in", "ids", "out", "wake", "raised"}:
-            raise self._wrong(f"a step has no field {shown(min(unknown))}")
-        out = line.get("out", [])
+        out = line.pop("out", [])
         if not isinstance(out, list):
             raise self._wrong(f"'out' should be a list, not {shown(out)}")
-        plain = {name: value for name, value in line.items() if name not in ("in", "out")}
-        fields = self._checked(partial(read_untagged, name="a step"), plain, _Plain)
-        event = self._checked(read_tagged, line.get("in"), EVENTS)
-        return ReadStep(self._number, fields.t, event, out, fields.ids, fields.wake, fields.raised)
+        event = line.pop("in", None)
+        fields = self._checked(_read_step, line, _Plain)
+        read = self._checked(read_tagged, event, EVENTS)
+        return ReadStep(self._number, fields.t, read, out, fields.ids, fields.wake, fields.raised)
 
     def _checked(self, read: Callable[[Json, K], T], value: Json, kind: K) -> T:
         try:
@@ -230,3 +233,12 @@ class Recording:
 
     def _wrong(self, what: str) -> ReplayError:
         return ReplayError(f"{self._path}, line {self._number}: {what}.")
+
+
+def _parsed(line: bytes) -> Json:
+    """orjson is fast, but refuses what the standard library reads and writes: infinities, half a surrogate pair."""
+    try:
+        parsed: Json = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        parsed = json.loads(line)
+    return parsed
