@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install serve test check lock bench clean
+.PHONY: help install serve test check lock bench bench-stub bench-peers clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,9 +25,20 @@ check: $(VENV)/.installed-dev  ## lint, types
 	$(BIN)/mypy
 	$(BIN)/python scripts/readme_table.py --check
 
-bench: $(VENV)/.installed-dev  ## measure this checkout: benchmarks/first_conversation.json, and the README's table
-	$(BIN)/python -m benchmarks.first_conversation
+bench: $(VENV)/.installed-dev  ## measure this checkout (an hour): benchmarks/<date>-<commit>.json, and the README's table
+	@$(BIN)/voxtral-voice models pull
+	$(BIN)/python -m benchmarks.standard
 	$(BIN)/python scripts/readme_table.py
+
+bench-stub: $(VENV)/.installed-dev  ## us and the alternatives without models: what each framework itself adds
+	@$(BIN)/voxtral-voice models pull --profile remote
+	$(BIN)/python -m benchmarks.peers.environments
+	$(BIN)/python -m benchmarks.compare --mode stub $(BENCH_ARGS)
+
+bench-peers: $(VENV)/.installed-dev  ## us and the alternatives in turn, with the same real models
+	@$(BIN)/voxtral-voice models pull
+	$(BIN)/python -m benchmarks.peers.environments
+	$(BIN)/python -m benchmarks.compare --mode models --sessions 1 $(BENCH_ARGS)
 
 lock: $(VENV)/.installed-dev  ## write the lock files again from pyproject.toml
 	bash scripts/lock
