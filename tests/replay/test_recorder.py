@@ -111,6 +111,21 @@ def test_with_content_everything_is(tmp_path: Path) -> None:
     assert np.allclose(heard, 0.25, atol=1e-4)
 
 
+def test_a_samples_number_is_its_place_in_the_file(tmp_path: Path) -> None:
+    recorder, audio = Recorder(tmp_path, content=True), InputBuffer()
+    recording = recorder.begin("sess_1", audio)
+    session = recording.session(SETTINGS, str, Policy())
+    with recording:
+        audio.append(np.full(640, 0.5, np.float32))
+        audio.forget(320)
+        session.receive(ev.AudioReceived(640), 1.0)
+        audio.append(np.full(320, 0.25, np.float32))
+        session.receive(ev.AudioReceived(960), 1.02)
+    recorder.close()
+    heard, _ = read_speech(only(tmp_path, "wav"))
+    assert heard.tolist() == [0.0] * 320 + [0.5] * 320 + [0.25] * 320
+
+
 def test_only_the_owner_may_read(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "new" / "folder", content=True)
     talk(recorder)

@@ -25,6 +25,8 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Final, TypeAlias
 
+import numpy as np
+
 from voxtral_voice import __version__
 from voxtral_voice.audio.frames import LISTEN_RATE_HZ, InputBuffer
 from voxtral_voice.audio.pcm import BYTES_PER_SAMPLE, Samples, float_to_pcm16
@@ -135,13 +137,19 @@ class _FileRecording(Recording):
         """Never waits: what the disk cannot follow is given up."""
         heard = None
         if self._audio is not None and isinstance(step.event, ev.AudioReceived):
-            heard = self._audio.slice(self._heard_to, step.event.end_sample)
-            self._heard_to = step.event.end_sample
+            heard = self._heard_until(self._audio, step.event.end_sample)
         if self._end.complete and self._queue.qsize() >= WAITING:
             self._end = End(complete=False, reason="the disk is too slow")
             log.event("recording_stopped", "warning", session=self._session_id, reason=self._end.reason)
         if self._end.complete:
             self._queue.put((self._file, (step, heard)))
+
+    def _heard_until(self, audio: InputBuffer, end_sample: int) -> Samples:
+        """What is new. What was forgotten already is silence, so that a sample's number is its place in the file."""
+        heard = audio.slice(self._heard_to, end_sample)
+        lost = end_sample - self._heard_to - len(heard)
+        self._heard_to = end_sample
+        return np.pad(heard, (lost, 0)) if lost else heard
 
 
 class RecordedSession(Session):
