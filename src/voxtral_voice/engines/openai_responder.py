@@ -26,9 +26,7 @@ MAX_LINE_BYTES: Final = 1024 * 1024
 DONE: Final = b"[DONE]"
 DRAIN_S: Final = 0.2
 INSTRUCTIONS: Final = Message(
-    "system",
-    "You are talking with someone by voice. Answer in one to three short sentences, as one speaks, in the language you "
-    "are spoken to: no lists, no markdown, no emoji.",
+    "system", "You are a voice assistant. Answer in one to three short spoken sentences, without lists or markdown."
 )
 """Unless the session has its own."""
 

@@ -13,6 +13,7 @@ import pytest
 from tests.bench.stub.make import RATE_HZ, TEXTS, babble, clip, clips
 from voxtral_voice.audio.pcm import Samples
 from voxtral_voice.audio.resample import resample
+from voxtral_voice.bench.clip import Clip
 from voxtral_voice.bench.player import Player
 from voxtral_voice.bench.stub import engines as stub
 from voxtral_voice.bench.stub.engines import UNKNOWN, StubResponder, StubSpeaker, StubTranscriber
@@ -73,6 +74,16 @@ async def test_clips_of_another_rate_are_heard_too() -> None:
     for made in (low, high):
         heard = await transcriber.transcribe(made.samples, language=None, prompt="", final=True)
         assert heard.text == made.text
+
+
+async def test_noise_around_a_clip_is_not_part_of_it() -> None:
+    """A framework sends the speech, with as much of the noise as it likes."""
+    noise = (0.02 * np.random.default_rng(0).standard_normal(5 * RATE_HZ)).astype(np.float32)
+    noise[RATE_HZ : 4 * RATE_HZ] += babble(3, 3.0)
+    noisy = Clip("noisy", "noise", TEXTS[0], "en", noise, RATE_HZ, 1.0, 4.0)
+    transcriber = StubTranscriber(StubPlan([noisy], latencies=INSTANT))
+    for audio in (noise, noise[RATE_HZ : 4 * RATE_HZ], noise[RATE_HZ // 2 :]):
+        assert (await transcriber.transcribe(audio, language=None, prompt="", final=True)).text == TEXTS[0]
 
 
 async def test_of_a_part_the_words_in_it() -> None:

@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -16,18 +16,19 @@ import httpx
 import pytest
 
 from tests.bench.stub.make import RATE_HZ, TEXTS, clips
+from tests.engines.speech import say
 from voxtral_voice.audio.wav import write_wav
 from voxtral_voice.bench.stub.__main__ import main
 from voxtral_voice.bench.stub.listing import clips_in
 from voxtral_voice.bench.stub.plan import StubPlan
 from voxtral_voice.bench.stub.serve import Urls
-from voxtral_voice.engines.base import Message
+from voxtral_voice.engines.base import SPEAK_RATE_HZ, Message
 from voxtral_voice.engines.openai_responder import OpenAIResponder
 from voxtral_voice.engines.openai_speaker import OpenAISpeaker
 from voxtral_voice.engines.openai_transcriber import OpenAITranscriber
 from voxtral_voice.engines.remote import Remote
 
-STOP_S: Final = 20
+STOP_S: Final = 20.0
 
 
 @pytest.fixture
@@ -86,6 +87,17 @@ def test_a_list_and_silence_before_the_sound(folder: Path) -> None:
         pcm = httpx.post(urls.speech + "/audio/speech", json=body, trust_env=False).content
     assert not any(pcm[: 2 * 2400])
     assert any(pcm[2 * 2400 : 2 * 2500])
+
+
+@pytest.mark.models
+def test_the_real_models_behind_the_same_urls(model_files: Callable[[str], Path]) -> None:
+    for name in ("whisper-base/model.bin", "smollm2-135m-instruct-q4_1.gguf", "kokoro-v1.0-int8.onnx"):
+        model_files(name)
+    with stub("--models") as urls:
+        heard, said, samples = asyncio.run(conversation(urls, say("What is the capital of France?")))
+    assert heard == "What is the capital of France?"
+    assert "Paris" in said
+    assert samples > len(said.split()) * 0.1 * SPEAK_RATE_HZ
 
 
 def test_clips_that_are_not_there_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

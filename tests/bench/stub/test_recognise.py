@@ -42,12 +42,13 @@ def cut(audio: Samples, begin_s: float, end_s: float) -> Samples:
         lambda audio: np.clip(audio * 8, -1, 1),
         lambda audio: np.concatenate([silence(0.513), audio, silence(1.1)]),
         lambda audio: cut(audio, 0.15, 0.05),
+        lambda audio: cut(audio, 0.4, 0.0),
         lambda audio: audio[7:],
         lambda audio: resample(resample(audio, RATE_HZ, 8_000), 8_000, RATE_HZ),
         lambda audio: noisy(audio, 20),
         lambda audio: noisy(audio, 10),
     ],
-    ids="same soft clipped padded trimmed shifted telephone noise20 noise10".split(),
+    ids="same soft clipped padded trimmed late shifted telephone noise20 noise10".split(),
 )
 @pytest.mark.parametrize("index", range(len(CLIPS)))
 def test_a_clip_is_known_again(index: int, change: Callable[[Samples], Samples]) -> None:

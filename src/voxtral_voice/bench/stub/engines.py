@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 
 from voxtral_voice.audio.resample import resample
+from voxtral_voice.bench.clip import Clip
 from voxtral_voice.bench.stub.plan import StubPlan, tokens_of
 from voxtral_voice.bench.stub.recognise import Match, Recogniser, is_silent
 from voxtral_voice.engines.base import (
@@ -59,7 +60,7 @@ class StubTranscriber(_Stub):
 
     def __init__(self, plan: StubPlan) -> None:
         self._plan = plan
-        self._recogniser = Recogniser([resample(clip.samples, clip.rate_hz, LISTEN_RATE_HZ) for clip in plan.clips])
+        self._recogniser = Recogniser([_speech(clip) for clip in plan.clips])
         self.unknown = 0
 
     async def transcribe(
@@ -139,6 +140,12 @@ class StubSpeaker(_Stub):
             made_ms = max(0.0, end * 1000 / SPEAK_RATE_HZ - FIRST_CHUNK_MS)
             await _until(began + (first_ms + (made_ms / latencies.realtime if latencies.realtime else 0)) / 1000)
             yield SpeechChunk(audio[start:end])
+
+
+def _speech(clip: Clip) -> Samples:
+    """16 kHz, from the first voiced sample to the last: noise around it is not part of the clip."""
+    first, last = round(clip.onset_s * clip.rate_hz), round(clip.end_s * clip.rate_hz)
+    return resample(clip.samples[first:last], clip.rate_hz, LISTEN_RATE_HZ)
 
 
 def _part(text: str, match: Match) -> str:

@@ -30,9 +30,13 @@ MIN_CERTAINTY: Final = 6.0
 MIN_OVERLAP: Final = 0.8
 """Of the shorter of the two."""
 MIN_WINDOWS: Final = 8
-CUT_SHARE: Final = 0.15
-CUT_WINDOWS: Final = 13
-"""What a framework may cut off either end of a clip before words count as missing: 15 %, at least 260 ms."""
+LATE_SHARE: Final = 0.3
+LATE_WINDOWS: Final = 25
+"""What may be missing at the begin before words count as missing: 30 %, at least 500 ms. Frameworks notice speech late
+and do not all keep what was before."""
+EARLY_SHARE: Final = 0.15
+EARLY_WINDOWS: Final = 13
+"""The same at the end: 15 %, at least 260 ms. Silence ends a turn, so that only a partial ends early."""
 
 Envelope = npt.NDArray[np.float64]
 
@@ -107,8 +111,8 @@ class Recogniser:
     def _match(self, clip: int, shift: int, heard: int) -> Match:
         length = int(self._lengths[clip])
         begin, end = max(shift, 0), min(shift + heard, length)
-        leeway = max(CUT_WINDOWS, CUT_SHARE * length)
-        begins, ends = begin <= leeway, end >= length - leeway
+        begins = begin <= max(LATE_WINDOWS, LATE_SHARE * length)
+        ends = end >= length - max(EARLY_WINDOWS, EARLY_SHARE * length)
         return Match(clip, 0.0 if begins else begin / length, 1.0 if ends else end / length)
 
 
