@@ -31,12 +31,11 @@ import numpy as np
 import orjson
 import uvloop
 
-from benchmarks.first_conversation import ROOT, git, machine
+from voxtral_voice.bench.result import commit, machine
 from voxtral_voice.bench.stub.plan import NONE, Latencies, StubPlan
 from voxtral_voice.bench.stub.serve import Urls, serving, stub_engines
 from voxtral_voice.engines.openai_transcriber import _form, _wav
 
-MEASURED: Final = ("src/voxtral_voice/bench/stub", "src/voxtral_voice/engines/openai_transcriber.py", __file__)
 AT_ONCE: Final = 8
 ROUNDS: Final = 5
 REQUESTS: Final = 160
@@ -60,7 +59,7 @@ def main() -> None:
     server.terminate()
     result = {
         "command": "python -m benchmarks.http_clients" + "".join(f" {word}" for word in sys.argv[1:]),
-        "commit": git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", *MEASURED) else ""),
+        "commit": commit(),
         "machine": machine(),
         "versions": {"httpx": httpx.__version__, "aiohttp": aiohttp.__version__, "httptools": httptools.__version__},
         "requests_of_a_turn": TURN,
@@ -73,7 +72,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "http_clients.json")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "http_clients.json")
     return parser.parse_args()
 
 

@@ -1,10 +1,11 @@
 """The standard set against this checkout: what the README's figures are made from.
 
-    .venv/bin/python -m benchmarks.standard [--turns 80] [--sweep-turns 30] [--no-capacity]
+    .venv/bin/python -m benchmarks.standard [--questions 40] [--holds 48] [--taps 32] [--barge-ins 10] [--sweep 30]
 
-Starts the server as a user starts it, in its own process; both share the machine's cores. Says every clip of the
-standard sets once with the server's own settings, then, for latency against false cut-ins, a part of them with other
-endpoint settings; then looks for the largest number of sessions. Writes benchmarks/<date>-<commit>.json and .html.
+Starts the server as a user starts it, in its own process; both share the machine's cores. With the server's own
+settings: questions, human sentences with a pause inside, interruptions, and sounds over which a reply has to go on.
+Then, for latency against false cut-ins, questions and pauses again with other endpoint settings; then the largest
+number of sessions. Writes benchmarks/<date>-<commit>.json and .html.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from datetime import UTC, datetime
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +24,6 @@ from tqdm import tqdm
 from voxtral_voice.bench import corpus, report
 from voxtral_voice.bench.capacity import Capacity
 from voxtral_voice.bench.clip import Clip
-from voxtral_voice.bench.command import FOR_CAPACITY, STANDARD
 from voxtral_voice.bench.endpoint import DEFAULT
 from voxtral_voice.bench.measure import Measured, Script, Target, measure, measure_capacity
 from voxtral_voice.bench.result import commit, result
@@ -30,9 +31,9 @@ from voxtral_voice.bench.server import serving
 from voxtral_voice.errors import VoiceError
 
 FOLDER: Final = Path(__file__).parent
-SWEEP: Final = ("server_vad:200", "server_vad:500", "server_vad:1000", "semantic_vad:low", "semantic_vad:high")
-SWEPT: Final = ("questions", "hold")
-BARGE_INS: Final = 10
+SWEEP: Final = ("server_vad:200", "server_vad:800", "semantic_vad:high", "semantic_vad:low")
+ASKED, HELD, TAPPED = "questions", "hold-human", "tap"
+WARM_UP: Final = 3
 MOST: Final = 16
 
 
@@ -48,7 +49,7 @@ def main() -> int:
     written = result(
         command=" ".join(["python -m benchmarks.standard", *sys.argv[1:]]),
         target={"url": None, "wire": "realtime", "model": None, "ready_s": round(own.ready_s, 2)},
-        settings={"clips": list(STANDARD), "turns": options.turns, "barge_ins": BARGE_INS, "sessions": 1, "seed": 1},
+        settings={"clips": [ASKED, HELD, TAPPED], **vars(options), "sessions": 1, "seed": 1},
         runs=runs,
         capacity=capacity,
     )
@@ -61,26 +62,30 @@ def main() -> int:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--turns", type=int, default=80, help="with the server's own settings")
-    parser.add_argument("--sweep-turns", type=int, default=30, help="with each other endpoint setting; 0 = no sweep")
-    parser.add_argument("--no-capacity", action="store_true")
+    parser.add_argument("--questions", type=int, default=40)
+    parser.add_argument("--holds", type=int, default=48)
+    parser.add_argument("--taps", type=int, default=32)
+    parser.add_argument("--barge-ins", type=int, default=10)
+    parser.add_argument("--sweep", type=int, default=30, help="turns with each other endpoint, half of them holds")
     return parser.parse_args()
 
 
-async def everything(options: argparse.Namespace, target: Target) -> tuple[list[tuple[str, Measured]], Capacity | None]:
-    runs = [(DEFAULT, await said(target, corpus.load(STANDARD), options.turns, BARGE_INS, DEFAULT))]
-    if options.sweep_turns:
-        part = corpus.load(SWEPT, limit=options.sweep_turns)
-        runs += [(endpoint, await said(target, part, options.sweep_turns, 0, endpoint)) for endpoint in SWEEP]
-    if options.no_capacity:
-        return runs, None
-    script = Script(corpus.load(FOR_CAPACITY), turns=1)
-    found = await measure_capacity(target, script, DEFAULT, most=MOST, after_trial=lambda trial: tqdm.write(str(trial)))
+async def everything(options: argparse.Namespace, target: Target) -> tuple[list[tuple[str, Measured]], Capacity]:
+    questions, holds = corpus.load([ASKED]), corpus.load([HELD], limit=options.holds)
+    taps = corpus.load([TAPPED], limit=options.taps)
+    asked = tuple(islice(cycle(questions), options.questions))
+    runs = [(DEFAULT, await said(target, (*asked, *holds, *taps), options.barge_ins, DEFAULT))]
+    part = (*islice(cycle(questions), options.sweep // 2), *corpus.load([HELD], limit=options.sweep // 2))
+    runs += [(endpoint, await said(target, part, 0, endpoint)) for endpoint in SWEEP if options.sweep]
+    found = await measure_capacity(
+        target, Script(questions, turns=1), DEFAULT, most=MOST, after_trial=lambda trial: tqdm.write(str(trial))
+    )
     return runs, found
 
 
-async def said(target: Target, clips: tuple[Clip, ...], turns: int, barge_ins: int, endpoint: str) -> Measured:
-    script = Script(clips, turns, barge_ins)
+async def said(target: Target, clips: tuple[Clip, ...], barge_ins: int, endpoint: str) -> Measured:
+    """Every clip, as often as it is there."""
+    script = Script(clips, sum(clip.kind != "tap" for clip in clips), barge_ins, WARM_UP)
     (plan,) = script.plans(1)
     with tqdm(total=len(plan.warm_up) + len(plan.steps), desc=endpoint, unit="turn") as bar:
         return await measure(target, script, endpoint, 1, bar.update)

@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.first_conversation import ROOT, git, machine
 from tests.e2e.speech import letter_errors, pitch_hz, word_errors
 from voxtral_voice.audio.pcm import Samples
 from voxtral_voice.audio.resample import resample
+from voxtral_voice.bench.result import commit, machine
 from voxtral_voice.conversation.phrases import PhraseSplitter
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, SPEAK_RATE_HZ, Speaker
 from voxtral_voice.engines.kokoro import Kokoro
@@ -65,7 +65,7 @@ def main() -> None:
     began = time.monotonic()
     result = {
         "command": "python -m benchmarks.voices" + "".join(f" {word}" for word in sys.argv[1:]),
-        "commit": git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", "src") else ""),
+        "commit": commit(),
         "machine": machine(),
         "sentences_per_voice": len(SENTENCES["en"]),
         "written_by": "whisper-base int8, language given",
@@ -77,7 +77,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "voices.json")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "voices.json")
     return parser.parse_args()
 
 

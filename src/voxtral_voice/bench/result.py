@@ -117,7 +117,7 @@ def commit() -> str | None:
     try:
         head, changes = (
             subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True).stdout.strip()
-            for words in (("rev-parse", "HEAD"), ("status", "--porcelain"))
+            for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--", "src"))
         )
     except (OSError, subprocess.CalledProcessError):
         return None
