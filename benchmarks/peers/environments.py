@@ -7,8 +7,7 @@ same requirements is left as it is.
 
 Some packages are installed without what they depend on. speech-to-speech, because a part of that (faster-qwen3-tts
 with its ggml extra, nano-parakeet: models that run in the process) is not used here and cannot be had everywhere;
-pipecat-ai, silero-vad and llama-index-core in its environment, because only files inside them are used (see
-s2s_server.py).
+pipecat-ai and llama-index-core in its environment, because only files inside them are used (see s2s_server.py).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 FOLDER: Final = ROOT / "build" / "peers"
 NAMES: Final = ("pipecat", "s2s", "livekit")
-ALONE: Final = {"s2s": ("speech-to-speech", "pipecat-ai", "silero-vad", "llama-index-core")}
+ALONE: Final = {"s2s": ("speech-to-speech", "pipecat-ai", "llama-index-core")}
 """By environment: packages that are installed without their dependencies."""
 MADE: Final = "made-from"
 """File in an environment: the requirements that it was made from, and by which Python."""

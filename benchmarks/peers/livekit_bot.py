@@ -189,7 +189,7 @@ def session_of(args: argparse.Namespace) -> AgentSession[None]:
     return AgentSession(
         stt=openai.STT(base_url=args.transcriber_url, api_key=API_KEY),
         llm=openai.LLM(base_url=args.responder_url, api_key=API_KEY),
-        tts=openai.TTS(base_url=args.speaker_url, api_key=API_KEY, model="tts-1", response_format="pcm"),
+        tts=openai.TTS(base_url=args.speaker_url, api_key=API_KEY, model="tts-1", voice="alloy", response_format="pcm"),
         turn_handling=turn_handling(args),
         **(matched if args.settings == "matched" else {}),
     )

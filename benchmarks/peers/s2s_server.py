@@ -1,7 +1,7 @@
 """Hugging Face speech-to-speech as its own `serve` command starts it, with remote transcription, answers and speech.
 
 Knows: speech-to-speech's flags (the version in requirements-s2s.txt), and where the packages of that environment hold
-the files that it would otherwise download: Silero VAD's weights (silero-vad), Smart Turn v3.2 (pipecat-ai), the
+the files that it would otherwise download: Silero VAD (silero-vad), Smart Turn v3.2 (pipecat-ai), the
 sentence splitter's data (llama-index-core). (A tagger that it looks for and does not use is an empty folder.)
 Does not know: this project; it runs in its own environment (`environments.py`).
 
@@ -27,10 +27,10 @@ HUB = """
 dependencies = ["torch"]
 
 def silero_vad(**_):
-    import torch
-    return torch.jit.load({model!r}, map_location="cpu").eval(), None
+    from silero_vad import load_silero_vad
+    return load_silero_vad(), None
 """
-"""What torch.hub would fetch from the VAD's repository: its entry point, around the weights of its package."""
+"""What torch.hub would fetch from the VAD's repository: its entry point, into the same package."""
 
 
 def main() -> None:
@@ -64,6 +64,7 @@ def flags(args: argparse.Namespace) -> list[str]:
         "responses_api_api_key": "none",
         "tts": "openai",
         "openai_tts_base_url": args.speaker_url,
+        "openai_tts_voice": "alloy",
         "smart_turn_model_path": inside("pipecat", "audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx"),
     }
     matched = {
@@ -82,7 +83,7 @@ def offline() -> None:
     hub = Path(sys.prefix) / "hub"
     entry = hub / "hub" / "snakers4_silero-vad_master" / "hubconf.py"
     entry.parent.mkdir(parents=True, exist_ok=True)
-    entry.write_text(HUB.format(model=str(inside("silero_vad", "data/silero_vad.jit"))))
+    entry.write_text(HUB)
     os.environ["TORCH_HOME"] = str(hub)
     tagger = hub / "taggers" / "averaged_perceptron_tagger_eng"
     tagger.mkdir(parents=True, exist_ok=True)

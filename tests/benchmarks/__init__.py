@@ -1,0 +1,1 @@
+"""Tests of the measurements that are not part of the package."""
