@@ -15,25 +15,36 @@ def has_room(backlog: Backlog) -> bool:
     return False
 
 
+class Amount:
+    waiting = 0
+
+    def __call__(self) -> int:
+        return self.waiting
+
+
 async def test_there_is_room_up_to_the_limit() -> None:
-    backlog = Backlog(10)
+    amount = Amount()
+    backlog = Backlog(10, amount)
     assert has_room(backlog)
-    backlog.add(10)
+    amount.waiting = 10
     assert has_room(backlog)
-    backlog.add(1)
+    amount.waiting = 11
     assert not has_room(backlog)
-    backlog.done(1)
+    amount.waiting = 10
     assert has_room(backlog)
 
 
 async def test_who_waits_goes_on_when_enough_is_done() -> None:
-    backlog = Backlog(10)
-    backlog.add(100)
+    amount = Amount()
+    backlog = Backlog(10, amount)
+    amount.waiting = 100
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(backlog.room())
         for _ in range(9):
-            backlog.done(9)
+            amount.waiting -= 9
+            backlog.less()
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             assert not waiting.done()
-        backlog.done(9)
+        amount.waiting -= 9
+        backlog.less()

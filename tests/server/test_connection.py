@@ -425,7 +425,7 @@ class Held:
 
 
 async def test_frames_that_wait_are_few_however_large(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client is read no further while it is ahead by `BACKLOG` characters."""
+    """A client is read no further while it is ahead by `BACKLOG` bytes of audio, but for what is under way."""
     activity = FakeVoiceActivity()
     held = Held(activity.session())
     monkeypatch.setattr(activity, "session", lambda: held)
@@ -447,6 +447,6 @@ async def test_frames_that_wait_are_few_however_large(serving: Serving, monkeypa
             group.create_task(caller.say(silence(40_000), chunk_ms=1_000))
             await begun.wait()
             await asyncio.sleep(0.2)  # now it could go on, and must not
-            assert sum(understood) <= connection.BACKLOG + len(frame)
+            assert sum(understood) * 3 / 4 <= connection.BACKLOG + 2 * len(frame)
             held.may.set()
         assert (await caller.turn())["response"]["status"] == "completed"

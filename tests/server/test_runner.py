@@ -16,6 +16,7 @@ from voxtral_voice.conversation import events as ev
 from voxtral_voice.engines.base import SpeechChunk
 from voxtral_voice.engines.fakes import Broken, FakeResponder, FakeSpeaker, FakeTranscriber, FakeTurnJudge
 from voxtral_voice.engines.registry import Engines
+from voxtral_voice.errors import EngineError
 from voxtral_voice.server import runner
 from voxtral_voice.server.runner import Runner
 from voxtral_voice.server.runtime import Runtime
@@ -328,7 +329,8 @@ async def test_one_session_s_failure_is_not_another_s(serving: Serving) -> None:
 
     class Picky(FakeSpeaker):
         async def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
-            self.broken = Broken("that name") if "BAD" in text else None
+            if "BAD" in text:
+                raise EngineError("speaker", "that name")
             async for chunk in super().speak(text, voice=voice, speed=speed):
                 yield chunk
 

@@ -25,9 +25,6 @@ from voxtral_voice.engines.worker import Worker
 from voxtral_voice.errors import EngineError
 
 CONTEXT_SAMPLES: Final = 64
-GATHER_S: Final = 0.008
-"""From the beginning of one run to that of the next, at least: what comes meanwhile shares the next run. A session
-alone brings a frame every 20 to 40 ms and never waits."""
 _RATE: Final = np.array(LISTEN_RATE_HZ, dtype=np.int64)
 
 
@@ -43,7 +40,6 @@ class Silero:
         self._waiting: list[_Request] = []  # one per call in flight; the next run takes them all
         self._due = False
         """A run is under way, or will be: it takes care of those that wait."""
-        self._next_run_at = 0.0
 
     @property
     def name(self) -> str:
@@ -67,16 +63,12 @@ class Silero:
         request = _Request(state, frames, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
         if not self._due:
-            self._arrange_run()
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._run_waiting)
         return await request.heard
 
     def _load(self) -> None:
         self._model = OnnxModel(self._path, engine="voice_activity", threads=self._threads)
-
-    def _arrange_run(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._due = True
-        loop.call_at(max(self._next_run_at, loop.time()), self._run_waiting)
 
     def _run_waiting(self) -> None:
         requests, self._waiting = [request for request in self._waiting if not request.heard.done()], []
@@ -84,7 +76,6 @@ class Silero:
             _fail(requests, _not_running())
             self._due = False
             return
-        self._next_run_at = asyncio.get_running_loop().time() + GATHER_S
         run = self._worker.begin(partial(_hear, self._model, requests))
         run.add_done_callback(partial(self._ran, requests))
 
@@ -96,9 +87,9 @@ class Silero:
             for request, probabilities in zip(requests, run.result(), strict=True):
                 if not request.heard.done():
                     request.heard.set_result(probabilities)
-        self._due = False
-        if self._waiting:
-            self._arrange_run()
+        self._due = bool(self._waiting)
+        if self._due:
+            self._run_waiting()
 
 
 class SileroSession:

@@ -6,25 +6,23 @@ Knows: a number and its limit. Does not know: what is counted.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 
 class Backlog:
-    """limit: above it nobody gets `room`. What is added at once may go beyond it."""
+    """waiting: how much waits now. limit: above it nobody gets `room`."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, waiting: Callable[[], int]) -> None:
         self._limit = limit
-        self._waiting = 0
+        self._waiting = waiting
         self._less = asyncio.Event()
 
-    def add(self, amount: int) -> None:
-        self._waiting += amount
-
-    def done(self, amount: int) -> None:
-        self._waiting -= amount
+    def less(self) -> None:
+        """Something does not wait any more."""
         self._less.set()
 
     async def room(self) -> None:
-        """Wait until what was added and is not done is within the limit. For one task at a time."""
-        while self._waiting > self._limit:
+        """Until what waits is within the limit. For one task at a time."""
+        while self._waiting() > self._limit:
             self._less.clear()
             await self._less.wait()

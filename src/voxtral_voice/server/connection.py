@@ -25,8 +25,9 @@ from typing import Final, TypeVar
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from voxtral_voice.audio.pcm import BYTES_PER_SAMPLE, Samples
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.engines.base import Samples
+from voxtral_voice.engines.base import LISTEN_RATE_HZ
 from voxtral_voice.observe import log
 from voxtral_voice.observe.trace import observe
 from voxtral_voice.realtime.voices import Voices
@@ -44,10 +45,11 @@ INBOX: Final = 1024
 """Events of the engines that wait for the actor; when full, whoever brings the next one waits."""
 OUTBOX: Final = 512
 """Frames that wait for the socket; when full, the client is not reading and is cut off."""
-BACKLOG: Final = 1024 * 1024
-"""Bytes of voice-activity frames (16 s) that may wait, and one piece more."""
-HEARD: Final = 2048
-"""Pieces of audio that wait for voice activity: more than a full backlog comes to."""
+BACKLOG: Final = 768 * 1024
+"""Bytes of the client's audio (16 s) that may wait for voice activity, and one piece more."""
+FRAMES_BATCH: Final = 64
+"""Voice-activity frames (2 s) judged at once."""
+BYTES_PER_HEARD_SAMPLE: Final = BYTES_PER_SAMPLE * WIRE_RATE_HZ // LISTEN_RATE_HZ
 LARGE_FRAME: Final = 32 * 1024
 """A client frame this large (0.5 s of audio) is decoded on a thread, so that the others' audio is not held up."""
 PIECE_BYTES: Final = 24_000
@@ -97,8 +99,12 @@ class Connection:
         self._voice_activity = runtime.engines.voice_activity.session()
         self._inbox: asyncio.Queue[ev.Event] = asyncio.Queue(INBOX)  # full: the bringer waits
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue(OUTBOX)  # full: the client is cut off
-        self._backlog = Backlog(BACKLOG)
-        self._frames: asyncio.Queue[tuple[int, Samples]] = asyncio.Queue(HEARD)  # never full: the backlog is before
+        self._pushed_bytes = 0
+        self._heard_to = 0
+        """Behind the last frame that voice activity has judged, or was not asked to."""
+        self._backlog = Backlog(BACKLOG, lambda: self._pushed_bytes - self._heard_to * BYTES_PER_HEARD_SAMPLE)
+        self._frames_due = False
+        self._frames_whole = asyncio.Event()
         self._deaf_to = 0
         """Frames before this sample were dropped by the client."""
         self._alarm = Alarm()
@@ -186,16 +192,12 @@ class Connection:
             self._feed(event, incoming.client_event_id)
 
     def _audio(self, pcm: bytes) -> None:
-        metrics = self._runtime.metrics
-        began = time.thread_time()
-        first, frames = self._ingest.push(pcm)
-        metrics.ingest_cpu.inc(time.thread_time() - began)
-        metrics.ingest_audio.inc(len(pcm) / 2 / WIRE_RATE_HZ)
-        if len(frames):
-            self._feed(ev.AudioReceived(self._ingest.audio.end_sample))
-            if self._session.settings.turn_detection is not None:
-                self._backlog.add(frames.nbytes)
-                self._frames.put_nowait((first, frames))
+        self._ingest.push(pcm)
+        self._pushed_bytes += len(pcm)
+        self._runtime.metrics.ingest_audio.inc(len(pcm) / BYTES_PER_SAMPLE / WIRE_RATE_HZ)
+        if self._ingest.has_frames and not self._frames_due:
+            self._frames_due = True
+            self._runtime.tick.call(self._frames_whole.set)
 
     def _catch_up(self) -> None:
         """What the client says next is about all the audio that it has sent."""
@@ -224,7 +226,21 @@ class Connection:
 
     async def _hear(self) -> None:
         while True:
-            first, frames = await self._frames.get()
+            await self._frames_whole.wait()
+            self._frames_whole.clear()
+            self._frames_due = False
+            while self._ingest.has_frames:
+                await self._hear_frames(*self._take_frames())
+
+    def _take_frames(self) -> tuple[int, Samples]:
+        began = time.thread_time()
+        first, frames = self._ingest.frames(FRAMES_BATCH)
+        self._runtime.metrics.ingest_cpu.inc(time.thread_time() - began)
+        self._feed(ev.AudioReceived(self._ingest.audio.end_sample))
+        return first, frames
+
+    async def _hear_frames(self, first: int, frames: Samples) -> None:
+        if self._session.settings.turn_detection is not None:
             try:
                 async with asyncio.timeout(HEAR_S):
                     probabilities = await self._voice_activity.probabilities(frames)
@@ -234,14 +250,14 @@ class Connection:
             self._runtime.worked("voice_activity")
             if first >= self._deaf_to:
                 self._feed(ev.FramesHeard(first, tuple(probabilities)))
-            self._backlog.done(frames.nbytes)
+        self._heard_to = max(self._heard_to, first + frames.size)
+        self._backlog.less()
 
     def _forget_frames(self) -> None:
         """What came until now is not heard any more, also where it waits or is being judged."""
-        self._deaf_to = self._ingest.framed_to
-        while not self._frames.empty():
-            _, frames = self._frames.get_nowait()
-            self._backlog.done(frames.nbytes)
+        self._ingest.forget_frames()
+        self._deaf_to = self._heard_to = self._ingest.framed_to
+        self._backlog.less()
         self._voice_activity.reset()
 
     # --- the core -----------------------------------------------------------------------------------------------

@@ -20,41 +20,59 @@ PIECE_BYTES: Final = 4_800
 
 
 class Ingest:
-    """What comes in small messages is converted when it makes a frame whole, and not before: that is a third less work,
-    and nobody asks for it earlier. `flush` brings `audio` up to date."""
+    """Messages are put together and converted when somebody asks: for frames that can be made whole, or, with `flush`,
+    for all audio."""
 
     def __init__(self) -> None:
         self.audio = InputBuffer()
         self._resampler = StreamResampler(WIRE_RATE_HZ, LISTEN_RATE_HZ)
         self._framer = Framer(FRAME_SAMPLES)
-        self._pending = b""
-        """Less than makes the next frame whole."""
+        self._pending = bytearray()
+        """Not converted yet."""
+        self._whole = _NO_FRAMES
+        """Frames that nobody has taken."""
 
     @property
     def framed_to(self) -> int:
-        """Behind the last frame that came out."""
+        """Behind the last whole frame."""
         return self._framer.next_sample
 
-    def push(self, pcm: bytes) -> tuple[int, Samples]:
-        """Whole 16-bit samples at 24 kHz. Returns the first sample of the frames, and the frames, [n, 512]."""
-        first = self.framed_to
-        pcm = self._pending + pcm
-        if self._resampler.ready_after(len(pcm) // BYTES_PER_SAMPLE) < first + FRAME_SAMPLES:
-            self._pending = pcm
-            return first, _NO_FRAMES
-        self._pending = b""
-        pieces = [self._convert(pcm[at : at + PIECE_BYTES]) for at in range(0, len(pcm), PIECE_BYTES)]
-        return first, pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+    @property
+    def has_frames(self) -> bool:
+        """`frames` has something to give."""
+        ready = self._resampler.ready_after(len(self._pending) // BYTES_PER_SAMPLE)
+        return len(self._whole) > 0 or ready >= self.framed_to + FRAME_SAMPLES
+
+    def push(self, pcm: bytes) -> None:
+        """Whole 16-bit samples at 24 kHz."""
+        self._pending += pcm
+
+    def frames(self, most: int) -> tuple[int, Samples]:
+        """Takes up to `most` frames, the oldest ones: their first sample, and the frames, [n, 512]."""
+        self.flush()
+        first = self.framed_to - self._whole.size
+        taken, self._whole = self._whole[:most], self._whole[most:]
+        return first, taken
 
     def flush(self) -> None:
         """All that was pushed is in `audio`, but for the resampler's delay."""
-        self._convert(self._pending)
-        self._pending = b""
+        pcm = bytes(self._pending)
+        self._pending.clear()
+        pieces = [self._convert(pcm[at : at + PIECE_BYTES]) for at in range(0, len(pcm), PIECE_BYTES)]
+        if len(self._whole) or len(pieces) > 1:
+            self._whole = np.concatenate([self._whole, *pieces])
+        elif pieces:
+            self._whole = pieces[0]
 
     def _convert(self, pcm: bytes) -> Samples:
         samples = self._resampler.push(pcm16_to_float(pcm))
         self.audio.append(samples)
         return self._framer.push(samples)
+
+    def forget_frames(self) -> None:
+        """Nobody will take the frames that are whole."""
+        self.flush()
+        self._whole = _NO_FRAMES
 
 
 _NO_FRAMES: Final = np.empty((0, FRAME_SAMPLES), np.float32)

@@ -20,6 +20,7 @@ from voxtral_voice.errors import RequestError
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
 from voxtral_voice.replay.recorder import Recorder, Recording
+from voxtral_voice.server.tick import Tick
 from voxtral_voice.weights.fetch import ensure
 
 LAG_EVERY_S: Final = 0.05
@@ -36,6 +37,8 @@ class Runtime:
     """By engine: what its last piece of work failed with; gone when it works again."""
     ready: bool = False
     recorder: Recorder | None = None
+    tick: Tick = field(default_factory=Tick)
+    """All sessions hear at the same moments."""
 
     def recording(self, session_id: str, audio: InputBuffer) -> Recording:
         """audio: what the session hears."""
