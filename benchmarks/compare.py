@@ -35,6 +35,7 @@ from benchmarks.side_by_side import table, verdicts
 from voxtral_voice.audio.wav import write_wav
 from voxtral_voice.bench import corpus
 from voxtral_voice.bench.clip import Clip
+from voxtral_voice.bench.endpoint import DEFAULT
 from voxtral_voice.bench.measure import Measured, Script, Target, measure
 from voxtral_voice.bench.overhead import endpoint_wait_ms, overhead
 from voxtral_voice.bench.record import SessionRecord
@@ -178,13 +179,11 @@ async def measure_all(
     rows: dict[Key, Row],
     key: tuple[str, str],
 ) -> None:
-    matched = key[1] == "matched" and target.driver == "realtime"
-    endpoint = f"server_vad:{options.silence_ms}" if matched else "default"
     for sessions in options.sessions:
         row = rows[*key, sessions]
         script = Script(clips, options.turns, barge_ins=2 if sessions == 1 else 0, warm_up=WARM_UP, seed=SEED + number)
         try:
-            measured = await on_time(Target(target.url, target.driver, pid=target.pid), script, endpoint, sessions)
+            measured = await on_time(Target(target.url, target.driver, pid=target.pid), script, sessions)
         except VoiceError as error:
             say(f"  {sessions} sessions: {error}")
             row.failures.append(str(error))
@@ -195,14 +194,14 @@ async def measure_all(
         say(f"  {sessions} sessions: V2V p50 {middle} ms, {sum(t.missed for t in measured.turns)} missed")
 
 
-async def on_time(target: Target, script: Script, endpoint: str, sessions: int) -> Measured:
+async def on_time(target: Target, script: Script, sessions: int) -> Measured:
     """A measurement whose own microphone was late is made again; the last one counts in any case."""
     for _ in range(TRIES - 1):
-        measured = await measure(target, script, endpoint, sessions)
+        measured = await measure(target, script, DEFAULT, sessions)
         if not figures(measured.records).void:
             return measured
         say(f"  {sessions} sessions: the microphone was late, measured again")
-    return await measure(target, script, endpoint, sessions)
+    return await measure(target, script, DEFAULT, sessions)
 
 
 # --- the engines behind the three URLs --------------------------------------------------------------------------

@@ -170,6 +170,11 @@ def _our_argv(start: Start) -> list[str]:
     return ours.argv(start.port, start.urls, start.settings, start.silence_ms)
 
 
+def _our_patient_argv(start: Start) -> list[str]:
+    """Begins nothing before the turn is over: what is left of V2V then is the server's own work."""
+    return [*_our_argv(start), "--turns-tentative-silence-ms", str(start.silence_ms)]
+
+
 def _peer(name: str, script: str, driver: Wire, path: str, texts: Mapping[Settings, str]) -> Target:
     def argv(start: Start) -> list[str]:
         return [
@@ -195,6 +200,17 @@ _ALL: Final = (
             "shipped": "Silero VAD; the answer and its speech are begun during the silence; Smart Turn v3.2 moves the "
             "endpoint; clauses are spoken at once; partial transcripts",
             "matched": "Silero VAD, {silence_ms} ms of silence; no turn model, no partial transcripts",
+        },
+    ),
+    Target(
+        "ours-patient",
+        "realtime",
+        "/v1/realtime",
+        _our_patient_argv,
+        lambda: installed_version("voxtral-voice"),
+        {
+            "shipped": "as ours, but nothing is begun before {silence_ms} ms of silence",
+            "matched": "as ours, but nothing is begun before {silence_ms} ms of silence, when the turn ends",
         },
     ),
     _peer(
