@@ -23,8 +23,8 @@ from voxtral_voice.replay.recorder import Recorder, Recording
 from voxtral_voice.server.tick import Tick
 from voxtral_voice.weights.fetch import ensure
 
-LAG_EVERY_S: Final = 0.05
-LAG_WINDOW: Final = 200
+LAG_EVERY_S: Final = 0.1
+LAG_WINDOW: Final = 100
 """10 s of measurements."""
 
 
