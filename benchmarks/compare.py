@@ -19,7 +19,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -32,7 +31,6 @@ import uvloop
 from benchmarks.peers.ours import Settings
 from benchmarks.peers.targets import TARGETS, RunningTarget, running
 from benchmarks.side_by_side import table, verdicts
-from voxtral_voice.audio.wav import write_wav
 from voxtral_voice.bench import corpus
 from voxtral_voice.bench.clip import Clip
 from voxtral_voice.bench.endpoint import DEFAULT
@@ -46,7 +44,7 @@ from voxtral_voice.bench.stub.plan import StubPlan
 from voxtral_voice.bench.stub.serve import Urls
 from voxtral_voice.bench.turn import TurnFigures
 from voxtral_voice.engines.silero import Silero
-from voxtral_voice.errors import VoiceError
+from voxtral_voice.errors import BenchError, VoiceError
 from voxtral_voice.weights import default_weights_dir
 
 ROOT: Final = Path(__file__).parents[1]
@@ -119,7 +117,7 @@ async def compare(options: argparse.Namespace) -> dict[str, Any]:
     versions: dict[str, Mapping[str, Any]] = {}
     orders = [options.targets if number % 2 == 0 else options.targets[::-1] for number in range(options.rounds)]
     server_cpus, client_cpus = cores() if options.mode == "stub" else (None, None)
-    with engines(options.mode, clips, client_cpus) as urls:
+    with engines(options.mode, client_cpus) as urls:
         if client_cpus:
             os.sched_setaffinity(0, client_cpus)
         for number, name, settings in in_turn(orders, options.settings):
@@ -208,33 +206,21 @@ async def on_time(target: Target, script: Script, sessions: int) -> Measured:
 
 
 @contextmanager
-def engines(mode: str, clips: Sequence[Clip], cpus: set[int] | None) -> Iterator[Urls]:
+def engines(mode: str, cpus: set[int] | None) -> Iterator[Urls]:
     """The stub, or the embedded models, in a process of their own."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = ["--models"] if mode == "models" else ["--clips-json", str(listing(clips, Path(folder)))]
-        command = [sys.executable, "-m", "voxtral_voice.bench.stub", *source, "--seed", str(SEED)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            try:
-                if cpus:
-                    os.sched_setaffinity(process.pid, cpus)
-                assert process.stdout is not None
-                line = process.stdout.readline()
-                if not line:
-                    raise SystemExit("the engines did not start; what they say is above")
-                yield Urls(**json.loads(line))
-            finally:
-                process.terminate()
-
-
-def listing(clips: Sequence[Clip], folder: Path) -> Path:
-    """The clips as the stub reads them."""
-    entries = []
-    for number, clip in enumerate(clips):
-        write_wav(folder / f"{number}.wav", clip.samples, clip.rate_hz)
-        entries.append({"id": clip.id, "text": clip.text, "wav": f"{number}.wav", "language": clip.language})
-    path = folder / "clips.json"
-    path.write_text(json.dumps(entries))
-    return path
+    source = ["--models"] if mode == "models" else ["--clips", ",".join(SETS[mode])]
+    command = [sys.executable, "-m", "voxtral_voice.bench.stub", *source, "--seed", str(SEED)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            if cpus:
+                os.sched_setaffinity(process.pid, cpus)
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                raise BenchError("The engines did not start; what they say is above.")
+            yield Urls(**json.loads(line))
+        finally:
+            process.terminate()
 
 
 def cores() -> tuple[set[int] | None, set[int] | None]:

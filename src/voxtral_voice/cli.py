@@ -22,6 +22,7 @@ import argparse
 import dataclasses
 import os
 import shlex
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -91,6 +92,7 @@ def _bench(options: Options) -> int:
     if options.url is None:
         _ensure_models(_config(options))
     names = [field.name for field in dataclasses.fields(BenchOptions) if field.name != "server_flags"]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server that was started ends with us
     asked = BenchOptions(server_flags=tuple(flags), **{name: getattr(options, name) for name in names})
     return run(asked, command=_as_typed(options.argv))
 
@@ -268,18 +270,21 @@ def _bench_words(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--seed", type=int, default=1, help="of the order and the pauses (1)")
     group.add_argument("--most", type=_positive, default=64, help="capacity: never more sessions than this (64)")
-    group.add_argument("--p95-ms", type=float, help="capacity: the p95 that must hold (default: 1.25 x that of one)")
+    group.add_argument("--p95-ms", type=_positive, help="capacity: the p95 to hold (default: 1.25 x that of one)")
     group.add_argument("--json", type=Path, metavar="FILE", help="write the result")
     group.add_argument("--html", type=Path, metavar="FILE", help="write the report, one file")
 
 
 def _words(text: str) -> tuple[str, ...]:
-    return tuple(filter(None, (word.strip() for word in text.split(","))))
+    words = tuple(filter(None, (word.strip() for word in text.split(","))))
+    if not words:
+        raise argparse.ArgumentTypeError("name at least one set; `--clips list` lists them")
+    return words
 
 
 def _count(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number")
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 0 or more")
     return int(text)
 
 

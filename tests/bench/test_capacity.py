@@ -13,7 +13,9 @@ from voxtral_voice.bench.capacity import Capacity, Measure, Trial, refusal, sear
 def trial(
     sessions: int, p95_ms: float, *, missed: int = 0, underruns: int = 0, memory_mb: float | None = None
 ) -> Trial:
-    return Trial(sessions, 10 * sessions, p95_ms * 0.8, p95_ms, missed, underruns, 1.0, memory_mb=memory_mb)
+    return Trial(
+        sessions, 10 * sessions, p95_ms * 0.8, p95_ms, missed, 0, underruns, 1.0, late=False, memory_mb=memory_mb
+    )
 
 
 def server(p95_ms: Callable[[int], float], asked: list[tuple[int, bool]]) -> Measure:
@@ -70,8 +72,10 @@ def test_what_is_too_many() -> None:
     assert refusal(trial(2, 500, missed=1), 600) == "1 of 20 turns had no answer"
     assert refusal(trial(2, 500, underruns=1), 600) == "1 underruns in 20 replies"
     assert refusal(trial(2, 500), 600) == ""
-    late = dataclasses.replace(trial(2, 500), lateness_p99_ms=10.5)
-    assert refusal(late, 600).startswith("the bench itself was 10 ms late (p99)")
+    late = dataclasses.replace(trial(2, 500), lateness_p99_ms=10.6, late=True)
+    assert refusal(late, 600).startswith("the bench itself was 11 ms late (p99)")
+    rude = dataclasses.replace(trial(2, 500), cut_ins=2)
+    assert refusal(rude, 600) == "2 of 20 turns were cut into"
     full = dataclasses.replace(trial(2, 0), refused_for="HTTP 503")
     assert refusal(full, 600) == "HTTP 503"
 
@@ -81,3 +85,45 @@ def test_memory_per_session_is_a_slope() -> None:
     assert Capacity(6, 600, trials).memory_mb_per_session() == pytest.approx(4)
     assert Capacity(6, 600, trials).as_json()["memory_mb_per_session"] == 4.0
     assert Capacity(1, 600, trials[:1]).as_json()["memory_mb_per_session"] is None
+
+
+# --- a bench that is late itself --------------------------------------------------------------------------------
+
+
+def late_from(sessions: int) -> Measure:
+    async def measure(asked: int, long: bool) -> Trial:
+        return dataclasses.replace(trial(asked, 600), late=asked >= sessions)
+
+    return measure
+
+
+async def test_late_with_one_session_nothing_is_known() -> None:
+    found = await search(late_from(1), most=8)
+    assert (found.sessions, found.void, len(found.trials)) == (0, True, 2)
+
+
+async def test_late_with_more_the_server_may_hold_more() -> None:
+    found = await search(late_from(3), most=8)
+    assert (found.sessions, found.at_least, found.void) == (2, True, False)
+
+
+async def test_a_server_at_its_limit_is_at_its_limit() -> None:
+    found = await search(server(lambda n: 600 if n <= 2 else 2_000, []), most=8)
+    assert (found.sessions, found.at_least) == (2, False)
+
+
+async def test_late_once_is_tried_again() -> None:
+    late = iter([True, False, False, False])
+
+    async def measure(asked: int, long: bool) -> Trial:
+        return dataclasses.replace(trial(asked, 600), late=next(late))
+
+    assert (await search(measure, most=2)).sessions == 2
+
+
+async def test_each_trial_is_told_with_its_reason() -> None:
+    told: list[str] = []
+    await search(
+        server(lambda n: 600 if n < 2 else 2_000, []), most=2, after_trial=lambda t: told.append(t.refused_for)
+    )
+    assert told == ["", "p95 2000 ms is over 750 ms"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -126,7 +128,38 @@ def test_capacity(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatc
     assert found["limit_p95_ms"] == 2000
     assert [trial["sessions"] for trial in found["trials"]][:1] == [1]
     assert found["sessions"] <= 2
+    assert result_settings(out) == {"clips": ["questions"], "seed": 1, "most_sessions": 2, "p95_ms": 2000}
     assert "1 sessions: p50" in capsys.readouterr().out
+
+
+def result_settings(out: Path) -> object:
+    return json.loads(out.read_text())["settings"]
+
+
+def test_a_process_that_ends_costs_no_turn(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    with (
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1)"]) as other,
+        server(answers(tone(100))) as url,
+    ):
+        bench("--url", url, "--clips", "questions", "--turns", "2", "--barge-ins", "0", "--json", str(out),
+              "--pid", str(other.pid))  # fmt: skip
+    run = json.loads(out.read_text())["runs"][0]
+    assert (run["cost"], run["figures"]["turns"], run["figures"]["missed"]["count"]) == (None, 2, 0)
+
+
+def test_one_file_that_cannot_be_written_costs_neither_the_table_nor_the_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "out.html"
+    with server(answers(tone(100))) as url:
+        status = bench("--url", url, "--clips", "questions", "--turns", "1", "--barge-ins", "0",
+                       "--json", "/dev/full", "--html", str(page))  # fmt: skip
+    printed = capsys.readouterr()
+    assert status == 1
+    assert "/dev/full cannot be written: No space left on device." in printed.err
+    assert "V2V" in printed.out
+    assert page.exists()
 
 
 # --- what is refused --------------------------------------------------------------------------------------------
@@ -141,6 +174,8 @@ def test_capacity(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatc
         (["--url", "127.0.0.1:9", "--endpoint", "soon"], "'soon' is no endpoint setting"),
         (["--url", "127.0.0.1:9", "--wire", "raw", "--endpoint", "default"], "The raw wire has no endpoint settings"),
         (["--url", "127.0.0.1:9", "--json", "/no/such/out.json"], "/no/such/out.json cannot be written"),
+        (["--url", "127.0.0.1:9", "--json", "/tmp"], "/tmp cannot be written: it is a folder"),
+        (["capacity", "--endpoint", "default", "--endpoint", "server_vad"], "Capacity is measured with one endpoint"),
         (["--pid", "1"], "--pid and --wire are about another server"),
     ],
 )
@@ -152,7 +187,7 @@ def test_one_clear_sentence(words: list[str], said: str, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
-    "words", [["--turns", "0"], ["--turns", "x"], ["--wire", "smoke"], ["--sessions", "-1"], ["what"]]
+    "words", [["--turns", "0"], ["--turns", "x"], ["--wire", "smoke"], ["--sessions", "-1"], ["what"], ["--clips", ","]]
 )
 def test_wrong_usage(words: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:

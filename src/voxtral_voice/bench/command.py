@@ -84,19 +84,20 @@ def run(options: BenchOptions, command: str) -> int:
     measured = result(
         command=command,
         target={"url": options.url, "wire": options.wire, "model": options.model, "ready_s": ready_s},
-        settings={
-            "clips": list(sets),
-            "turns": options.turns,
-            "barge_ins": options.barge_ins,
-            "sessions": options.sessions,
-            "seed": options.seed,
-        },
+        settings={"clips": list(sets), "seed": options.seed, **_used(options)},
         runs=outcome.runs,
         capacity=outcome.capacity,
     )
-    _write(options, measured)
     print(report.text(measured))
+    _write(options, measured)
     return int(measured["void"])
+
+
+def _used(options: BenchOptions) -> dict[str, Any]:
+    """The numbers that mattered."""
+    if options.what == "capacity":
+        return {"most_sessions": options.most, "p95_ms": options.p95_ms}
+    return {"turns": options.turns, "barge_ins": options.barge_ins, "sessions": options.sessions}
 
 
 def _listing() -> str:
@@ -109,6 +110,8 @@ def _check(options: BenchOptions) -> None:
     for path in filter(None, (options.json, options.html)):
         if not path.parent.is_dir():
             raise BenchError(f"{path} cannot be written: there is no folder {path.parent}.")
+        if path.is_dir():
+            raise BenchError(f"{path} cannot be written: it is a folder; name a file in it.")
     if options.url is not None and options.server_flags:
         flag = options.server_flags[0].partition("=")[0]
         raise BenchError(f"{flag} is a setting of a server of our own, but --url names another: leave out one of them.")
@@ -116,6 +119,8 @@ def _check(options: BenchOptions) -> None:
         raise BenchError("--pid and --wire are about another server: give its address with --url.")
     for endpoint in options.endpoints or [DEFAULT]:
         _named(options).driver(endpoint)
+    if options.what == "capacity" and len(options.endpoints or ()) > 1:
+        raise BenchError("Capacity is measured with one endpoint setting: give --endpoint once.")
     if options.wire == "raw" and options.endpoints:
         raise BenchError("The raw wire has no endpoint settings: leave out --endpoint.")
     if options.pid is not None:
@@ -163,14 +168,24 @@ async def _capacity(options: BenchOptions, target: Target, script: Script) -> Ou
 
 def _say(trial: Trial) -> None:
     figures = f"p50 {trial.p50_ms:.0f} ms, p95 {trial.p95_ms:.0f} ms, {trial.missed} missed"
-    tqdm.write(f"{trial.sessions:3} sessions: {trial.refused_for or figures}")
+    verdict = f"too many: {trial.refused_for}" if trial.refused_for else "holds"
+    tqdm.write(f"{trial.sessions:3} sessions: {f'{figures}; ' if trial.turns else ''}{verdict}")
 
 
 def _write(options: BenchOptions, measured: dict[str, Any]) -> None:
-    texts = {options.json: orjson.dumps(measured, option=orjson.OPT_INDENT_2).decode() + "\n"} if options.json else {}
-    texts |= {options.html: report.html(measured)} if options.html else {}
-    for path, text in texts.items():
-        try:
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise BenchError(f"{path} cannot be written: {error.strerror or error}.") from error
+    """One file that cannot be written does not cost the other."""
+    texts = [
+        (options.json, orjson.dumps(measured, option=orjson.OPT_INDENT_2).decode() + "\n"),
+        (options.html, report.html(measured) if options.html else ""),
+    ]
+    failed = [problem for path, text in texts if path is not None and (problem := _problem(path, text))]
+    if failed:
+        raise BenchError(" ".join(failed))
+
+
+def _problem(path: Path, text: str) -> str:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        return f"{path} cannot be written: {error.strerror or error}."
+    return ""

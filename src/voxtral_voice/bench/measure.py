@@ -9,10 +9,8 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Final, Literal
-
-import numpy as np
 
 from voxtral_voice.bench import capacity, scenario
 from voxtral_voice.bench.caller import ANSWER_TIMEOUT_S, Caller, call, prepare
@@ -23,8 +21,9 @@ from voxtral_voice.bench.drivers.realtime import realtime
 from voxtral_voice.bench.endpoint import turn_detection
 from voxtral_voice.bench.process import Usage, usage
 from voxtral_voice.bench.record import SessionRecord
-from voxtral_voice.bench.score import TurnFigures, turns
-from voxtral_voice.errors import TalkError, VoiceError, first_of
+from voxtral_voice.bench.score import figures
+from voxtral_voice.bench.turn import TurnFigures, turns
+from voxtral_voice.errors import BenchError, TalkError, VoiceError, first_of
 
 WATCH_EVERY_S: Final = 5.0
 TRIAL_TURNS: Final = 4
@@ -89,12 +88,12 @@ class Cost:
         return self.cpu_s / self.audio_minutes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Measured:
     records: tuple[SessionRecord, ...]
     cost: Cost | None
 
-    @property
+    @cached_property
     def turns(self) -> tuple[TurnFigures, ...]:
         return tuple(turn for record in self.records for turn in turns(record))
 
@@ -118,17 +117,27 @@ async def measure(
             watching.cancel()
     except* VoiceError as errors:
         raise first_of(errors) from None
-    return Measured(records, None if target.pid is None else _cost(records, [*watched, usage(target.pid)]))
+    return Measured(records, _cost(records, target.pid, watched))
 
 
 async def _watch(pid: int | None, watched: list[Usage]) -> None:
-    """Until it is cancelled."""
-    while pid is not None:
-        watched.append(await asyncio.to_thread(usage, pid))
-        await asyncio.sleep(WATCH_EVERY_S)
+    """Until it is cancelled, or the process has ended: what is measured goes on without it."""
+    try:
+        while pid is not None:
+            watched.append(await asyncio.to_thread(usage, pid))
+            await asyncio.sleep(WATCH_EVERY_S)
+    except BenchError:
+        return
 
 
-def _cost(records: tuple[SessionRecord, ...], watched: list[Usage]) -> Cost:
+def _cost(records: tuple[SessionRecord, ...], pid: int | None, watched: list[Usage]) -> Cost | None:
+    """None when there is no process to watch, or it has ended."""
+    if pid is None:
+        return None
+    try:
+        watched.append(usage(pid))
+    except BenchError:
+        return None
     minutes = sum(record.ended - record.began for record in records) / 60
     return Cost(watched[-1].cpu_s - watched[0].cpu_s, minutes, max(each.memory_mb for each in watched))
 
@@ -147,45 +156,35 @@ async def measure_capacity(
 ) -> capacity.Capacity:
     """The largest number of sessions, with turns into silence only. Raises as `measure` does."""
     return await capacity.search(
-        partial(_trial, target, script, endpoint, after_trial), most=most, limit_p95_ms=limit_p95_ms
+        partial(_trial, target, script, endpoint), most=most, limit_p95_ms=limit_p95_ms, after_trial=after_trial
     )
 
 
-async def _trial(
-    target: Target,
-    script: Script,
-    endpoint: str,
-    after_trial: Callable[[capacity.Trial], object],
-    sessions: int,
-    long: bool,
-) -> capacity.Trial:
+async def _trial(target: Target, script: Script, endpoint: str, sessions: int, long: bool) -> capacity.Trial:
     each = max(TRIAL_TURNS, -(-TRIAL_LEAST // sessions)) * (LONG_TRIAL if long else 1)
-    spoken = tuple(clip for clip in script.clips if clip.kind == "turn")
-    talk = Script(spoken, each, warm_up=1, seed=script.seed + sessions)
+    spoken = tuple(clip for clip in script.clips if clip.kind != "tap")
+    talk = replace(script, clips=spoken, turns=each, barge_ins=0, warm_up=1, seed=script.seed + sessions)
     try:
-        trial = trial_of(await measure(target, talk, endpoint, sessions), sessions)
+        return trial_of(await measure(target, talk, endpoint, sessions), sessions)
     except TalkError as refused:  # a server that is full may say so; one that takes nobody is no server
         if sessions == 1:
             raise
-        trial = capacity.Trial(sessions, 0, 0.0, 0.0, 0, 0, 0.0, refused_for=str(refused))
-    after_trial(trial)
-    return trial
+        return capacity.Trial(sessions, 0, 0.0, 0.0, 0, 0, 0, 0.0, late=False, refused_for=str(refused))
 
 
 def trial_of(measured: Measured, sessions: int) -> capacity.Trial:
-    """A missed turn counts with its deadline."""
-    waits = [v2v for turn in measured.turns if (v2v := turn.counted_v2v_ms) is not None]
-    p50, p95 = np.percentile(waits, (50, 95))
-    lateness = np.concatenate([np.asarray(record.lateness_ms) for record in measured.records])
-    cost = measured.cost
+    got, cost = figures(measured.records), measured.cost
+    p50, p95 = got.latency.v2v_ms.p50, got.latency.v2v_ms.p95
     return capacity.Trial(
         sessions=sessions,
-        turns=len(measured.turns),
-        p50_ms=round(float(p50), 1),
-        p95_ms=round(float(p95), 1),
-        missed=sum(turn.missed for turn in measured.turns),
-        underruns=sum(turn.underruns for turn in measured.turns),
-        lateness_p99_ms=round(float(np.percentile(lateness, 99)), 2),
+        turns=got.turns,
+        p50_ms=p50.value if p50 else 0.0,
+        p95_ms=p95.value if p95 else 0.0,
+        missed=got.missed.count,
+        cut_ins=got.cut_ins.count,
+        underruns=got.continuity.underruns,
+        lateness_p99_ms=got.lateness.p99_ms or 0.0,
+        late=got.void,
         cpu_s_per_audio_minute=None if cost is None else round(cost.cpu_s_per_audio_minute, 3),
         memory_mb=None if cost is None else round(cost.memory_mb, 1),
     )

@@ -25,6 +25,8 @@ def usage(pid: int) -> Usage:
     """Of the process and all its children. Raises BenchError when there is no such process, or it is not ours."""
     try:
         root = psutil.Process(pid)
+        if root.status() == psutil.STATUS_ZOMBIE:  # has ended, and nobody has asked how
+            raise psutil.NoSuchProcess(pid)
         children = root.children(recursive=True)
         whole = [_of(root), *(_of_child(child) for child in children)]
     except psutil.NoSuchProcess:

@@ -14,8 +14,8 @@ from voxtral_voice.audio.pcm import Samples
 from voxtral_voice.bench.clip import Kind
 
 Purpose = Literal["turn", "barge_in", "tap"]
-"""turn: said into silence; barge_in: said while a reply was heard, to stop it; tap: said while a reply was heard, and the
-reply has to go on."""
+"""turn: said into silence; barge_in: said while a reply was heard, to stop it; tap: the same, and the reply has to go
+on."""
 Status = Literal["completed", "cancelled", "failed", "incomplete"]
 
 

@@ -8,7 +8,7 @@ Knows: the format. Does not know: how anything was measured, how it is shown.
     version     of this package
     machine     cpu, cores, memory_gb, system, python, load_1min (when it was written)
     date        ISO 8601, UTC
-    target      url, wire, model, version (what the server says of itself; null), ready_s (a server of our own)
+    target      url, wire, model, ready_s (a server of our own)
     settings    clips (sets), turns, barge_ins, sessions, seed
     runs        one per endpoint setting: name, figures (score.Figures), buffered (V2V and continuity once more, with a
                 player that buffers jitter_ms), cost or null, turns (turn.TurnFigures)
@@ -70,7 +70,7 @@ def result(
         "runs": written,
         "tradeoff": {kind: asdict(curve) for kind, curve in curves.items()} or None,
         "capacity": None if capacity is None else capacity.as_json(),
-        "void": any(run["figures"]["void"] for run in written),
+        "void": any(run["figures"]["void"] for run in written) or (capacity is not None and capacity.void),
     }
 
 

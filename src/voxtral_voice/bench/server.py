@@ -29,6 +29,9 @@ class Running:
 @contextmanager
 def serving(flags: Sequence[str] = (), env: Mapping[str, str] | None = None) -> Iterator[Running]:
     """`voxtral-voice serve` on a free port, stopped with the block. Raises BenchError when it does not start."""
+    port = next((flag for flag in flags if flag.startswith("--server-port")), None)
+    if port is not None:
+        raise BenchError("The server to measure takes any free port: leave out --port.")
     command = [sys.executable, "-m", "voxtral_voice", "serve", "--log-level", "warning", *flags, "--port", "0"]
     began = time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:

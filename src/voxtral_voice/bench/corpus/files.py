@@ -96,4 +96,8 @@ def _fetch(packages: Packages, package: Package, file: SourceFile, part: Path, f
     packages.extract(package.source(file), part, lambda _: None)
     if sha256_of(part) != file.sha256:
         raise SourceError(f"its {file.member} has another sha256")
-    os.replace(part, path_of(folder, file))
+    path = path_of(folder, file)
+    try:
+        os.replace(part, path)
+    except OSError as error:
+        raise SourceError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -16,6 +16,8 @@ from pathlib import Path
 import orjson
 import uvloop
 
+from voxtral_voice.bench import corpus
+from voxtral_voice.bench.clip import Clip
 from voxtral_voice.bench.stub.listing import clips_in, clips_of_json
 from voxtral_voice.bench.stub.plan import INSTANT, Latencies, StubPlan
 from voxtral_voice.bench.stub.serve import Trio, serving, stub_engines
@@ -46,7 +48,10 @@ async def _serve(engines: Trio) -> None:
 def _plan(options: argparse.Namespace) -> StubPlan:
     latencies = INSTANT if options.instant else Latencies()
     latencies = dataclasses.replace(latencies, leading_silence_ms=options.leading_silence_ms)
-    clips = clips_of_json(options.clips_json) if options.clips_json else clips_in(options.clips_dir)
+    if options.clips:
+        clips: Sequence[Clip] = corpus.load(options.clips.split(","))
+    else:
+        clips = clips_of_json(options.clips_json) if options.clips_json else clips_in(options.clips_dir)
     return StubPlan(clips, options.seed, latencies)
 
 
@@ -60,6 +65,7 @@ def _real() -> Trio:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m voxtral_voice.bench.stub", description=__doc__, allow_abbrev=False)
     source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--clips", metavar="SETS", help="sets of the bench's corpus, with commas, e.g. stub")
     source.add_argument("--clips-json", type=Path, metavar="FILE", help='a list of {"id", "text", "wav"}')
     source.add_argument("--clips-dir", type=Path, metavar="DIR", help="NAME.wav, each beside its NAME.txt")
     source.add_argument("--models", action="store_true", help="the embedded profile's real models instead")
