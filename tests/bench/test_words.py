@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 import unicodedata
 
 import jiwer
@@ -16,6 +17,7 @@ from voxtral_voice.bench.words import Distance, distance, edits, holds, normalis
         ("  What's  the CAPITAL, of France?", "en", "whats the capital of france"),
         ("It’s 1,000.5 km – or ‘two’", "en", "its 1000 5 km or two"),
         ("Um, well [laughs] (sighs) <noise> uh yes", "en-US", "well yes"),
+        ("a [b (c) [d] e] f (g", "de", "a b e f g"),
         ("um dia", "pt", "um dia"),
         ("Où est-ce que c'est ?", "fr", "où est ce que cest"),
         ("नमस्ते, आप\u200dकैसे हैं?", "hi", "नमस्ते आपकैसे हैं"),
@@ -61,6 +63,27 @@ def test_words_and_characters() -> None:
 def test_the_distance_is_the_one_that_others_count(reference: list[str], written: list[str]) -> None:
     counted = jiwer.process_words(" ".join(reference), " ".join(written))
     assert edits(reference, written) == counted.substitutions + counted.deletions + counted.insertions
+
+
+@pytest.mark.parametrize(
+    "hostile", ["[" * 300_000, "[(<" * 100_000, "\u0315\u0300" * 150_000, "a " * 150_000, "\ufdfa" * 300_000]
+)
+def test_a_hostile_transcript_takes_no_longer_than_others(hostile: str) -> None:
+    began = time.process_time()
+    distance("what is the capital of France", hostile, "en", "character")
+    distance("what is the capital of France", hostile, "en", "word")
+    holds(hostile, "Paris", "en")
+    assert time.process_time() - began < 1.0
+
+
+def test_brackets_that_are_never_closed_cost_no_more_than_letters() -> None:
+    began = time.process_time()
+    assert normalised("[(<" * 100_000, "en") == ""
+    assert time.process_time() - began < 1.0
+
+
+def test_there_are_no_more_errors_than_are_looked_at() -> None:
+    assert distance("yes", "no " * 300_000, "en", "word").errors == (20 * 3 + 2_000) // 3 + 1
 
 
 def test_nothing_against_something() -> None:

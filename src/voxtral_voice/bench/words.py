@@ -7,6 +7,9 @@ Normalised, in the manner of Whisper's English and basic normalisers: NFKC (of D
 remarks in brackets dropped, invisible joiners and apostrophes deleted (don't -> dont), commas inside numbers deleted
 (1,000 -> 1000), all other punctuation and symbols to spaces, English fillers (um, uh, hmm, mm, mhm) dropped, spaces
 single. Vowel signs and accents stay. Numerals stay as they are: "two" and "2" differ, and so do "it's" and "it is".
+
+A transcript comes from the server that is measured, and may be anything: what takes longer than its length is not done
+with all of it.
 """
 
 from __future__ import annotations
@@ -22,10 +25,15 @@ import numpy as np
 SPACELESS: Final = frozenset({"ja", "km", "lo", "my", "th", "yue", "zh"})
 IN_CHARACTERS: Final = SPACELESS | {"hi"}
 """Where words are not told apart by spaces, and Hindi, whose word boundaries are written in more than one way."""
-REMARK: Final = re.compile(r"\[[^\]]*\]|\([^)]*\)|<[^>]*>")
+REMARK: Final = re.compile(r"\[[^\[\]]*\]|\([^()]*\)|<[^<>]*>")
+"""Up to the next bracket of its kind only, so that brackets which are never closed cost no more than other letters."""
 COMMA_IN_NUMBER: Final = re.compile(r"(?<=\d),(?=\d{3})")
 APOSTROPHES: Final = re.compile(r"['’ʼ`]")
 FILLERS: Final = frozenset({"um", "uh", "hmm", "mm", "mmm", "mhm"})
+HEARD_AT_MOST: Final = (20, 2_000)
+"""Characters of a transcript that are compared: so many times those of what was said, and so many more."""
+ANSWER_AT_MOST: Final = 20_000
+"""Characters of a reply that are searched; they take twenty minutes to say."""
 
 Unit = Literal["word", "character"]
 
@@ -53,8 +61,10 @@ def unit(language: str) -> Unit:
 
 
 def distance(said: str, heard: str, language: str, counted: Unit) -> Distance:
-    """Of the normalised texts. In characters, spaces count where the language has them."""
-    reference, written = normalised(said, language), normalised(heard, language)
+    """Of the normalised texts. In characters, spaces count where the language has them. What goes beyond HEARD_AT_MOST
+    is not looked at, so that there are no more errors than that."""
+    times, more = HEARD_AT_MOST
+    reference, written = normalised(said, language), normalised(heard[: times * len(said) + more], language)
     if counted == "word":
         return Distance(edits(reference.split(), written.split()), len(reference.split()))
     if _base(language) in SPACELESS:
@@ -63,8 +73,8 @@ def distance(said: str, heard: str, language: str, counted: Unit) -> Distance:
 
 
 def holds(text: str, answer: str, language: str) -> bool:
-    """Whether the words of the answer stand in the text, side by side."""
-    words, wanted = normalised(text, language), normalised(answer, language)
+    """Whether the words of the answer stand in the text, side by side, in its first ANSWER_AT_MOST characters."""
+    words, wanted = normalised(text[:ANSWER_AT_MOST], language), normalised(answer, language)
     if _base(language) in SPACELESS:
         return wanted.replace(" ", "") in words.replace(" ", "")
     return f" {wanted} " in f" {words} "
