@@ -24,6 +24,7 @@ from voxtral_voice.bench.record import (
     TextArrived,
     TurnCommitted,
 )
+from voxtral_voice.bench.score import figures
 from voxtral_voice.bench.turn import TurnFigures, turns
 
 Seen = Observation | list[Observation]
@@ -197,10 +198,26 @@ def test_the_servers_stages_are_passed_on() -> None:
 
 @pytest.mark.parametrize(
     "trace",
-    [None, {}, {"stages_ms": 3, "endpoint_ms": "9"}, {"stages_ms": {"a": True, "b": float("nan"), "c": None}}],
+    [
+        None,
+        {},
+        [1],
+        "x",
+        7,
+        {"stages_ms": 3, "endpoint_ms": "9"},
+        {"stages_ms": {"a": True, "b": float("nan"), "c": None}},
+        {"stages_ms": {"a": 1e308, "b": -1, "c": 10**400, "d": float("inf")}, "endpoint_ms": 1e308},
+    ],
 )
 def test_a_trace_of_another_shape_is_none(trace: Any) -> None:
     assert (traced(trace).stages_ms, traced(trace).endpoint_ms) == ({}, None)
+
+
+@pytest.mark.parametrize("status", ["exploded", None, 3, [1], {"a": 1}])
+def test_a_status_that_nobody_knows_is_incomplete(status: Any) -> None:
+    seen = record([QUESTION], [*reply("a", 1.2)[:2], ReplyEnded(1.3, "a", status)])
+    assert turns(seen)[0].status == "incomplete"
+    assert figures([seen]).statuses == {"incomplete": 1}
 
 
 def test_it_is_json_without_the_audio() -> None:

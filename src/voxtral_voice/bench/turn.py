@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeGuard
+from typing import Any, Final, Literal, TypeGuard, get_args
 
 import numpy as np
 
@@ -26,7 +26,9 @@ GO_ON_FOR_S: Final = 1.0
 
 Status = Literal["completed", "cancelled", "failed", "incomplete", "no_answer", "unfinished"]
 """Of the answer's last part, as the server says; no_answer: no reply, or one without audio that never ended;
-unfinished: it had audio, went silent and never ended."""
+unfinished: it had audio, went silent and never ended. A word that is none of these counts as incomplete."""
+TRACE_MS: Final = (0.0, 1e6)
+"""A server's own time outside of these is none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +82,7 @@ class TurnFigures:
     """Barge-in: the older reply was silent within STOP_WITHIN_MS. Tap: it was broken off (a false stop). None: nothing
     to be stopped, the reply came to its own end within the window, or the connection broke within it."""
     trace: Mapping[str, Any] | None
+    """As it came; None also when it is of another shape."""
     error: str | None
     """Why the answer failed or there is none, in the server's words."""
 
@@ -99,13 +102,13 @@ class TurnFigures:
         """The server's own stages; none when its trace has none, or is not of our shape."""
         stages = (self.trace or {}).get("stages_ms")
         numbers = stages.items() if isinstance(stages, Mapping) else ()
-        return {str(name): float(ms) for name, ms in numbers if _is_number(ms)}
+        return {str(name): float(ms) for name, ms in numbers if _is_time(ms)}
 
     @property
     def endpoint_ms(self) -> float | None:
         """Last voiced sample -> commit, as the server says."""
         wait = (self.trace or {}).get("endpoint_ms")
-        return float(wait) if _is_number(wait) else None
+        return float(wait) if _is_time(wait) else None
 
     def as_json(self) -> dict[str, Any]:
         """Without the audio."""
@@ -153,7 +156,7 @@ def _turn(exchange: Exchange) -> TurnFigures:
         server_stop_ms=stop.server_stop_ms,
         old_audio_after_stop_ms=stop.old_audio_ms,
         stopped=stop.stopped,
-        trace=next((part.ended.trace for part in parts if part.ended and part.ended.trace is not None), None),
+        trace=next((part.ended.trace for part in parts if part.ended and isinstance(part.ended.trace, Mapping)), None),
         error=next(
             (part.ended.error for part in parts if part.ended and part.ended.error),
             exchange.refusal if missed else None,
@@ -164,7 +167,7 @@ def _turn(exchange: Exchange) -> TurnFigures:
 def _status(parts: Sequence[Reply]) -> Status:
     last = parts[-1] if parts else None
     if last and last.ended:
-        return last.ended.status
+        return last.ended.status if last.ended.status in get_args(Status) else "incomplete"
     return "unfinished" if last and last.played else "no_answer"
 
 
@@ -229,8 +232,9 @@ def _between_ms(start: float, end: float | None) -> float | None:
     return None if end is None else round((end - start) * 1000, 1)
 
 
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _is_time(value: object) -> TypeGuard[float]:
+    low, high = TRACE_MS
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
 def _rounded(value: float | None) -> float | None:
