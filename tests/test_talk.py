@@ -13,7 +13,7 @@ import soundfile
 from tests.realtime_stub import RATE_HZ, Call, Script, answers, silence, stub_server, tone
 from voxtral_voice import talk as talk_module
 from voxtral_voice.audio.wav import write_wav
-from voxtral_voice.bench.score import TurnFigures
+from voxtral_voice.bench.turn import TurnFigures
 from voxtral_voice.config import Config
 from voxtral_voice.errors import AudioError, TalkError
 from voxtral_voice.talk import report, stages, talk, timeline

@@ -15,13 +15,12 @@ import uvloop
 
 from voxtral_voice.audio.level import first_audible_sample, last_audible_sample
 from voxtral_voice.audio.wav import read_speech, write_wav
-from voxtral_voice.bench import score
 from voxtral_voice.bench.caller import ANSWER_TIMEOUT_S, call
 from voxtral_voice.bench.clip import Clip
 from voxtral_voice.bench.drivers.realtime import realtime, realtime_url
 from voxtral_voice.bench.player import PLAY_RATE_HZ
 from voxtral_voice.bench.record import TurnCommitted
-from voxtral_voice.bench.score import TurnFigures
+from voxtral_voice.bench.turn import TurnFigures, turns
 from voxtral_voice.config import Config
 from voxtral_voice.errors import AudioError, TalkError
 
@@ -69,7 +68,7 @@ async def _ask(clip: Clip, server: AbstractAsyncContextManager[str]) -> tuple[Tu
     async with server as address, call(realtime(address), answer_timeout_s=ANSWER_TIMEOUT_S) as caller:
         await caller.say(clip)
         record = caller.record()
-    (turn,) = score.turns(record)
+    (turn,) = turns(record)
     return turn, any(isinstance(seen, TurnCommitted) for seen in record.seen)
 
 

@@ -17,7 +17,6 @@ from tests.realtime_stub import Call, Script, StubServer, answers, silence, stub
 from voxtral_voice.audio.level import rms_dbfs
 from voxtral_voice.audio.pcm import Samples, float_to_pcm16, pcm16_to_float
 from voxtral_voice.bench import caller as caller_module
-from voxtral_voice.bench import score
 from voxtral_voice.bench.caller import CHUNK_S, Caller, call, prepare
 from voxtral_voice.bench.clip import Clip, Kind
 from voxtral_voice.bench.drivers import realtime as realtime_module
@@ -25,7 +24,7 @@ from voxtral_voice.bench.drivers.raw import raw
 from voxtral_voice.bench.drivers.realtime import realtime
 from voxtral_voice.bench.microphone import encoded
 from voxtral_voice.bench.record import Flushed, Heard, Lost, Refused, ReplyBegan, ReplyEnded, TurnCommitted
-from voxtral_voice.bench.score import TurnFigures
+from voxtral_voice.bench.turn import TurnFigures, turns
 from voxtral_voice.errors import TalkError
 
 RATE_HZ = 24_000
@@ -42,10 +41,6 @@ QUESTION = clip(tone(200))
 TAP = clip(tone(100), kind="tap")
 
 
-def turns(caller: Caller) -> tuple[TurnFigures, ...]:
-    return score.turns(caller.record())
-
-
 @asynccontextmanager
 async def calling(script: Script, answer_timeout_s: float = 15.0) -> AsyncIterator[tuple[Caller, Call]]:
     """Both ends of a conversation."""
@@ -60,7 +55,7 @@ async def asked(script: Script, question: Clip = QUESTION, answer_timeout_s: flo
     """One question, and what came of it."""
     async with calling(script, answer_timeout_s) as (caller, _):
         await caller.say(question)
-        (turn,) = turns(caller)
+        (turn,) = turns(caller.record())
         return turn
 
 
@@ -75,7 +70,7 @@ async def test_a_known_delay_is_measured() -> None:
     async with calling(answers(tone(200), delay_ms=300)) as (caller, _):
         for _ in range(3):
             await caller.say(QUESTION)
-        measured = turns(caller)
+        measured = turns(caller.record())
     assert sorted(turn.v2v_ms or 0 for turn in measured)[1] == pytest.approx(300, abs=25)
     assert sorted(turn.wire_ms or 0 for turn in measured)[1] == pytest.approx(300, abs=25)
     turn = measured[0]
@@ -99,7 +94,7 @@ async def test_time_runs_from_where_the_clip_says_that_speech_ends() -> None:
     async with calling(answers(tone(50), delay_ms=200)) as (caller, _):
         await caller.say(clip(samples, end_s=0.2))
         await caller.say(clip(samples, end_s=0.1))
-        right, early = turns(caller)
+        right, early = turns(caller.record())
     assert right.v2v_ms == pytest.approx(200, abs=CLOSE_MS)
     assert early.v2v_ms == pytest.approx(300, abs=CLOSE_MS)
 
@@ -224,7 +219,7 @@ async def test_an_error_of_the_server_is_recorded_and_the_session_goes_on() -> N
         assert [seen.message for seen in caller.record().seen if isinstance(seen, Refused)] == [
             "The buffer is too long."
         ]
-        assert turns(caller)[0].status == "completed"
+        assert turns(caller.record())[0].status == "completed"
 
 
 async def test_what_the_server_says_while_it_greets_is_not_lost() -> None:
@@ -260,7 +255,7 @@ async def test_a_transcript_that_failed_is_not_waited_for() -> None:
     async with calling(cannot_transcribe) as (caller, _):
         said = await caller.say(QUESTION)
         assert caller.record().ended - said.end < caller_module.TRANSCRIPT_TIMEOUT_S
-        (turn,) = turns(caller)
+        (turn,) = turns(caller.record())
     assert (turn.status, turn.heard) == ("completed", None)
 
 
@@ -302,7 +297,7 @@ async def test_speaking_while_the_reply_plays_interrupts_it() -> None:
             await caller.idle(0.3)
             both.create_task(caller.say(QUESTION, "barge_in"))
         truncate = await asyncio.wait_for(server.truncates.get(), 5)
-        old, new = turns(caller)
+        old, new = turns(caller.record())
     assert (old.status, old.heard, old.said) == ("cancelled", "first", "A long story")
     assert 300 <= old.played_ms < 500
     assert len(old.audio) == len(tone(2_000))
@@ -330,7 +325,7 @@ async def test_audio_after_the_cut_is_counted_and_not_played() -> None:
             both.create_task(caller.say(QUESTION, "barge_in"))
         while not isinstance(caller.record().seen[-1], Refused):
             await caller.idle(CHUNK_S)
-        old, new = turns(caller)
+        old, new = turns(caller.record())
     assert new.old_audio_after_stop_ms == pytest.approx(60)
     assert len(old.audio) == len(tone(2_000))
 
@@ -353,7 +348,7 @@ async def test_a_server_that_does_not_end_a_cut_reply() -> None:
             both.create_task(caller.say(QUESTION))
             await caller.until_sound()
             both.create_task(caller.say(QUESTION, "barge_in"))
-        old, new = turns(caller)
+        old, new = turns(caller.record())
     assert old.status == "unfinished"
     assert new.status == "completed"
 
@@ -372,7 +367,7 @@ async def test_only_a_reply_that_is_playing_is_cut() -> None:
         await asyncio.wait_for(server.truncates.get(), 5)
         assert server.truncates.empty()
         assert sum(isinstance(seen, Flushed) for seen in caller.record().seen) == 2
-        (turn,) = turns(caller)
+        (turn,) = turns(caller.record())
     assert turn.stop_ms is None  # nobody spoke over the reply, so nobody waited for it to stop
     assert 0 <= turn.played_ms < 50
 
@@ -439,7 +434,7 @@ async def test_a_greeting_that_nobody_asked_for_is_played_and_can_be_interrupted
         await caller.until_sound()
         await caller.say(QUESTION, "barge_in")
         truncate = await asyncio.wait_for(server.truncates.get(), 5)
-        (turn,) = turns(caller)
+        (turn,) = turns(caller.record())
     assert truncate["item_id"] == "item_greeting"
     assert turn.stop_ms is not None
     assert turn.played_ms == pytest.approx(50)
@@ -463,8 +458,8 @@ async def test_a_late_answer_belongs_to_what_was_committed_and_not_to_what_is_sa
                 await caller.idle(CHUNK_S)
             await caller.say(QUESTION)
             assert first.done()
-        assert [turn.heard for turn in turns(caller)] == ["first", "second"]
-        assert [round(turn.played_ms) for turn in turns(caller)] == [600, 50]
+        assert [turn.heard for turn in turns(caller.record())] == ["first", "second"]
+        assert [round(turn.played_ms) for turn in turns(caller.record())] == [600, 50]
 
 
 # --- taps
@@ -478,7 +473,7 @@ async def test_a_tap_waits_for_the_reply_that_goes_on_and_for_no_other(monkeypat
             await caller.until_sound()
             await caller.say(TAP, "tap")
             returned_at = caller.record().ended
-        reply, over = turns(caller)
+        reply, over = turns(caller.record())
         assert server.truncates.empty()
     assert (reply.status, reply.played_ms) == ("completed", 700)
     assert (over.status, over.stopped, over.missed) == ("no_answer", False, False)
@@ -494,7 +489,7 @@ async def test_a_tap_that_stops_the_reply_waits_for_what_comes_of_it(monkeypatch
             both.create_task(caller.say(TAP, "tap"))
         (ended,) = (seen for seen in caller.record().seen if isinstance(seen, ReplyEnded) and seen.reply == "r2")
         assert caller.record().ended > ended.at + 0.09
-        reply, over = turns(caller)
+        reply, over = turns(caller.record())
     assert reply.status == "cancelled"
     assert (over.stopped, over.said) == (True, "It is a stub.")
 
@@ -520,7 +515,7 @@ async def test_several_callers_in_one_loop_stay_apart() -> None:
     async def one(url: str, chunks: int) -> str | None:
         async with call(realtime(url)) as caller:
             await caller.say(clip(tone(20 * chunks)))
-            return turns(caller)[0].heard
+            return turns(caller.record())[0].heard
 
     async with stub_server(counts) as stub:
         heard = await asyncio.gather(*(one(stub.url, chunks) for chunks in range(3, 11)))
@@ -549,7 +544,7 @@ async def test_a_conversation_on_a_raw_wire() -> None:
             await caller.idle(0.2)
             await caller.say(QUESTION)
             assert [seen.text for seen in caller.record().seen if isinstance(seen, Heard)] == ["so"]
-            (turn,) = turns(caller)
+            (turn,) = turns(caller.record())
     assert all(len(samples) == 320 for samples in heard)
     assert (turn.status, turn.heard, turn.played_ms) == ("completed", "so", 300)
     assert turn.v2v_ms == pytest.approx(100, abs=CLOSE_MS)
@@ -623,7 +618,7 @@ async def test_a_connection_that_the_server_closes_ends_the_wait_and_is_recorded
             await caller.send({"type": "response.cancel"})
         (lost,) = (seen for seen in caller.record().seen if isinstance(seen, Lost))
         assert "out of memory" in lost.reason
-        assert turns(caller)[0].missed
+        assert turns(caller.record())[0].missed
 
 
 @pytest.mark.parametrize(

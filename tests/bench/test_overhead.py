@@ -8,7 +8,7 @@ import pytest
 from voxtral_voice.bench.clip import Clip
 from voxtral_voice.bench.overhead import endpoint_wait_ms, overhead
 from voxtral_voice.bench.record import AudioArrived, ReplyBegan, ReplyEnded, Said, SessionRecord
-from voxtral_voice.bench.score import TurnFigures, turns
+from voxtral_voice.bench.turn import TurnFigures, turns
 from voxtral_voice.engines.fakes import FakeVoiceActivity
 from voxtral_voice.errors import BenchError
 

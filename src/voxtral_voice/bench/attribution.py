@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from voxtral_voice.bench.player import PLAY_RATE_HZ, Played, Player
 from voxtral_voice.bench.record import (
@@ -153,8 +154,10 @@ class _Replay:
                 self._reply(at, reply).ended = observation
             case Refused(at, message):
                 self._latest(at).refusal = message
-            case lost:
-                self._lost(lost)
+            case Lost():
+                self._lost(observation)
+            case _:
+                assert_never(observation)
 
     def playing_at_onset(self, exchange: Exchange) -> Reply | None:
         """The latest audible one."""

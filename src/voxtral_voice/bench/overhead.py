@@ -19,8 +19,8 @@ import numpy as np
 from voxtral_voice.audio.pcm import Samples
 from voxtral_voice.audio.resample import resample
 from voxtral_voice.bench.clip import Clip
-from voxtral_voice.bench.score import TurnFigures
 from voxtral_voice.bench.stats import Spread, spread
+from voxtral_voice.bench.turn import TurnFigures
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, VAD_FRAME_SAMPLES, VoiceActivity
 from voxtral_voice.errors import BenchError
 

@@ -22,8 +22,6 @@ from voxtral_voice.bench.record import Lost, Refused, SessionRecord
 from voxtral_voice.bench.stats import Estimate, Point, Share, Spread, Tradeoff
 from voxtral_voice.bench.turn import TurnFigures, turns
 
-__all__ = ["Curve", "Figures", "Latency", "TurnFigures", "figures", "tradeoff", "turns"]
-
 VOID_LATENESS_MS: Final = 10.0
 """A run whose microphone was later than this at the 99th percentile measured itself."""
 
