@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples
-from voxtral_voice.engines.trim import StreamTrim, pause_after_ms, trim
+from voxtral_voice.engines.trim import HELD_SILENCE_MS, StreamTrim, pause_after_ms, trim
 
 
 def tone(ms: float, level: float = 0.3) -> Samples:
@@ -130,3 +130,25 @@ def test_a_long_silence_before_the_sound_is_not_kept() -> None:
     for _ in range(100):
         assert stream.push(silence(1000)).size == 0
     assert stream._held.size < SPEAK_RATE_HZ // 10
+
+
+def test_a_silence_without_end_behind_the_sound_is_not_kept() -> None:
+    stream = StreamTrim(40)
+    given = stream.push(tone(500))
+    for _ in range(100):
+        given = np.concatenate([given, stream.push(silence(1000))])
+        assert stream._held.size <= 3 * SPEAK_RATE_HZ
+    whole = trim(np.concatenate([tone(500), silence(100)]), pause_ms=40).samples
+    np.testing.assert_array_equal(np.concatenate([given, stream.finish()]), whole)
+
+
+@pytest.mark.parametrize("piece", [7, 240, 1000])
+def test_sound_behind_a_silence_that_was_shortened_is_whole(piece: int) -> None:
+    samples = np.concatenate([tone(500), silence(5003), tone(300), silence(20)])
+    stream = StreamTrim(40)
+    parts = [stream.push(samples[at : at + piece]) for at in range(0, samples.size, piece)]
+    given = np.concatenate([*parts, stream.finish()])
+    expected = trim(samples, pause_ms=40).samples
+    size = round(0.32 * SPEAK_RATE_HZ)
+    np.testing.assert_array_equal(given[-size:], expected[-size:])
+    assert 500 + HELD_SILENCE_MS + 300 <= milliseconds(given) <= 500 + HELD_SILENCE_MS + 300 + 120

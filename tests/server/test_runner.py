@@ -13,7 +13,7 @@ from tests.server.conftest import Server, Serving, quick, quick_config
 from voxtral_voice.audio.frames import InputBuffer
 from voxtral_voice.audio.pcm import Samples
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.engines.base import SpeechChunk
+from voxtral_voice.engines.base import SPEAK_RATE_HZ, SpeechChunk
 from voxtral_voice.engines.fakes import Broken, FakeResponder, FakeSpeaker, FakeTranscriber, FakeTurnJudge
 from voxtral_voice.engines.registry import Engines
 from voxtral_voice.errors import EngineError
@@ -201,15 +201,65 @@ async def test_a_reply_can_be_stopped_before_it_began_and_twice() -> None:
         assert b.told == []
 
 
-async def test_a_speaker_too_far_behind_fails_the_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_responder_too_far_ahead_fails_the_reply_once_and_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "MAX_PHRASES", 4)
-    watched = Watched()
-    async with bench(speaker=watched) as b:
+    responder, speaker = Watched(), Watched()
+    async with bench(responder=responder, speaker=speaker) as b:
         b.run(respond())
-        for phrase in range(5):
+        await responder.begun.wait()
+        for phrase in range(9):
             b.run(speak(phrase))
         failed = await b.until(ev.ReplyFailed)
-        assert failed == ev.ReplyFailed("R", "speaker", "it is too far behind the text")
+        assert failed == ev.ReplyFailed("R", "responder", "its answer is more than 4 phrases ahead of the speaker")
+        await responder.stopped.wait()
+        assert b.told == [failed]
+        assert b.runtime.failing == {"responder": failed.message}
+
+
+async def test_an_answer_without_end_is_the_responders_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "MAX_REPLY_CHARS", 1_000)
+    stopped = asyncio.Event()
+
+    class Endless(Watched):
+        async def respond(self, *_: Any, **__: Any) -> AsyncIterator[str]:
+            try:
+                while True:
+                    yield "a" * 100
+            finally:
+                stopped.set()
+
+    async with bench(responder=Endless()) as b:
+        b.run(respond())
+        failed = await b.until(ev.ReplyFailed)
+        assert failed == ev.ReplyFailed("R", "responder", "it gave more than 1,000 characters of answer")
+        assert stopped.is_set()
+        assert sum(isinstance(event, ev.ReplyText) for event in b.told) == 10
+
+
+class EndlessSpeaker(Watched):
+    async def speak(self, *_: Any, **__: Any) -> AsyncIterator[SpeechChunk]:
+        self.begun.set()
+        try:
+            while True:
+                yield SpeechChunk(tone(1_000))
+        finally:
+            self.stopped.set()
+
+
+@pytest.mark.parametrize(
+    ("text", "speed", "limit_s"), [("word", 1.0, 12), ("word", 2.0, 12), ("word", 0.5, 24), ("word " * 60, 1.0, 120)]
+)
+async def test_audio_without_end_is_the_speakers_fault(text: str, speed: float, limit_s: int) -> None:
+    speaker = EndlessSpeaker()
+    async with bench(speaker=speaker) as b:
+        b.run(respond())
+        b.run(ev.Speak("R", 0, text, "af_heart", speed))
+        failed = await b.until(ev.ReplyFailed)
+        said = f"it made more than {limit_s} s of audio for a phrase of {len(text)} characters"
+        assert failed == ev.ReplyFailed("R", "speaker", said)
+        assert speaker.stopped.is_set()
+        samples = sum(event.samples.size for event in b.told if isinstance(event, ev.PhraseAudio))
+        assert limit_s - 2 <= samples / SPEAK_RATE_HZ <= limit_s
 
 
 @pytest.mark.parametrize("error", [RuntimeError("x"), ValueError("x"), OSError("x")])

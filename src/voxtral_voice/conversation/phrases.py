@@ -18,8 +18,13 @@ ABBREVIATIONS: Final = frozenset(
 )
 """Words whose full stop ends no sentence."""
 
-_STOP = re.compile(r"[.!?…।॥]+[\"'”’)\]]*(?=\s)|[,;:—–][\"'”’)\]]*(?=\s)|\n+(?=\S)")
-"""A pause mark, with closing quotes, and white space behind it (so "3.14", "1,000" and "10:30" hold none)."""
+_STOP = re.compile(
+    r"(?<![.!?…।॥])[.!?…।॥]++[\"'”’)\]]*+(?=\s)|[,;:—–][\"'”’)\]]*+(?=\s)|(?<!\n)\n++(?=\S)",
+)
+"""A pause mark, with closing quotes, and white space behind it (so "3.14", "1,000" and "10:30" hold none).
+
+Here and in `_WORD` each run of characters is looked at once, from its beginning: odd text costs no more than other."""
+_WORD = re.compile(r"(?<!\S)\S++\s+")
 
 _SENTENCE_MARKS: Final = ".!?…।॥\n"
 JOINERS: Final = frozenset(
@@ -80,10 +85,12 @@ class PhraseSplitter:
         return LONGEST_CHARS if end is None and len(self._text) > LONGEST_CHARS else end
 
     def _pauses_at(self, mark: re.Match[str]) -> bool:
-        words = len(self._text[: mark.end()].split())
         if mark.group()[0] not in _SENTENCE_MARKS:
-            return words >= self._limits.min_clause
-        return words >= self._limits.min_sentence and not self._is_abbreviation(mark)
+            return self._words_to(mark) >= self._limits.min_clause
+        return not self._is_abbreviation(mark) and self._words_to(mark) >= self._limits.min_sentence
+
+    def _words_to(self, mark: re.Match[str]) -> int:
+        return len(self._text[: mark.end()].split())
 
     def _is_abbreviation(self, mark: re.Match[str]) -> bool:
         if mark.group() != ".":
@@ -96,7 +103,7 @@ class PhraseSplitter:
 
     def _cut_in_long_run(self, text: str) -> int | None:
         """No mark in sight: cut in front of a joining word, or at the limit."""
-        words = list(re.finditer(r"\S+\s+", text))
+        words = list(_WORD.finditer(text))
         longest = self._limits.longest
         if len(words) <= longest:
             return None

@@ -21,6 +21,8 @@ AUDIBLE_WINDOWS: Final = 3
 LEAD_MS: Final = 30.0
 """Left before the first audible window, where quiet consonants begin."""
 FADE_MS: Final = 5.0
+HELD_SILENCE_MS: Final = 2_000.0
+"""Of audio that comes in pieces: a longer silence behind sound is cut to this, so that one without end fills nothing."""
 SENTENCE_PAUSE_MS: Final = 250.0
 CLAUSE_PAUSE_MS: Final = 100.0
 NO_PAUSE_MS: Final = 40.0
@@ -63,7 +65,8 @@ def trim(samples: Samples, *, pause_ms: float) -> Trimmed:
 class StreamTrim:
     """`trim` for audio that comes in pieces: the pieces returned are together what `trim` makes of the whole.
 
-    Sound is given out as soon as AUDIBLE_WINDOWS say that it is sound; silence is held back until sound follows it.
+    Sound is given out as soon as AUDIBLE_WINDOWS say that it is sound; silence is held back until sound follows it, up
+    to HELD_SILENCE_MS.
     """
 
     def __init__(self, pause_ms: float) -> None:
@@ -88,6 +91,7 @@ class StreamTrim:
         if not self.heard:
             self._drop(self._looked_to * WINDOW_SAMPLES - AUDIBLE_WINDOWS * WINDOW_SAMPLES - _samples(LEAD_MS))
             return self._held[:0]
+        self._shorten_silence()
         return self._give(min(self._looked_to * WINDOW_SAMPLES, self._sound_end + self._pause) - _samples(FADE_MS))
 
     def finish(self) -> Samples:
@@ -120,6 +124,16 @@ class StreamTrim:
             self.heard = True
             self._drop(end - AUDIBLE_WINDOWS * WINDOW_SAMPLES - _samples(LEAD_MS))
         self._sound_end = end
+
+    def _shorten_silence(self) -> None:
+        """Whole windows of a silence that is too long go, as if they had never come; not the newest, which may be the
+        beginning of sound."""
+        kept = self._sound_end + self._pause + _samples(HELD_SILENCE_MS)
+        count = self._looked_to - AUDIBLE_WINDOWS - -(-kept // WINDOW_SAMPLES)
+        if count > 0:
+            at = kept - self._held_from
+            self._held = np.delete(self._held, slice(at, at + count * WINDOW_SAMPLES))
+            self._looked_to -= count
 
     def _drop(self, before: int) -> None:
         """Forget the samples before this one."""

@@ -16,7 +16,7 @@ from typing import Final
 
 from voxtral_voice.audio.frames import InputBuffer
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.engines.base import Message, Samples
+from voxtral_voice.engines.base import SPEAK_RATE_HZ, Message, Samples
 from voxtral_voice.errors import EngineError
 from voxtral_voice.server.runtime import Runtime
 
@@ -28,6 +28,13 @@ SPEAK_STEP_S: Final = 30.0
 """Until the first piece of a phrase's audio, and between two pieces."""
 MAX_PHRASES: Final = 256
 """Phrases of a reply that wait for the speaker."""
+MAX_REPLY_CHARS: Final = 100_000
+"""Of a whole reply's text, about two hours of speech: a responder that says more does not come to an end."""
+PHRASE_AUDIO_S: Final = 10.0
+PHRASE_AUDIO_S_PER_CHAR: Final = 0.5
+MAX_PHRASE_AUDIO_S: Final = 120.0
+"""A phrase of n characters has at most PHRASE_AUDIO_S + n * PHRASE_AUDIO_S_PER_CHAR of audio, some seven times what
+speech takes, and never more than this; so much more when it is spoken slower. Beyond it the speaker does not end."""
 
 ENGINE_FAULTS: Final = (EngineError, RuntimeError, ValueError, OSError, TimeoutError)
 """What model libraries raise when a piece of work fails."""
@@ -63,9 +70,7 @@ class Runner:
             case ev.Speak():
                 self._queue_phrase(command)
             case ev.StopReply(reply_id):
-                self._phrases.pop(reply_id, None)
-                if (reply := self._replies.pop(reply_id, None)) is not None:
-                    reply.cancel()
+                self._stop_reply(reply_id)
             case ev.ForgetAudio(before_sample):
                 self._audio.forget(before_sample)
             case ev.ResetVoiceActivity():
@@ -122,6 +127,7 @@ class Runner:
     async def _respond(self, job: ev.Respond) -> None:
         messages = [Message(role, text) for role, text in job.messages]
         responder = self._runtime.engines.responder
+        chars = 0
         try:
             async with aclosing(
                 responder.respond(messages, language=job.language, max_tokens=job.max_tokens)
@@ -131,6 +137,9 @@ class Runner:
                         delta = await anext(pieces, None)
                     if delta is None:
                         break
+                    chars += len(delta)
+                    if chars > MAX_REPLY_CHARS:
+                        raise EngineError("responder", f"it gave more than {MAX_REPLY_CHARS:,} characters of answer")
                     await self._tell(ev.ReplyText(job.reply_id, delta))
         except ENGINE_FAULTS as error:
             message = self._runtime.failed("responder", error)
@@ -139,12 +148,23 @@ class Runner:
             self._runtime.worked("responder")
             await self._tell(ev.ReplyTextEnded(job.reply_id))
 
+    def _stop_reply(self, reply_id: str) -> None:
+        self._phrases.pop(reply_id, None)
+        if (reply := self._replies.pop(reply_id, None)) is not None:
+            reply.cancel()
+
     def _queue_phrase(self, job: ev.Speak) -> None:
+        """A responder that is this far ahead is at fault: a speaker that hangs has a limit of its own."""
+        phrases = self._phrases.get(job.reply_id)
+        if phrases is None:  # stopped below, and the core does not know yet
+            return
         try:
-            self._phrases[job.reply_id].put_nowait(job)
+            phrases.put_nowait(job)
         except asyncio.QueueFull:
-            message = self._runtime.failed("speaker", EngineError("speaker", "it is too far behind the text"))
-            self._group.create_task(self._tell(ev.ReplyFailed(job.reply_id, "speaker", message)))
+            self._stop_reply(job.reply_id)
+            error = EngineError("responder", f"its answer is more than {MAX_PHRASES} phrases ahead of the speaker")
+            message = self._runtime.failed("responder", error)
+            self._group.create_task(self._tell(ev.ReplyFailed(job.reply_id, "responder", message)))
 
     async def _speak(self, reply_id: str, phrases: asyncio.Queue[ev.Speak]) -> None:
         """One phrase after the other, until the reply is stopped."""
@@ -160,11 +180,21 @@ class Runner:
 
     async def _speak_phrase(self, job: ev.Speak) -> None:
         speaker = self._runtime.engines.speaker
+        limit_s, samples = _longest_audio_s(job), 0
         async with aclosing(speaker.speak(job.text, voice=job.voice, speed=job.speed)) as chunks:
             while True:
                 async with asyncio.timeout(SPEAK_STEP_S):
                     chunk = await anext(chunks, None)
                 if chunk is None:
                     return
+                samples += chunk.samples.size
+                if samples > limit_s * SPEAK_RATE_HZ:
+                    made = f"more than {limit_s:g} s of audio for a phrase of {len(job.text)} characters"
+                    raise EngineError("speaker", f"it made {made}")
                 words = tuple((word.word, word.start_ms, word.end_ms) for word in chunk.words)
                 await self._tell(ev.PhraseAudio(job.reply_id, job.phrase, chunk.samples, words))
+
+
+def _longest_audio_s(job: ev.Speak) -> float:
+    longest_s = min(PHRASE_AUDIO_S + PHRASE_AUDIO_S_PER_CHAR * len(job.text), MAX_PHRASE_AUDIO_S)
+    return longest_s / min(job.speed, 1.0)
