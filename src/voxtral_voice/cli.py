@@ -29,14 +29,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from voxtral_voice import __version__
-from voxtral_voice.config import Config, Loaded, Setting, as_toml, flag, keys, load
+from voxtral_voice.config import API_KEY, Config, Loaded, Setting, as_toml, flag, keys, load
 from voxtral_voice.errors import VoiceError
 
 SHORT_FLAGS = {"--host": "server.host", "--port": "server.port", "--voice": "speaker.voice", "--record": "record.dir"}
 """Besides the flag that every setting has by its full name."""
-
-API_KEY = "VOXTRAL_VOICE_BENCH_API_KEY"
-"""Variable with the key of the server to measure; not a setting of ours."""
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -92,7 +89,7 @@ def _bench(options: Options) -> int:
     if options.url is None:
         _ensure_models(_config(options))
     names = [field.name for field in dataclasses.fields(BenchOptions) if field.name != "server_flags"]
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server that was started ends with us
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a server of our own ends with us
     asked = BenchOptions(server_flags=tuple(flags), **{name: getattr(options, name) for name in names})
     return run(asked, command=_as_typed(options.argv))
 
