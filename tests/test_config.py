@@ -133,6 +133,12 @@ def test_an_unknown_variable_names_the_nearest() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["VOXTRAL_VOICE_BENCH_API_KEY", "VOXTRAL_VOICE_CORPUS_DIR"])
+def test_a_variable_that_is_read_elsewhere_is_no_unknown_setting(name: str) -> None:
+    assert load(None, {name: "x"}, ()) == load(None, {}, ())
+    assert name in refusal(environment={f"{name}S": "x"})
+
+
 @pytest.mark.parametrize(
     ("key", "value", "sentence"),
     [

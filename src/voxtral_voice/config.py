@@ -33,13 +33,17 @@ from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.engines.remote import Remote, RemoteParts
 from voxtral_voice.engines.voices import EMBEDDED_VOICES
 from voxtral_voice.errors import ConfigError
-from voxtral_voice.weights import default_weights_dir
+from voxtral_voice.weights import CORPUS_DIR_VARIABLE, default_weights_dir
 from voxtral_voice.weights.catalogue import ModelFile, needed
 
 FILE_NAME: Final = "voxtral-voice.toml"
 """Read from the working folder when no other file is named."""
 PREFIX: Final = "VOXTRAL_VOICE_"
 """Of every environment variable: VOXTRAL_VOICE_SERVER_PORT."""
+API_KEY: Final = "VOXTRAL_VOICE_BENCH_API_KEY"
+"""Variable with the key of the server to measure."""
+NO_SETTINGS: Final = frozenset({API_KEY, CORPUS_DIR_VARIABLE})
+"""Variables with our prefix that are read elsewhere; they have no flag and no line in the file."""
 DEFAULT: Final = "default"
 """Origin of a value that nobody set."""
 
@@ -355,7 +359,7 @@ def _from_environment(environment: Mapping[str, str]) -> list[Setting]:
     known = {variable(key): key for key in keys()}
     settings: list[Setting] = []
     for name, value in environment.items():
-        if name.startswith(PREFIX) and name not in known:
+        if name.startswith(PREFIX) and name not in known and name not in NO_SETTINGS:
             raise ConfigError(f"The environment variable {name} is no setting{_nearest(name, known)}")
         if name in known and value:
             settings.append(Setting(known[name], value, name))

@@ -22,7 +22,7 @@ LEAD_MS: Final = 30.0
 """Left before the first audible window, where quiet consonants begin."""
 FADE_MS: Final = 5.0
 HELD_SILENCE_MS: Final = 2_000.0
-"""Of audio that comes in pieces: a longer silence behind sound is cut to this, so that one without end fills nothing."""
+"""Of audio that comes in pieces: a longer silence behind sound is cut to this, so that an endless one fills nothing."""
 SENTENCE_PAUSE_MS: Final = 250.0
 CLAUSE_PAUSE_MS: Final = 100.0
 NO_PAUSE_MS: Final = 40.0

@@ -9,8 +9,10 @@ import os
 from pathlib import Path
 
 DIR_VARIABLE = "VOXTRAL_VOICE_WEIGHTS_DIR"
+CORPUS_DIR_VARIABLE = "VOXTRAL_VOICE_CORPUS_DIR"
+"""Of the recordings to measure with, which lie beside the model files unless it says so; no setting."""
 
-__all__ = ["DIR_VARIABLE", "default_weights_dir"]
+__all__ = ["CORPUS_DIR_VARIABLE", "DIR_VARIABLE", "default_weights_dir"]
 
 
 def default_weights_dir() -> Path:

@@ -9,8 +9,8 @@ spoken, or to whom.
 
 from __future__ import annotations
 
-from voxtral_voice.bench.corpus.files import DIR_VARIABLE, default_corpus_dir
+from voxtral_voice.bench.corpus.files import default_corpus_dir
 from voxtral_voice.bench.corpus.library import load, sets
 from voxtral_voice.bench.corpus.manifest import SetInfo
 
-__all__ = ["DIR_VARIABLE", "SetInfo", "default_corpus_dir", "load", "sets"]
+__all__ = ["SetInfo", "default_corpus_dir", "load", "sets"]

@@ -14,12 +14,12 @@ from typing import Final
 
 from voxtral_voice.bench.corpus.manifest import Package, SourceFile
 from voxtral_voice.errors import CorpusError
+from voxtral_voice.weights import CORPUS_DIR_VARIABLE as DIR_VARIABLE
 from voxtral_voice.weights import default_weights_dir
 from voxtral_voice.weights.hub import SourceError
 from voxtral_voice.weights.mirror import Packages
 from voxtral_voice.weights.store import sha256_of
 
-DIR_VARIABLE: Final = "VOXTRAL_VOICE_CORPUS_DIR"
 RECORDED: Final = "recorded"
 """Folder of the recordings; what is not in it was made here."""
 
