@@ -89,6 +89,7 @@ def _bench(options: Options) -> int:
     if options.url is None:
         _ensure_models(_config(options))
     names = [field.name for field in dataclasses.fields(BenchOptions) if field.name != "server_flags"]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell has it ignored: in the background
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a server of our own ends with us
     asked = BenchOptions(server_flags=tuple(flags), **{name: getattr(options, name) for name in names})
     return run(asked, command=_as_typed(options.argv))
