@@ -36,6 +36,7 @@ from voxtral_voice.bench.record import (
     ReplyEnded,
     Said,
     SessionRecord,
+    Silenced,
     TextArrived,
     TurnCommitted,
 )
@@ -126,8 +127,8 @@ def exchanges(record: SessionRecord, jitter_ms: float = 0.0) -> list[Exchange]:
 
 class _Replay:
     def __init__(self, record: SessionRecord, jitter_ms: float) -> None:
-        onsets = [said.onset for said in record.said[1:]] + [math.inf]
-        self.exchanges = [Exchange(said, onset) for said, onset in zip(record.said, onsets, strict=True)]
+        onsets = [*(said.onset for said in record.said), math.inf]
+        self.exchanges = [Exchange(said, onset) for said, onset in zip(record.said, onsets[1:], strict=True)]
         self._nobody = Exchange(Said("", "turn", "turn", "", "", "", -math.inf, -math.inf, -math.inf), math.inf)
         """Where things go that answer nothing: a greeting."""
         self._player = Player(jitter_ms)
@@ -148,7 +149,7 @@ class _Replay:
                 self._audio(observation)
             case TextArrived(at, reply, text):
                 self._reply(at, reply).text += text
-            case Flushed(at):
+            case Flushed(at) | Silenced(at):
                 self._player.flushed(at)
             case ReplyEnded(at, reply):
                 self._reply(at, reply).ended = observation
