@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.replay.scenes import record
+from tests.replay.scenes import header, record
 from tests.replay.test_compare import TURN, altered, written
 from voxtral_voice import __version__, cli
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.errors import ReplayError
 from voxtral_voice.replay.command import accept, replay
-from voxtral_voice.replay.recording import End, Step, end_line, opened
+from voxtral_voice.replay.recording import End, Step, end_line, header_line, opened, step_line
 
 END = end_line(End(complete=True))
 
@@ -73,6 +73,36 @@ def test_what_is_missing_at_the_end_is_told(path: Path, end: bytes, sentence: st
 
 def test_a_recording_of_nothing_is_the_same(path: Path) -> None:
     assert told(written(path, [], content=True))[1][-1].startswith("0 events, 0 commands: the same (")
+
+
+EVIL = "\x1b]0;owned\x07\ud800"
+
+
+def test_nothing_of_a_file_reaches_the_terminal_as_it_is(path: Path) -> None:
+    """Names of sessions, ids that clients make, errors: none of them is ours."""
+    item = ev.Item(EVIL, "user", "text", EVIL)
+    steps = [Step(1.0, ev.AddItem(item, EVIL), (), raised=EVIL)]
+    path.write_bytes(
+        header_line(replace(header(ev.Settings(language=EVIL), content=True), session=EVIL, began=EVIL, package=EVIL))
+        + b"".join(map(step_line, steps))
+        + end_line(End(complete=False, reason=EVIL))
+    )
+    same, lines = told(path)
+    assert not same
+    assert r"\x1b]0;owned\x07\ud800" in lines[0]
+    assert all(line.isprintable() for line in lines)
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0] + end_line(End(complete=False, reason=EVIL)))
+    same, lines = told(path)
+    assert same
+    assert all(line.isprintable() for line in lines)
+
+
+def test_a_reader_that_goes_away_is_no_fault_of_the_file(path: Path) -> None:
+    def gone(_: str) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    with pytest.raises(BrokenPipeError):
+        replay(path, gone)
 
 
 # --- accepting --------------------------------------------------------------------------------------------------

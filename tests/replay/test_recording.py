@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from tests.replay.scenes import header
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.errors import ReplayError
+from voxtral_voice.replay import recording
 from voxtral_voice.replay.codec import Json
 from voxtral_voice.replay.recording import (
     End,
@@ -33,10 +35,10 @@ GOOD = header_line(HEADER) + b"".join(map(step_line, STEPS))
 
 def read(path: Path, data: bytes) -> tuple[list[ReadStep], End | None, int | None]:
     path.write_bytes(data)
-    with opened(path) as recording:
-        assert recording.header == HEADER
-        steps = list(recording.steps())
-        return steps, recording.end, recording.cut_off
+    with opened(path) as file:
+        assert file.header == HEADER
+        steps = list(file.steps())
+        return steps, file.end, file.cut_off
 
 
 @pytest.fixture
@@ -147,6 +149,33 @@ def test_a_recording_of_a_newer_version_is_refused(path: Path) -> None:
 def test_a_wrong_header_is_named(path: Path) -> None:
     assert refusal(path, changed_header(mood="good")) == "FILE, line 1: Header has no field 'mood'."
     assert refusal(path, changed_header(content=1)) == "FILE, line 1: Header.content should be true or false, not 1."
+
+
+def test_a_line_without_end_is_not_read_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    longest = max(map(len, GOOD.splitlines(keepends=True)))
+    monkeypatch.setattr(recording, "MAX_LINE_BYTES", longest)
+    assert len(read(path, GOOD)[0]) == len(STEPS)
+    sentence = f"FILE, line 5: it is longer than {longest} bytes."
+    assert refusal(path, GOOD + b" " * longest + b"\n") == sentence
+    assert refusal(path, GOOD + b"x" * (longest + 1)) == sentence
+
+
+@pytest.mark.parametrize("lines", [0, 2])
+def test_a_file_that_breaks_while_it_is_read(path: Path, lines: int) -> None:
+    class Broken(io.BytesIO):
+        def readline(self, size: int | None = -1, /) -> bytes:
+            if self.tell() >= len(b"".join(GOOD.splitlines(keepends=True)[:lines])):
+                raise OSError(5, "Input/output error")
+            return super().readline(size)
+
+    with pytest.raises(ReplayError, match=r"session\.jsonl cannot be read: Input/output error\.$"):
+        list(recording.Recording(path, Broken(GOOD)).steps())
+
+
+def test_a_failure_of_who_reads_is_not_the_files(path: Path) -> None:
+    path.write_bytes(GOOD)
+    with pytest.raises(BrokenPipeError), opened(path):
+        raise BrokenPipeError
 
 
 def test_a_file_that_cannot_be_read(path: Path) -> None:

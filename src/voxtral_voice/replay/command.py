@@ -15,12 +15,12 @@ from pathlib import Path
 from voxtral_voice import __version__
 from voxtral_voice.errors import ReplayError
 from voxtral_voice.replay.compare import replayed
-from voxtral_voice.replay.listing import Listing
+from voxtral_voice.replay.listing import Listing, printable
 from voxtral_voice.replay.recording import Recording, end_line, header_line, opened, step_line
 
 
 def replay(path: Path, say: Callable[[str], object]) -> bool:
-    """Say what happened, up to the first difference, and the verdict. Whether there was none.
+    """Say what happened, line by line, up to the first difference, and the verdict. Whether there was none.
 
     Raises ReplayError for a file that cannot be read.
     """
@@ -30,15 +30,16 @@ def replay(path: Path, say: Callable[[str], object]) -> bool:
         began = time.perf_counter()
         for one in replayed(recording):
             for line in listing.add(one):
-                say(line)
+                say(printable(line))
             if one.difference is not None:
-                say(f"Line {one.line} of {path} differs.\n  expected: {one.difference.expected}")
-                say(f"  got:      {one.difference.got}")
+                say(printable(f"Line {one.line} of {path} differs."))
+                say(printable(f"  expected: {one.difference.expected}"))
+                say(printable(f"  got:      {one.difference.got}"))
                 return False
             events, commands = events + 1, commands + len(one.step.commands)
         seconds = time.perf_counter() - began
         for line in [*listing.end(), *_cut_off(recording)]:
-            say(line)
+            say(printable(line))
         say(f"{events:,} events, {commands:,} commands: the same ({events / seconds:,.0f} events/s).")
         return True
 

@@ -45,6 +45,9 @@ VERSION: Final = 1
 T = TypeVar("T")
 K = TypeVar("K")
 
+MAX_LINE_BYTES: Final = 64 * 1024 * 1024
+"""No step that is recorded comes near it; a file without line ends may not fill the memory."""
+
 
 def _by_name(union: object) -> Mapping[str, type]:
     return types.MappingProxyType({kind.__name__: kind for kind in get_args(union)})
@@ -150,12 +153,17 @@ _read_step = partial(read_untagged, name="a step")
 def opened(path: Path) -> Iterator[Recording]:
     """Raises ReplayError when the file cannot be read or is none of ours."""
     try:
-        with path.open("rb") as file:
-            yield Recording(path, file)
+        file = path.open("rb")
     except FileNotFoundError as error:
         raise ReplayError(f"There is no file {path}.") from error
     except OSError as error:
-        raise ReplayError(f"{path} cannot be read: {error.strerror}.") from error
+        raise _unreadable(path, error) from error
+    with file:
+        yield Recording(path, file)
+
+
+def _unreadable(path: Path, error: OSError) -> ReplayError:
+    return ReplayError(f"{path} cannot be read: {error.strerror}.")
 
 
 class Recording:
@@ -187,7 +195,9 @@ class Recording:
     def _read_header(self) -> Header:
         try:
             line = self._next() or {}
-        except ReplayError:
+        except ReplayError as error:
+            if isinstance(error.__cause__, OSError):
+                raise
             line = {}
         if line.pop("format", None) != FORMAT:
             raise ReplayError(f"{self._path} is no recorded session: its first line does not say so.")
@@ -201,10 +211,12 @@ class Recording:
 
     def _next(self) -> JsonObject | None:
         """The next line; None at the end, or where the file is cut off."""
-        text = self._file.readline()
+        text = self._read_line()
         if not text:
             return None
         self._number += 1
+        if len(text) > MAX_LINE_BYTES:
+            raise self._wrong(f"it is longer than {MAX_LINE_BYTES} bytes")
         try:
             line = _parsed(text)
         except (ValueError, RecursionError) as error:
@@ -215,6 +227,12 @@ class Recording:
         if not isinstance(line, dict):
             raise self._wrong(f"it should be an object, not {shown(line)}")
         return line
+
+    def _read_line(self) -> bytes:
+        try:
+            return self._file.readline(MAX_LINE_BYTES + 1)
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
 
     def _step(self, line: JsonObject) -> ReadStep:
         out = line.pop("out", [])
