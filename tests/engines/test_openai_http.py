@@ -105,10 +105,33 @@ async def test_the_only_model_that_a_server_lists_is_taken() -> None:
             "URL lists 2 models (a, b): name the one to use with responder.model.",
         ),
         (json_answer({"data": []}), "URL does not say what it serves: name the one to use with responder.model."),
-        (json_answer({}, 404), "URL does not say what it serves: name the one to use with responder.model."),
         (whole(200, b"<html>"), "URL does not say what it serves: name the one to use with responder.model."),
         (json_answer([1]), "URL does not say what it serves: name the one to use with responder.model."),
         (json_answer({"data": [1]}), "URL does not say what it serves: name the one to use with responder.model."),
+        *(
+            (
+                json_answer({"data": [{"id": name}]}),
+                "URL does not say what it serves: name the one to use with responder.model.",
+            )
+            for name in ("x" * 201, "\x1b[31mred", "")
+        ),
+        (
+            json_answer({"error": "Not found"}, 404),
+            "URL/models answered with status 404: Not found. Name the model to use with responder.model.",
+        ),
+        (
+            whole(500, b"<b>\x1b[31mboom</b>" * 1000),
+            "URL/models answered with status 500: " + ("<b>\ufffd[31mboom</b>" * 99)[:300] + "... "
+            "Name the model to use with responder.model.",
+        ),
+        (
+            whole(302, b"", head="Location: /login\r\n"),
+            "URL/models answered with status 302; it points to /login. Name the model to use with responder.model.",
+        ),
+        (
+            json_answer({"error": "Who?"}, 401),
+            "URL/models answered with status 401: Who? Set responder.api_key to a key that it takes.",
+        ),
     ],
 )
 async def test_a_model_has_to_be_named_where_it_is_not_clear(models: Respond, sentence: str) -> None:

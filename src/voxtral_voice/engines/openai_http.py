@@ -27,6 +27,8 @@ KEEP_ALIVE_S: Final = 60.0
 START_S: Final = 10.0
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 """Of an answer that is not a stream."""
+MAX_NAME_CHARS: Final = 200
+"""Of a model that a server lists; what is longer, or would not be seen as it is, is no name."""
 SHOWN_CHARS: Final = 300
 """Of what a server says about an error."""
 THIS_REQUEST: Final = frozenset({400, 413, 414, 415, 422})
@@ -80,6 +82,8 @@ class OpenAIServer:
         async with self._sent("GET", "/models") as answer:
             if answer.status in NO_KEY:
                 raise await self._refusal(answer)
+            if answer.status != 200 and not self.model:
+                raise self.error(f"{await self._found(answer)} Name the model to use with {self._seam}.model.")
             listed = _model_ids(await self._whole(answer)) if answer.status == 200 else ()
         if self.model:
             return
@@ -124,17 +128,22 @@ class OpenAIServer:
             raise self.error(f"{url} cannot be asked ({_short(str(error)) or type(error).__name__}).") from error
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> EngineError:
+        status, found = response.status, await self._found(response)
+        if status in THIS_REQUEST:
+            return RequestError(self._seam, found)
+        if status in NO_KEY:
+            return self.error(f"{found} Set {self._seam}.api_key to a key that it takes.")
+        if status == 404:
+            return self.error(f"{found} Is {self._seam}.url right (it often ends in /v1), and the model?")
+        return self.error(found)
+
+    async def _found(self, response: aiohttp.ClientResponse) -> str:
+        """What a bad answer says, in a sentence."""
         status, said = response.status, _message_of(await self._whole(response))
         found = f"{response.url} answered with status {status}" + (f": {said}" if said else "")
         if 300 <= status < 400:
-            return self.error(f"{found}; it points to {response.headers.get('Location', 'nowhere')}.")
-        if status in THIS_REQUEST:
-            return RequestError(self._seam, sentence(found))
-        if status in NO_KEY:
-            return self.error(f"{sentence(found)} Set {self._seam}.api_key to a key that it takes.")
-        if status == 404:
-            return self.error(f"{sentence(found)} Is {self._seam}.url right (it often ends in /v1), and the model?")
-        return self.error(sentence(found))
+            found += f"; it points to {_short(response.headers.get('Location', 'nowhere'))}."
+        return sentence(found)
 
     async def _whole(self, response: aiohttp.ClientResponse) -> bytes:
         parts, size = [], 0
@@ -221,17 +230,18 @@ def _message_of(body: bytes) -> str:
 
 
 def _model_ids(body: bytes) -> tuple[str, ...]:
-    """() for anything but OpenAI's list."""
+    """() for anything but OpenAI's list, of names."""
     try:
         data = orjson.loads(body).get("data")
-        return tuple(str(model["id"]) for model in data)
+        names = tuple(str(model["id"]) for model in data)
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
         return ()
+    return names if all(0 < len(name) <= MAX_NAME_CHARS and name.isprintable() for name in names) else ()
 
 
 def _short(text: str) -> str:
-    """In one line."""
-    line = " ".join(text.split())
+    """In one line, of characters that leave a terminal as it is."""
+    line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text[: 10 * SHOWN_CHARS].split()))
     return line if len(line) <= SHOWN_CHARS else line[:SHOWN_CHARS] + "..."
 
 
