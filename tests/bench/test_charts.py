@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxtral_voice.bench.charts import WIDTH, Axis, Mark, distribution, scatter, strip, waterfall
+from voxtral_voice.bench.charts import CHARACTER_PX, LEFT, WIDTH, Axis, Mark, distribution, scatter, strip, waterfall
 
 names = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), max_size=30)
 
@@ -58,6 +58,28 @@ def test_a_distribution_rises_to_the_whole() -> None:
 
 def test_marks_may_be_missing() -> None:
     assert texts(distribution([100.0, 200.0], [], "V2V"), "name") == []
+
+
+@settings(deadline=None)
+@given(st.floats(1, 20_000), st.floats(0, 20_000))
+def test_the_names_of_marks_keep_apart(p50: float, more: float) -> None:
+    marks = [Mark(f"p50 {p50:,.0f} ms", p50, None, None), Mark(f"p95 {p50 + more:,.0f} ms", p50 + more, None, None)]
+    root = drawn(distribution([p50, p50 + more], marks, "V2V"))
+    names = [node for node in root.iter("text") if (node.get("class") or "").startswith("name")]
+    edges = [
+        (float(node.get("x") or 0) - half, float(node.get("x") or 0) + half)
+        for node in names
+        if (half := len(node.text or "") * CHARACTER_PX / 2)
+    ]
+    assert edges[0][0] >= LEFT
+    assert edges[0][1] < edges[1][0]
+    assert edges[1][1] <= WIDTH + 0.1
+    tops = [
+        float(re.findall(r"M[\d.]+,([\d.]+)V", node.get("d") or "")[0])
+        for node in root.iter("path")
+        if node.get("class") == "mark"
+    ]
+    assert max(float(node.get("y") or 0) for node in names) < min(tops)
 
 
 def test_an_interval_beyond_the_edge_ends_there() -> None:

@@ -19,6 +19,7 @@ LABEL_PX: Final = 17
 """Two labels nearer than this would overlap."""
 CHARACTER_PX: Final = 7.6
 """Of a bold one, at the most on average."""
+LABEL_GAP_PX: Final = 6
 TICKS: Final = 5
 
 
@@ -144,13 +145,19 @@ def _band(x: Axis, y: Axis, mark: Mark) -> str:
 
 
 def _named(x: Axis, y: Axis, marks: Sequence[Mark]) -> list[str]:
-    """Each name beside its mark, on whichever side there is room, one below the other."""
-    texts = []
-    for number, mark in enumerate(marks):
-        at, room = x.at(mark.value), x.end - x.at(mark.value)
-        side, anchor = (5, "") if room > 110 else (-5, " end")
-        texts.append(_text(at + side, y.begin - 8 - LABEL_PX * (len(marks) - 1 - number), mark.label, f"name{anchor}"))
-    return texts
+    """Each name above its mark, in one row over the drawing; where they would meet, they give way to both sides."""
+    ordered = sorted(marks, key=lambda mark: mark.value)
+    widths = [len(mark.label) * CHARACTER_PX for mark in ordered]
+    lefts: list[float] = []
+    for mark, width in zip(ordered, widths, strict=True):
+        least = lefts[-1] + widths[len(lefts) - 1] + LABEL_GAP_PX if lefts else x.begin
+        lefts.append(max(x.at(mark.value) - width / 2, least))
+    most = float(WIDTH)
+    for number, width in reversed(list(enumerate(widths))):
+        lefts[number] = min(lefts[number], most - width)
+        most = lefts[number] - LABEL_GAP_PX
+    middles = [left + width / 2 for left, width in zip(lefts, widths, strict=True)]
+    return [_text(at, y.end - 9, mark.label, "name middle") for at, mark in zip(middles, ordered, strict=True)]
 
 
 def _labels(spots: Iterable[tuple[float, float, str]]) -> list[str]:
