@@ -24,6 +24,7 @@ from voxtral_voice.bench.record import (
     Heard,
     Lost,
     Observation,
+    Refused,
     ReplyBegan,
     ReplyEnded,
     SessionRecord,
@@ -76,8 +77,8 @@ def one() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def several() -> dict[str, Any]:
     trials = (
-        Trial(1, 12, 300, 400, 0, 0, 1.0),
-        Trial(2, 24, 500, 900, 1, 0, 1.0, refused_for="1 of 24 turns <missed>"),
+        Trial(1, 12, 300, 400, 0, 0, 0, 1.0, False),
+        Trial(2, 24, 500, 900, 1, 0, 0, 1.0, False, refused_for="1 of 24 turns <missed>"),
     )
     held = replace(trials[0], memory_mb=100.0), replace(trials[1], memory_mb=104.0)
     return written(
@@ -116,7 +117,18 @@ def test_a_void_run_says_so_last() -> None:
     void = written(("default", replace(conversation(), lateness_ms=(30.0,))))
     assert report.text(void).splitlines()[-1].startswith("VOID")
     assert '<p class="void"' in report.html(void)
-    assert "30.0 ms" in report.text(void)
+    assert "LATE, over 10 ms" in report.text(void)
+    assert "at most 10 ms: 30.0 ms)" in report.text(void)
+
+
+def test_of_several_runs_it_is_said_which_were_late() -> None:
+    late, unsent = replace(conversation(), lateness_ms=(30.0,)), replace(conversation(), lateness_ms=())
+    void = written(("server_vad:200", late), ("server_vad:400", conversation()), ("server_vad:800", unsent))
+    last = report.text(void).splitlines()[-1]
+    assert "(p99 of the send lateness, at most 10 ms: endpoint server_vad:200: 30.0 ms, " in last
+    assert "endpoint server_vad:800: nothing was sent)" in last
+    assert "server_vad:400" not in last
+    assert last in Page(report.html(void)).words
 
 
 def test_nothing_sent_is_void_too() -> None:
@@ -131,8 +143,10 @@ def test_several_runs_are_compared(several: dict[str, Any]) -> None:
     assert "speed against patience: V2V, median" in lines
     found = {re.split(r"\s{2,}", line.strip())[0]: line for line in lines}
     assert found["latency at 10 % cut-ins"].endswith(" ms")
-    assert found["cut-ins at 300 ms"].endswith("–")
+    assert found["cut-ins at 300 ms"].endswith("no two settings enclose it")
     assert "p95 of V2V up to 500 ms" in found["sessions"]
+    assert re.search(r"with 1 +held +V2V p50 300 ms, p95 400 ms; 12 turns", found["with 1"])
+    assert re.search(r"with 2 +too many +1 of 24 turns <missed>; V2V", found["with 2"])
     assert found["memory per session"].endswith("4.0 MB")
 
 
@@ -147,16 +161,89 @@ def test_what_was_not_tried_is_left_out() -> None:
 
 def test_a_run_without_any_answer_can_be_read() -> None:
     dead = written(("default", record([said(0, 1), said(2, 3, "barge_in")], Lost(0.5, "it closed"))))
-    assert "1 connections broke" in report.text(dead)
+    assert "1 connection broke: it closed" in report.text(dead)
+    assert "connection broke: it closed" in report.html(dead)
     assert "Distribution" not in report.html(dead)
     assert "underruns" not in [fact.label for fact in facts(dead["runs"][0])]
 
 
+def test_what_the_server_refused_is_said_in_one_line() -> None:
+    said_so: list[Observation] = [Refused(2.0 + i, f"too\n\x1b[31mlong{i % 2}") for i in range(4)]
+    troubled = written(("default", record([said(0, 1)], said_so, Lost(9, "x" * 300))))
+    (fact,) = (fact for fact in facts(troubled["runs"][0]) if fact.label == "troubles")
+    assert (fact.value, fact.bad) == ("5", True)
+    lost = "x" * 200
+    assert fact.detail == f"1 connection broke: {lost}; 4 errors of the server: too [31mlong0 | too [31mlong1"
+
+
 def test_capacity_alone_can_be_read() -> None:
-    alone = written(capacity=Capacity(0, 1_500.0, (Trial(1, 12, 9e3, 2e4, 0, 0, 1.0, refused_for="too slow"),)))
+    slow = Trial(1, 12, 9e3, 2e4, 0, 0, 0, 1.0, False, refused_for="too slow")
+    alone = written(capacity=Capacity(0, 1_500.0, (slow,)))
     assert "memory per session" not in report.text(alone)
-    assert "too slow" in report.html(alone)
-    assert "20.0 s" in report.html(alone)
+    for text in (report.text(alone), Page(report.html(alone)).words):
+        assert "too slow" in text
+        assert "20.0 s" in text
+        assert "VOID" not in text
+
+
+HELD = Trial(4, 16, 300, 400, 0, 0, 0, 1.0, False)
+LATE = Trial(8, 32, 300, 400, 0, 0, 0, 35.0, True, refused_for="the bench itself was 35 ms late (p99)")
+
+
+def test_a_server_that_may_hold_more_is_said_to() -> None:
+    capacity = written(capacity=Capacity(4, 500.0, (HELD, LATE)))
+    table = report.text(capacity)
+    assert re.search(r"sessions +at least 4 +p95 of V2V up to 500 ms; the bench itself was late with more", table)
+    assert re.search(r"with 8 +not known +the bench itself was 35 ms late", table)
+    assert "VOID" not in table
+    words = Page(report.html(capacity)).words
+    assert "at least 4" in words
+    assert "the bench itself was 35 ms late (p99)" in words
+
+
+def test_a_capacity_of_which_nothing_is_known_is_void() -> None:
+    capacity = written(capacity=Capacity(0, 1_500.0, (replace(LATE, sessions=1),) * 2))
+    lines = report.text(capacity).splitlines()
+    assert lines[-1].startswith("VOID")
+    assert "at most 10 ms: capacity, one session: 35.0 ms)" in lines[-1]
+    assert any(re.search(r"sessions +not known", line) for line in lines)
+    assert lines[-1] in Page(report.html(capacity)).words
+
+
+def test_a_server_that_is_full_may_say_so() -> None:
+    full = Trial(8, 0, 0.0, 0.0, 0, 0, 0, 0.0, False, refused_for="it is\x1b full")
+    capacity = written(capacity=Capacity(4, 500.0, (HELD, full)))
+    assert re.search(r"with 8 +too many +it is full$", report.text(capacity), re.MULTILINE)
+    assert "it is full" in report.html(capacity)
+    assert "0 ms" not in re.findall(r"<tr>.*?</tr>", report.html(capacity))[-1].split("<td>")[3:5]
+
+
+# --- speed is never without patience
+
+
+def test_without_pauses_the_headline_has_the_cut_ins_in_plain_turns(one: dict[str, Any]) -> None:
+    plain = written(("default", record([said(0, 1)], reply("a", 1.2))))
+    assert re.search(r"false cut-ins +not tried +no clip with a pause inside was spoken", report.text(plain))
+    assert re.search(r"cut-ins in plain turns +0.0 % +.*0 of 1 turns", report.text(plain))
+    assert ahead(plain) == ["V2V p50", "V2V p95", "cut-ins in plain turns", "missed turns"]
+    assert ahead(one) == ["V2V p50", "V2V p95", "false cut-ins", "missed turns"]
+
+
+def ahead(result: dict[str, Any]) -> list[str]:
+    tiles = report.html(result).split('<dl class="tiles headline">')[1].split("</dl>")[0]
+    return re.findall("<dt>(.*?)</dt>", tiles)
+
+
+def test_it_is_said_why_there_is_no_curve(several: dict[str, Any]) -> None:
+    plain = record([said(0, 1)], reply("a", 1.2))
+    two = written(("server_vad:200", plain), ("server_vad:800", plain))
+    mixed = written(("server_vad:200", plain), ("server_vad:800", conversation()))
+    for each, why in ((two, "false cut-ins were not tried"), (mixed, "fewer than two settings")):
+        assert why in report.text(each)
+        assert why in report.html(each)
+    assert "not tried" in Page(report.html(two)).words
+    assert "No curve" not in report.text(several) + report.html(several)
+    assert "No curve" not in report.text(written(("default", plain)))
 
 
 def test_our_own_server_is_called_by_its_name(one: dict[str, Any]) -> None:
@@ -240,7 +327,7 @@ def test_the_page_has_every_part(one: dict[str, Any], several: dict[str, Any]) -
     assert "someone's" in words
     assert "outside the server" in words
     assert one["command"] in words
-    assert one["commit"] in words
+    assert re.search(rf"bench\n+commit \n{re.escape(one['commit'])}", words)
     assert "3.0 ms" in words
     words = Page(report.html(several)).words
     for part in ("Speed against patience", "Capacity", "first audio message", "1 of 24 turns <missed>"):
@@ -294,7 +381,7 @@ def spoilt(value: Any, word: str) -> Any:
     if isinstance(value, dict):
         return {
             key: word if key in foreign and isinstance(each, str) else spoilt(each, word) for key, each in value.items()
-        }
+        } | {key: [word] for key in ("lost_reasons", "refusals") if key in value}
     return value
 
 

@@ -5,9 +5,11 @@ Knows: a run as `result` writes it down. Does not know: terminals, HTML.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+from voxtral_voice.bench.score import VOID_LATENESS_MS
 
 Json = Mapping[str, Any]
 
@@ -49,12 +51,26 @@ def point(spread: Json | None, name: str) -> float | None:
     return None if found is None else float(found["value"])
 
 
-HEADLINE: Final = ("V2V p50", "V2V p95", "false cut-ins", "missed turns")
-"""What a reader looks for first: speed, never without patience."""
+def one_line(text: str) -> str:
+    """A stranger's words, without what a terminal would obey."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
+FALSE_CUT_INS: Final = "false cut-ins"
+PLAIN_CUT_INS: Final = "cut-ins in plain turns"
+HEADLINE: Final = ("V2V p50", "V2V p95", "missed turns")
+
+
+def headline(run: Json) -> frozenset[str]:
+    """What a reader looks for first: speed, never without patience. Without pauses that could be cut, the patience is
+    that in plain turns."""
+    cut_ins = run["figures"]["cut_ins"]
+    instead = cut_ins["plain"]["of"] and not cut_ins["hold"]["of"]
+    return frozenset({*HEADLINE, PLAIN_CUT_INS if instead else FALSE_CUT_INS})
 
 
 def facts(run: Json) -> list[Fact]:
-    """Only of what the run has tried."""
+    """Only of what the run has tried, but patience, which is said to be missing."""
     figures = run["figures"]
     found = [*_latency(figures), *_buffered(run), *_turn_taking(figures), *_reply(figures), *_content(figures)]
     found += _cost(run)
@@ -65,8 +81,9 @@ def lateness(run: Json) -> Fact:
     found = run["figures"]["lateness"]
     if found["p99_ms"] is None:
         return Fact("send lateness p99", "none", "nothing was sent", bad=True)
-    rests_on = f"p50 {found['p50_ms']:.1f} ms; {found['chunks']:,} chunks"
-    return Fact("send lateness p99", f"{found['p99_ms']:.1f} ms", rests_on, run["figures"]["void"])
+    late = f"LATE, over {VOID_LATENESS_MS:.0f} ms" if run["figures"]["void"] else ""
+    rests_on = _joined(late, f"p50 {found['p50_ms']:.1f} ms", f"{found['chunks']:,} chunks")
+    return Fact("send lateness p99", f"{found['p99_ms']:.1f} ms", rests_on, bool(late))
 
 
 def _latency(figures: Json) -> Iterator[Fact]:
@@ -91,8 +108,11 @@ def _buffered(run: Json) -> Iterator[Fact]:
 
 def _turn_taking(figures: Json) -> Iterator[Fact]:
     cut_ins, barge_in, taps = figures["cut_ins"], figures["barge_in"], figures["false_stops"]["all"]
-    yield _share("false cut-ins", cut_ins["hold"], "pauses inside a turn")
-    yield _share("cut-ins elsewhere", cut_ins["plain"], "turns without a pause put in", always_bad=True)
+    if cut_ins["hold"]["of"]:
+        yield _share(FALSE_CUT_INS, cut_ins["hold"], "pauses inside a turn")
+    else:
+        yield Fact(FALSE_CUT_INS, "not tried", "no clip with a pause inside was spoken")
+    yield _share(PLAIN_CUT_INS, cut_ins["plain"], "turns without a pause put in", always_bad=True)
     yield _share("missed turns", figures["missed"], "turns", always_bad=True)
     stopped, heard, server = barge_in["stopped"], barge_in["heard_stop_ms"], barge_in["server_stop_ms"]
     rests_on = f"p95 {ms(point(heard, 'p95'))}; {stopped['count']} of {stopped['of']} within 2 s"
@@ -109,8 +129,14 @@ def _reply(figures: Json) -> Iterator[Fact]:
         rests_on = f"in {played['reply_minutes']:.1f} min of replies; longest gap {ms(played['longest_gap_ms'])}"
         yield Fact("underruns", str(played["underruns"]), rests_on, played["underruns"] > 0)
     if troubles := figures["refused"] + figures["lost"]:
-        rests_on = f"{figures['lost']} connections broke, {figures['refused']} errors of the server"
-        yield Fact("troubles", str(troubles), rests_on, bad=True)
+        lost = _trouble(figures["lost"], ("connection broke", "connections broke"), figures["lost_reasons"])
+        refused = _trouble(figures["refused"], ("error of the server", "errors of the server"), figures["refusals"])
+        yield Fact("troubles", str(troubles), _joined(lost, refused), bad=True)
+
+
+def _trouble(count: int, names: tuple[str, str], reasons: Sequence[str]) -> str:
+    """ "2 connections broke: it closed | timed out"; "" without any."""
+    return f"{count} {names[count > 1]}: {' | '.join(map(one_line, reasons))}" if count else ""
 
 
 def _content(figures: Json) -> Iterator[Fact]:

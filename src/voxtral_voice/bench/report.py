@@ -13,7 +13,8 @@ from string import Template
 from typing import Any, Final
 
 from voxtral_voice.bench import charts
-from voxtral_voice.bench.facts import HEADLINE, Fact, facts, interval, lateness, ms, percent, point
+from voxtral_voice.bench.facts import Fact, facts, headline, interval, lateness, ms, one_line, percent, point
+from voxtral_voice.bench.score import VOID_LATENESS_MS
 from voxtral_voice.bench.stats import Point, front
 
 Json = Mapping[str, Any]
@@ -23,10 +24,6 @@ WORST: Final = 20
 """Turns that are shown at once; the others unfold."""
 LABEL_WIDTH: Final = 28
 VALUE_WIDTH: Final = 12
-VOID: Final = (
-    "VOID: the bench's own microphone was late (p99 of the send lateness over 10 ms), so that it measured itself. "
-    "Quote nothing of it; run it again on a machine with less to do."
-)
 NUMBERS: Final = {
     "latency_at_5_percent_ms": ("latency at 5 % cut-ins", ms),
     "latency_at_10_percent_ms": ("latency at 10 % cut-ins", ms),
@@ -52,17 +49,19 @@ LEADING: Final = "leading silence"
 
 
 def text(result: Json) -> str:
-    """A table; with VOID in its last line when it is."""
+    """A table; with VOID in its last line when it is. Nothing in it that a terminal would obey."""
     lines = [f"{_target(result)}, {result['date']}"]
     for run in result["runs"]:
         lines += ["", f"endpoint: {run['name']}"]
         lines += [_line(fact) for fact in [*facts(run), lateness(run)]]
     for kind, curve in (result["tradeoff"] or {}).items():
         lines += ["", f"speed against patience: {CURVES[kind]}"]
-        lines += [_line(Fact(name, show(curve["numbers"][key]))) for key, (name, show) in NUMBERS.items()]
+        lines += map(_line, _numbers(curve))
+    if missing := _no_curve(result):
+        lines += ["", "speed against patience", f"  {missing}"]
     if capacity := result["capacity"]:
-        lines += ["", "capacity", *(_line(fact) for fact in _capacity_facts(capacity))]
-    return "\n".join([*lines, *(["", VOID] if result["void"] else [])])
+        lines += ["", "capacity", *map(_line, [*_capacity_facts(capacity), *map(_trial_fact, capacity["trials"])])]
+    return "\n".join([*lines, *(["", _void(result)] if result["void"] else [])])
 
 
 def _line(fact: Fact) -> str:
@@ -75,9 +74,66 @@ def _target(result: Json) -> str:
 
 
 def _capacity_facts(capacity: Json) -> list[Fact]:
-    found = [Fact("sessions", str(capacity["sessions"]), f"p95 of V2V up to {ms(capacity['limit_p95_ms'])}")]
     slope = capacity["memory_mb_per_session"]
-    return found + ([] if slope is None else [Fact("memory per session", f"{slope:.1f} MB")])
+    return [_sessions(capacity)] + ([] if slope is None else [Fact("memory per session", f"{slope:.1f} MB")])
+
+
+def _sessions(capacity: Json) -> Fact:
+    sessions, rule = capacity["sessions"], f"p95 of V2V up to {ms(capacity['limit_p95_ms'])}"
+    if not capacity["at_least"]:
+        return Fact("sessions", str(sessions), rule, bad=sessions == 0)
+    if _is_void(capacity):
+        return Fact("sessions", "not known", "the bench itself was late with one", bad=True)
+    return Fact("sessions", f"at least {sessions}", f"{rule}; the bench itself was late with more")
+
+
+def _is_void(capacity: Json) -> bool:
+    return bool(capacity["at_least"] and capacity["sessions"] == 0)
+
+
+def _trial_fact(trial: Json) -> Fact:
+    verdict = "not known" if trial["late"] else "too many" if trial["refused_for"] else "held"
+    seen = f"V2V p50 {ms(trial['p50_ms'])}, p95 {ms(trial['p95_ms'])}; {trial['turns']} turns" if trial["turns"] else ""
+    detail = "; ".join(filter(None, (one_line(trial["refused_for"]), seen)))
+    return Fact(f"with {trial['sessions']}", verdict, detail)
+
+
+def _void(result: Json) -> str:
+    """What was late, and by how much."""
+    runs, capacity = result["runs"], result["capacity"]
+    late = [
+        (f"endpoint {run['name']}: " if len(runs) > 1 else "") + _lateness(run["figures"]["lateness"]["p99_ms"])
+        for run in runs
+        if run["figures"]["void"]
+    ]
+    if capacity and _is_void(capacity):
+        late.append(f"capacity, one session: {_lateness(capacity['trials'][-1]['lateness_p99_ms'])}")
+    return (
+        "VOID: the bench's own microphone was late, so that it measured itself (p99 of the send lateness, at most "
+        f"{VOID_LATENESS_MS:.0f} ms: {', '.join(late)}). Quote nothing of it; run it again on a machine with less to "
+        "do."
+    )
+
+
+def _lateness(p99_ms: float | None) -> str:
+    return "nothing was sent" if p99_ms is None else f"{p99_ms:.1f} ms"
+
+
+def _numbers(curve: Json) -> list[Fact]:
+    """eot-bench's four."""
+    values = [(name, show, curve["numbers"][key]) for key, (name, show) in NUMBERS.items()]
+    return [
+        Fact(name, show(value), "no two settings enclose it" if value is None else "") for name, show, value in values
+    ]
+
+
+def _no_curve(result: Json) -> str:
+    """Why several settings cannot be compared; "" when they can, or when there is one only."""
+    if len(result["runs"]) < 2 or result["tradeoff"]:
+        return ""
+    if any(run["figures"]["cut_ins"]["hold"]["of"] for run in result["runs"]):
+        return "No curve: fewer than two settings have both a V2V and clips with a pause inside."
+    return "No curve: no clip with a pause inside was spoken, so that false cut-ins were not tried."
 
 
 # --- the page -----------------------------------------------------------------------------------------------------
@@ -93,7 +149,7 @@ def html(result: Json) -> str:
     return Template(template).substitute(
         title=escape(_target(result)),
         subtitle=escape(f"{result['date'][:16].replace('T', ' ')} UTC · {_machine(result['machine'])}"),
-        void=f'<p class="void" role="alert">{escape(VOID)}</p>' if result["void"] else "",
+        void=f'<p class="void" role="alert">{escape(_void(result))}</p>' if result["void"] else "",
         sections="".join(sections),
         made=_made(result),
     )
@@ -104,15 +160,15 @@ def _machine(machine: Json) -> str:
 
 
 def _section(title: str, *inside: str) -> str:
-    """None when there is nothing in it."""
+    """ "" when there is nothing in it."""
     heading = f"<h2>{escape(title)}</h2>" if title else ""
     return f"<section>{heading}{''.join(inside)}</section>" if any(inside) else ""
 
 
 def _run(run: Json, title: str) -> str:
     figures = run["figures"]
-    found = [*facts(run), lateness(run)]
-    first, rest = ([fact for fact in found if (fact.label in HEADLINE) is headline] for headline in (True, False))
+    found, ahead = [*facts(run), lateness(run)], headline(run)
+    first, rest = ([fact for fact in found if (fact.label in ahead) is wanted] for wanted in (True, False))
     return "".join(
         [
             _section(title, _tiles(first, "tiles headline"), _tiles(rest, "tiles")),
@@ -178,7 +234,7 @@ def _distribution(run: Json) -> str:
     spread, missed = run["figures"]["latency"]["v2v_ms"], run["figures"]["latency"]["missed"]["count"]
     marks = [mark for name in ("p50", "p95") if (mark := _mark(name, spread)).value <= 2 * max(values)]
     note = "Share of turns answered within so many ms; behind the marks their 95 % intervals."
-    left_out = f" {missed} missed turns are beyond the right edge." if missed else ""
+    left_out = f" Missed turns, beyond the right edge: {missed}." if missed else ""
     return _section("Distribution of V2V", charts.distribution(values, marks, note), _note(note + left_out))
 
 
@@ -246,21 +302,23 @@ def _tradeoff(result: Json) -> str:
     if len(result["runs"]) < 2:
         return ""
     curves = [_curve(kind, curve) for kind, curve in (result["tradeoff"] or {}).items()]
-    note = "Across: latency; up: hold pauses that were cut. A dash: no two settings enclose it; nothing is guessed."
-    drawn = f'<div class="pair">{"".join(curves)}</div>{_note(note)}' if curves else ""
+    note = "Across: latency; up: hold pauses that were cut. Between two settings the line is straight; beyond, nothing."
+    drawn = f'<div class="pair">{"".join(curves)}</div>{_note(note)}' if curves else _note(_no_curve(result))
     return _section("Speed against patience", drawn, _settings(result["runs"]))
 
 
 def _settings(runs: Iterable[Json]) -> str:
     rows = [_setting_row(run["name"], run["figures"]) for run in runs]
-    return _table(("endpoint", "V2V p50", "p95", "endpoint wait p50", "false cut-ins", "false stops", "missed"), rows)
+    head = ("V2V p50", "p95", "endpoint wait p50", "false cut-ins", "in plain turns", "false stops", "missed")
+    return _table(("endpoint", *head), rows)
 
 
 def _setting_row(name: str, figures: Json) -> Cells:
     v2v, missed = figures["latency"]["v2v_ms"], figures["missed"]
     quantiles = [_with_interval(ms(point(v2v, each)), v2v[each]) for each in ("p50", "p95")]
-    shares = [_percent_cell(share["percent"]) for share in (figures["cut_ins"]["hold"], figures["false_stops"]["all"])]
-    wait = ms(point(figures["endpoint_ms"], "p50"))
+    cut_ins, wait = figures["cut_ins"], ms(point(figures["endpoint_ms"], "p50"))
+    tried = (cut_ins["hold"], cut_ins["plain"], figures["false_stops"]["all"])
+    shares = [_percent_cell(share["percent"]) if share["of"] else "not tried" for share in tried]
     return [escape(name), *quantiles, wait, *shares, f"{missed['count']} of {missed['of']}"]
 
 
@@ -269,8 +327,7 @@ def _curve(kind: str, curve: Json) -> str:
     best = [(each.latency_ms, each.cut_ins_percent) for each in front(points)]
     placed = [(each.endpoint, each.latency_ms, each.cut_ins_percent) for each in points]
     drawing = charts.scatter(placed, best, f"{CURVES[kind]}, against false cut-ins")
-    numbers = _tiles(Fact(name, show(curve["numbers"][key])) for key, (name, show) in NUMBERS.items())
-    return f'<div class="curve"><h3>{escape(CURVES[kind])}</h3>{drawing}{numbers}</div>'
+    return f'<div class="curve"><h3>{escape(CURVES[kind])}</h3>{drawing}{_tiles(_numbers(curve))}</div>'
 
 
 def _capacity(capacity: Json | None) -> str:
@@ -280,16 +337,16 @@ def _capacity(capacity: Json | None) -> str:
         [
             str(trial["sessions"]),
             str(trial["turns"]),
-            ms(trial["p50_ms"]),
-            ms(trial["p95_ms"]),
+            *(ms(trial[each] if trial["turns"] else None) for each in ("p50_ms", "p95_ms")),
             str(trial["missed"]),
+            str(trial["cut_ins"]),
             str(trial["underruns"]),
             f"{trial['lateness_p99_ms']:.1f} ms",
-            escape(trial["refused_for"] or "held"),
+            escape(one_line(trial["refused_for"]) or "held"),
         ]
         for trial in capacity["trials"]
     ]
-    head = ("sessions", "turns", "V2V p50", "p95", "missed", "underruns", "lateness p99", "")
+    head = ("sessions", "turns", "V2V p50", "p95", "missed", "cut-ins", "underruns", "lateness p99", "")
     return _section("Capacity", _tiles(_capacity_facts(capacity)), _table(head, rows))
 
 
@@ -360,12 +417,10 @@ def _words(turn: Json) -> str:
 def _made(result: Json) -> str:
     settings = ", ".join(f"{name} {_shown(value)}" for name, value in result["settings"].items())
     target = ", ".join(f"{name} {_shown(value)}" for name, value in result["target"].items() if value is not None)
+    commit = escape(result["commit"] or "not from a checkout")
     rows = [
         ("command", f"<code>{escape(result['command'])}</code>"),
-        (
-            "commit",
-            f"<code>{escape(result['commit'] or 'not from a checkout')}</code>, version {escape(result['version'])}",
-        ),
+        ("bench", f"commit <code>{commit}</code>, version {escape(result['version'])}"),
         (
             "machine",
             escape(

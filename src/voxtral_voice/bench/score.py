@@ -24,6 +24,9 @@ from voxtral_voice.bench.turn import TurnFigures, turns
 
 VOID_LATENESS_MS: Final = 10.0
 """A run whose microphone was later than this at the 99th percentile measured itself."""
+REASONS: Final = 3
+"""Different ones that are kept of what a server says of its troubles."""
+REASON_CHARACTERS: Final = 200
 
 Figure = TypeVar("Figure")
 
@@ -133,8 +136,12 @@ class Figures:
     """Of what wanted an answer."""
     refused: int
     """Errors of the server that belong to no reply."""
+    refusals: tuple[str, ...]
+    """What they said: the first few that differ."""
     lost: int
     """Connections that broke."""
+    lost_reasons: tuple[str, ...]
+    """Why: the first few that differ."""
     lateness: Lateness
     void: bool
     """The microphone was late, or sent nothing: nothing here may be quoted."""
@@ -148,6 +155,9 @@ def figures(records: Sequence[SessionRecord], jitter_ms: float = 0.0) -> Figures
     wanted = [turn for turn in said if turn.wants_answer]
     plain = [turn for turn in wanted if turn.purpose == "turn"]
     lateness = _lateness(records)
+    seen = [each for record in records for each in record.seen]
+    refused = [each.message for each in seen if isinstance(each, Refused)]
+    lost = [each.reason for each in seen if isinstance(each, Lost)]
     return Figures(
         sessions=len(records),
         turns=len(wanted),
@@ -166,8 +176,10 @@ def figures(records: Sequence[SessionRecord], jitter_ms: float = 0.0) -> Figures
         stages_ms=_stages(plain),
         endpoint_ms=_endpoint(plain),
         statuses=dict(sorted(Counter(turn.status for turn in wanted).items())),
-        refused=sum(isinstance(seen, Refused) for record in records for seen in record.seen),
-        lost=sum(isinstance(seen, Lost) for record in records for seen in record.seen),
+        refused=len(refused),
+        refusals=_reasons(refused),
+        lost=len(lost),
+        lost_reasons=_reasons(lost),
         lateness=lateness,
         void=lateness.p99_ms is None or lateness.p99_ms > VOID_LATENESS_MS,
     )
@@ -289,6 +301,10 @@ def _stage(said: Iterable[TurnFigures], name: str) -> Spread:
 def _endpoint(said: Sequence[TurnFigures]) -> Spread | None:
     found = _spread(said, lambda turn: turn.endpoint_ms)
     return found if found.n else None
+
+
+def _reasons(said: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(reason[:REASON_CHARACTERS] for reason in said))[:REASONS]
 
 
 def _lateness(records: Sequence[SessionRecord]) -> Lateness:
