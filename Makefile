@@ -23,17 +23,17 @@ check: $(VENV)/.installed-dev  ## lint, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python scripts/readme_table.py --check
+	$(BIN)/python -m benchmarks.readme --check
 
 bench: $(VENV)/.installed-dev  ## measure this checkout (an hour): benchmarks/<date>-<commit>.json, and the README's table
 	@$(BIN)/voxtral-voice models pull
 	$(BIN)/python -m benchmarks.standard
-	$(BIN)/python scripts/readme_table.py
+	$(BIN)/python -m benchmarks.readme
 
 bench-stub: $(VENV)/.installed-dev  ## us and the alternatives without models: what each framework itself adds
 	@$(BIN)/voxtral-voice models pull --profile remote
 	$(BIN)/python -m benchmarks.peers.environments
-	$(BIN)/python -m benchmarks.compare --mode stub $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks.compare --mode stub --settings matched --sessions 8 $(BENCH_ARGS)
 
 bench-peers: $(VENV)/.installed-dev  ## us and the alternatives in turn, with the same real models
 	@$(BIN)/voxtral-voice models pull

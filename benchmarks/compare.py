@@ -1,7 +1,9 @@
 """Us and the alternatives in one run: the same clips, the same three URLs, one client; A B C, then C B A.
 
     .venv/bin/python -m benchmarks.compare --mode stub [--targets ours pipecat s2s livekit] [--settings matched shipped]
-        [--sessions 1 8] [--rounds 3] [--turns 5] [--out FILE.json]
+        [--sessions 1 8] [--rounds 3] [--turns 5] [--gate]
+
+Writes benchmarks/<date>-<commit>-<mode>.json and prints the table.
 
 Stub: transcription, language model and speech are stubs with seeded latencies, so that V2V less the endpoint wait and
 the stubs' known times is the framework's own overhead. No weights but the voice-activity model. With two cores or more
@@ -23,6 +25,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,7 +50,7 @@ from voxtral_voice.engines.silero import Silero
 from voxtral_voice.errors import BenchError, VoiceError
 from voxtral_voice.weights import default_weights_dir
 
-ROOT: Final = Path(__file__).parents[1]
+FOLDER: Final = Path(__file__).parent
 SETS: Final = {"stub": ("stub",), "models": ("questions",)}
 SEED: Final = 1
 WARM_UP: Final = 2
@@ -87,8 +90,9 @@ def main() -> int:
     except VoiceError as error:
         print(f"compare: {error}", file=sys.stderr)
         return 1
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    if not options.gate:
+        name = f"{result['date'][:10]}-{(result['commit'] or 'unknown')[:10]}-{options.mode}.json"
+        (FOLDER / name).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     print(table(result))
     if not options.gate:
         return 0
@@ -106,8 +110,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--turns", type=int, default=5, help="per session and round")
     parser.add_argument("--silence-ms", type=int, default=512, help="of the matched settings: 16 frames of 32 ms")
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--gate", action="store_true", help="fail unless we are ahead of every target in this run")
+    parser.add_argument(
+        "--gate", action="store_true", help="write nothing, and fail unless we are ahead of every target in this run"
+    )
     return parser.parse_args()
 
 
@@ -142,6 +147,7 @@ async def compare(options: argparse.Namespace) -> dict[str, Any]:
         "command": " ".join(["python -m benchmarks.compare", *sys.argv[1:]]),
         "commit": commit(),
         "machine": machine(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "mode": options.mode,
         "silence_ms": options.silence_ms,
         "clips": [clip.id for clip in clips],

@@ -1,6 +1,9 @@
-"""Writes the README's measured figures from the newest result of the standard set, benchmarks/<date>-<commit>.json.
+"""Writes the README's measured figures from the newest files of this folder.
 
-usage: readme_table.py [--check]      --check: change nothing, fail when the README says something else
+    .venv/bin/python -m benchmarks.readme [--check]
+
+--check changes nothing, and fails when the README says something else. Our figures are those of the standard set,
+<date>-<commit>.json; the alternatives' those of the comparisons, <date>-<commit>-models.json and -stub.json.
 """
 
 from __future__ import annotations
@@ -12,10 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import side_by_side
+
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-BEGIN, END = "<!-- measured:begin -->", "<!-- measured:end -->"
-STANDARD = re.compile(r"\d{4}-\d{2}-\d{2}-[0-9a-f]+\.json")
+NAME = r"\d{4}-\d{2}-\d{2}-[0-9a-f]+"
 STAGES = {
     "silence": "silence noticed (tentative end of turn)",
     "transcript": "final transcript",
@@ -25,14 +29,15 @@ STAGES = {
     "hold": "ready, held until the turn was over",
 }
 
+
 Json = Mapping[str, Any]
 
 
-def newest() -> Path:
-    """By the date inside, since two may be of one day."""
-    found = [path for path in (ROOT / "benchmarks").glob("*.json") if STANDARD.fullmatch(path.name)]
+def newest(kind: str = "") -> Path:
+    """By the date inside, since two may be of one day. kind: "" for the standard set, "-models", "-stub"."""
+    found = [path for path in (ROOT / "benchmarks").glob("*.json") if re.fullmatch(f"{NAME}{kind}.json", path.name)]
     if not found:
-        sys.exit("benchmarks/ holds no result of the standard set: run make bench")
+        sys.exit(f"benchmarks/ holds no <date>-<commit>{kind}.json: run make bench, bench-peers and bench-stub")
     return max(found, key=lambda path: str(json.loads(path.read_text())["date"]))
 
 
@@ -117,14 +122,77 @@ def share(counted: Json) -> str:
     return f"{counted['count']} of {counted['of']}" + (f" ({percent['value']:.0f} %)" if percent else "")
 
 
+# --- side by side -----------------------------------------------------------------------------------------------
+
+
+def compared() -> str:
+    models, stub = newest("-models"), newest("-stub")
+    return "\n\n".join([*with_models(models), *without(stub)])
+
+
+def with_models(path: Path) -> list[str]:
+    result = json.loads(path.read_text())
+    machine = result["machine"]
+    return [
+        f"The same models behind the same three URLs (Whisper base, SmolLM2 135M, Kokoro's student), the same clips, "
+        f"one caller, in turn, {result['rounds']} rounds, {machine['cores']} cores of {machine['cpu']}. *Matched*: a "
+        f"turn ends after {result['silence_ms']} ms of silence, no turn model. *Shipped*: each one's defaults.",
+        side_by_side.table(result),
+        best_of_them(result),
+        f"Versions, settings and every round: {origin(path, result)}",
+    ]
+
+
+def without(path: Path) -> list[str]:
+    result = json.loads(path.read_text())
+    return [
+        "Without models: stubs with known times in their place, the server on one core, caller and stubs on the other. "
+        "*Overhead* is V2V less the endpoint wait and the stubs' times; negative for one that works while it waits. "
+        "`ours-patient` is our server kept from doing so: its own work.",
+        side_by_side.table(result),
+        f"Versions, settings and every round: {origin(path, result)}",
+    ]
+
+
+def origin(path: Path, result: Json) -> str:
+    commit = (result["commit"] or "unknown")[:10]
+    return f"[the file](benchmarks/{path.name}), made by `{result['command']}` at `{commit}`."
+
+
+def best_of_them(result: Json) -> str:
+    """Our ratio to the fastest alternative of each setting, whatever it is."""
+    lines = []
+    for settings in ("matched", "shipped"):
+        rows = [
+            each
+            for each in result["against_ours"]
+            if each["settings"] == settings and not each["target"].startswith("ours")
+        ]
+        if rows:
+            best = max(rows, key=lambda each: each["ours_to_it"]["ratio"]["value"])
+            ratio = best["ours_to_it"]["ratio"]
+            between = f" ({ratio['low']:.2f}–{ratio['high']:.2f})" if ratio["low"] is not None else ""
+            lines.append(
+                f"{settings.capitalize()}: our median V2V is {ratio['value']:.2f}{between} of {best['target']}'s, the "
+                "fastest of the others."
+            )
+    return " ".join(lines)
+
+
+def filled(text: str, name: str, content: str) -> str:
+    """The text with `content` between its two marks."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}\n{content}\n{end}{after}"
+
+
 def main() -> int:
     text = README.read_text()
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    wanted = f"{before}{BEGIN}\n{table(newest())}\n{END}{after}"
+    wanted = filled(filled(text, "measured", table(newest())), "compared", compared())
     if sys.argv[1:] == ["--check"]:
         if text != wanted:
-            print("README.md: the measured figures are not those of benchmarks/: run scripts/readme_table.py")
+            print("README.md: the measured figures are not those of benchmarks/: run python -m benchmarks.readme")
         return int(text != wanted)
     README.write_text(wanted)
     return 0
