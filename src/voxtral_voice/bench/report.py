@@ -336,17 +336,17 @@ def _capacity(capacity: Json | None) -> str:
     rows = [
         [
             str(trial["sessions"]),
+            f'<span class="why">{escape(one_line(trial["refused_for"]) or "held")}</span>',
             str(trial["turns"]),
             *(ms(trial[each] if trial["turns"] else None) for each in ("p50_ms", "p95_ms")),
             str(trial["missed"]),
             str(trial["cut_ins"]),
             str(trial["underruns"]),
             f"{trial['lateness_p99_ms']:.1f} ms",
-            escape(one_line(trial["refused_for"]) or "held"),
         ]
         for trial in capacity["trials"]
     ]
-    head = ("sessions", "turns", "V2V p50", "p95", "missed", "cut-ins", "underruns", "lateness p99", "")
+    head = ("sessions", "", "turns", "V2V p50", "p95", "missed", "cut-ins", "underruns", "lateness p99")
     return _section("Capacity", _tiles(_capacity_facts(capacity)), _table(head, rows))
 
 
