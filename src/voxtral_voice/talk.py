@@ -15,11 +15,11 @@ import uvloop
 
 from voxtral_voice.audio.level import first_audible_sample, last_audible_sample
 from voxtral_voice.audio.wav import read_speech, write_wav
-from voxtral_voice.bench.caller import ANSWER_TIMEOUT_S, call
+from voxtral_voice.bench.caller import call
 from voxtral_voice.bench.clip import Clip
 from voxtral_voice.bench.drivers.realtime import realtime, realtime_url
 from voxtral_voice.bench.player import PLAY_RATE_HZ
-from voxtral_voice.bench.record import TurnCommitted
+from voxtral_voice.bench.record import ANSWER_TIMEOUT_S, TurnCommitted
 from voxtral_voice.bench.turn import TurnFigures, turns
 from voxtral_voice.config import Config
 from voxtral_voice.errors import AudioError, TalkError

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -13,7 +14,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from tests.realtime_stub import Call, Script, StubServer, answers, silence, stub_server, tone
+from tests.realtime_stub import Call, Script, answers, silence, stub_server, tone
 from voxtral_voice.audio.level import rms_dbfs
 from voxtral_voice.audio.pcm import Samples, float_to_pcm16, pcm16_to_float
 from voxtral_voice.bench import caller as caller_module
@@ -23,7 +24,17 @@ from voxtral_voice.bench.drivers import realtime as realtime_module
 from voxtral_voice.bench.drivers.raw import raw
 from voxtral_voice.bench.drivers.realtime import realtime
 from voxtral_voice.bench.microphone import encoded
-from voxtral_voice.bench.record import Flushed, Heard, Lost, Refused, ReplyBegan, ReplyEnded, TurnCommitted
+from voxtral_voice.bench.record import (
+    ANSWER_TIMEOUT_S,
+    Flushed,
+    Heard,
+    Lost,
+    Refused,
+    ReplyBegan,
+    ReplyEnded,
+    Silenced,
+    TurnCommitted,
+)
 from voxtral_voice.bench.turn import TurnFigures, turns
 from voxtral_voice.errors import TalkError
 
@@ -230,7 +241,7 @@ async def test_what_the_server_says_while_it_greets_is_not_lost() -> None:
         await says_nothing(call)
 
     async with stub_server(greets, greets=False) as stub, call(realtime(stub.url)) as caller:
-        await caller.until_sound(5)
+        await caller.until_sound()
         assert [seen.reply for seen in caller.record().seen if isinstance(seen, ReplyBegan)] == ["greeting"]
 
 
@@ -466,7 +477,7 @@ async def test_a_late_answer_belongs_to_what_was_committed_and_not_to_what_is_sa
 
 
 async def test_a_tap_waits_for_the_reply_that_goes_on_and_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caller_module, "TAP_S", 0.1)
+    monkeypatch.setattr(caller_module, "AFTER_TAP_S", 0.1)
     async with calling(answers_once(tone(700))) as (caller, server), asyncio.timeout(10):
         async with asyncio.TaskGroup() as both:
             asking = both.create_task(caller.say(QUESTION))
@@ -481,7 +492,7 @@ async def test_a_tap_waits_for_the_reply_that_goes_on_and_for_no_other(monkeypat
 
 
 async def test_a_tap_that_stops_the_reply_waits_for_what_comes_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caller_module, "TAP_S", 0.3)
+    monkeypatch.setattr(caller_module, "AFTER_TAP_S", 0.3)
     async with calling(interruptible) as (caller, _), asyncio.timeout(10):
         async with asyncio.TaskGroup() as both:
             both.create_task(caller.say(QUESTION))
@@ -560,7 +571,7 @@ async def test_no_answer_in_time_is_reported_as_such() -> None:
 
 
 def test_an_answer_has_15_seconds() -> None:
-    assert caller_module.ANSWER_TIMEOUT_S == 15
+    assert ANSWER_TIMEOUT_S == 15
 
 
 async def test_a_reply_that_falls_silent_is_unfinished() -> None:
@@ -573,6 +584,52 @@ async def test_a_reply_that_falls_silent_is_unfinished() -> None:
     turn = await asked(stalls, answer_timeout_s=0.3)
     assert turn.status == "unfinished"
     assert turn.played_ms == pytest.approx(100)
+
+
+@pytest.mark.parametrize(("sound", "reason"), [(tone(200), "too long"), (silence(200), "too silent")])
+async def test_a_reply_without_an_end_is_given_up(sound: Samples, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caller_module, "REPLY_TIMEOUT_S", 0.8 if reason == "too long" else 60.0)
+
+    async def goes_on(call: Call) -> None:
+        end = await call.ends.get()
+        await call.committed()
+        await call.begin("r1")
+        for number in itertools.count():
+            await call.audio("r1", sound)
+            await call.until(end + 0.1 * number)
+
+    async with calling(goes_on, answer_timeout_s=0.4) as (caller, _), asyncio.timeout(10):
+        said = await caller.say(QUESTION)
+        assert caller.record().ended == pytest.approx(said.end + (0.8 if reason == "too long" else 0.4), abs=0.2)
+        await caller.say(QUESTION)
+        record = caller.record()
+        first, second = turns(caller.record())
+    assert sum(isinstance(seen, Silenced) for seen in record.seen) == 1
+    assert not any(isinstance(seen, Flushed) for seen in record.seen)
+    assert (first.status, first.missed, first.error) == ("unfinished", reason == "too silent", None)
+    assert 0 < first.played_ms < 1_000
+    assert (second.status, second.missed) == ("no_answer", True)
+
+
+async def test_what_is_too_long_does_not_delay_the_next_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caller_module, "REPLY_TIMEOUT_S", 0.6)
+    async with calling(answers(tone(20_000))) as (caller, _), asyncio.timeout(10):
+        await caller.say(QUESTION)
+        await caller.say(QUESTION)
+        first, second = turns(caller.record())
+    assert (first.status, second.status) == ("completed", "completed")
+    assert second.v2v_ms == pytest.approx(first.v2v_ms, abs=CLOSE_MS)
+    assert first.played_ms < 800
+
+
+async def test_a_tap_does_not_end_a_long_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caller_module, "AFTER_TAP_S", 0.1)
+    async with calling(answers_once(tone(1_500)), answer_timeout_s=0.3) as (caller, _), asyncio.timeout(10):
+        async with asyncio.TaskGroup() as both:
+            both.create_task(caller.say(QUESTION))
+            await caller.until_sound()
+            both.create_task(caller.say(TAP, "tap"))
+        assert turns(caller.record())[0].played_ms == pytest.approx(1_500)
 
 
 async def test_a_reply_that_failed_says_why() -> None:
@@ -596,11 +653,11 @@ async def test_a_silent_reply_has_no_v2v() -> None:
 async def test_waiting_for_a_sound_that_does_not_come() -> None:
     async with calling(says_nothing, answer_timeout_s=0.1) as (caller, _):
         with pytest.raises(TalkError, match=r"gave no audible answer within 0\.1 s"):
-            await caller.until_sound(timeout_s=0.1)
+            await caller.until_sound()
         async with asyncio.TaskGroup() as both:
             saying = both.create_task(caller.say(clip(tone(400))))
             with pytest.raises(TalkError, match=r"gave no audible answer"):
-                await caller.until_sound(timeout_s=0.1)
+                await caller.until_sound()
         assert caller.record().ended > saying.result().end + 0.1  # the wait begins with the end of the question
 
 
@@ -614,8 +671,6 @@ async def test_a_connection_that_the_server_closes_ends_the_wait_and_is_recorded
             await caller.say(QUESTION)
         with pytest.raises(TalkError, match=r"closed the connection"):
             await caller.idle(0.1)
-        with pytest.raises(TalkError, match=r"closed the connection"):
-            await caller.send({"type": "response.cancel"})
         (lost,) = (seen for seen in caller.record().seen if isinstance(seen, Lost))
         assert "out of memory" in lost.reason
         assert turns(caller.record())[0].missed
@@ -646,12 +701,6 @@ async def test_an_error_of_the_block_comes_out_as_it_is() -> None:
                 _ = 1 / 0
 
 
-async def test_any_event_can_be_sent() -> None:
-    async with calling(says_nothing) as (caller, server), asyncio.timeout(5):
-        await caller.send({"type": "conversation.item.truncate", "item_id": "x"})
-        assert (await server.truncates.get())["item_id"] == "x"
-
-
 # --- what goes wrong before it
 
 
@@ -671,7 +720,8 @@ async def test_no_server_there() -> None:
     [
         (HTTPStatus.SERVICE_UNAVAILABLE, None, "refused the connection: HTTP 503."),
         (HTTPStatus.UNAUTHORIZED, "wrong", "refused the key: HTTP 401; give the right one with --api-key."),
-        (HTTPStatus.FORBIDDEN, "wrong", "refused the key: HTTP 403; give the right one with --api-key."),
+        (HTTPStatus.FORBIDDEN, "wrong", "refused the connection: HTTP 403; look at the path and the key."),
+        (HTTPStatus.FORBIDDEN, None, "refused the connection: HTTP 403; look at the path."),
         (HTTPStatus.UNAUTHORIZED, None, "asks for a key: HTTP 401; give it with --api-key."),
     ],
 )
@@ -707,6 +757,28 @@ async def test_a_server_that_is_no_web_socket() -> None:
         assert "is not a WebSocket server" in await refusal(address)
 
 
+async def test_a_server_without_tls() -> None:
+    async def speaks_plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with plain_server(speaks_plainly) as address:
+        assert re.search(
+            r"^TLS with wss://.* failed: .+; a server without TLS is at ws://", await refusal(f"wss://{address}")
+        )
+
+
+async def test_a_server_that_redirects_to_nowhere() -> None:
+    def redirects(connection: ServerConnection, _: Request) -> Response:
+        response = connection.respond(HTTPStatus.FOUND, "")
+        response.headers["Location"] = "http://[bad"
+        return response
+
+    async with stub_server(says_nothing, process_request=redirects) as stub:
+        assert "is not a WebSocket server: " in await refusal(stub.url)
+
+
 async def test_a_server_that_does_not_answer_the_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caller_module, "CONNECT_TIMEOUT_S", 0.1)
     ended = asyncio.Event()
@@ -740,12 +812,48 @@ async def test_a_server_that_does_not_greet(monkeypatch: pytest.MonkeyPatch) -> 
 async def test_a_server_that_stops_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caller_module, "SEND_TIMEOUT_S", 0.1)
 
-    async def talk_to_the_wall(stub: StubServer) -> None:
-        async with call(realtime(stub.url)) as caller:
-            stub.calls[0].pause()
-            await caller.send({"type": "x", "filler": "a" * 30_000_000})
+    async def stops_reading(call: Call) -> None:
+        call.pause()
+        await call.send("session.created", session={})
+        await says_nothing(call)
 
-    async with stub_server(says_nothing) as stub:
+    async with stub_server(stops_reading, greets=False) as stub:
         with pytest.raises(TalkError, match=r"stopped reading"):
-            await talk_to_the_wall(stub)
+            async with call(realtime(stub.url, session={"instructions": "a" * 30_000_000})):
+                pass
         stub.calls[0].abort()
+
+
+async def test_a_server_that_floods_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caller_module, "MOST_MESSAGES", (100, 0))
+
+    async def floods(call: Call) -> None:
+        while True:
+            await call.send("input_audio_buffer.speech_started", item_id="u1", audio_start_ms=0)
+
+    complaint = r"floods its client: 101 messages of 0\.0 MiB came; look at what it sends\.$"
+    async with calling(floods) as (caller, _):
+        with pytest.raises(TalkError, match=complaint):
+            await caller.say(QUESTION)
+        assert isinstance(caller.record().seen[-1], Lost)
+    async with stub_server(floods, greets=False) as stub:
+        with pytest.raises(TalkError, match=complaint):
+            async with call(realtime(stub.url)):
+                pass
+
+
+async def test_a_server_that_fills_the_memory_of_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caller_module, "MOST_BYTES", (1_000_000, 0))
+
+    async def floods(call: Call) -> None:
+        await call.send("x", filler="a" * 2_000_000)
+
+    async with calling(floods) as (caller, _):
+        with pytest.raises(TalkError, match=r"floods its client: \d messages of 1\.9 MiB"):
+            await caller.say(QUESTION)
+
+
+def test_a_long_answer_at_once_is_no_flood() -> None:
+    allowance = caller_module._Allowance(began=0.0)
+    assert all(allowance.covers(1_400, now=1.0) for _ in range(6_000))  # two minutes in pieces of 20 ms
+    assert all(allowance.covers(1_400, now=at / 200) for at in range(100_000))

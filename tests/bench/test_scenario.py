@@ -34,6 +34,7 @@ class Notebook:
     def __init__(self, *, answers: bool = True, breaks_at: int | None = None) -> None:
         self.answers, self.breaks_at = answers, breaks_at
         self.said: list[Said] = []
+        self.answer_timeout_s = 7.0
         self.now = 0.0
 
     @property
@@ -137,6 +138,12 @@ async def test_what_a_broken_connection_leaves_unsaid_is_missed(breaks_at: int) 
         ("questions/2", "turn"),
     ]
     assert book.utterances == breaks_at + 1, "nothing is said into a broken connection"
+
+
+async def test_what_is_left_unsaid_has_the_deadline_of_the_caller() -> None:
+    book = Notebook(breaks_at=0)
+    record = await converse(cast(Caller, book), Plan((), tuple(map(Step, QUESTIONS[:3]))), random.Random(1))
+    assert [said.deadline_s for said in record.said[1:]] == [book.answer_timeout_s] * 2
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------

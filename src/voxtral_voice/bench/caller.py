@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import ssl
 import time
 from array import array
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Final
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -28,6 +30,7 @@ from voxtral_voice.bench.drivers.base import Driver, Translator
 from voxtral_voice.bench.microphone import CHUNK_MS, Message, Microphone, encoded
 from voxtral_voice.bench.player import Played, Player
 from voxtral_voice.bench.record import (
+    ANSWER_TIMEOUT_S,
     AudioArrived,
     Flushed,
     Heard,
@@ -38,6 +41,7 @@ from voxtral_voice.bench.record import (
     ReplyEnded,
     Said,
     SessionRecord,
+    Silenced,
     Status,
     TurnCommitted,
 )
@@ -46,13 +50,16 @@ from voxtral_voice.errors import TalkError
 CONNECT_TIMEOUT_S: Final = 10.0
 SEND_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 2.0
-ANSWER_TIMEOUT_S: Final = 15.0
-"""A turn that is silent for so long has no answer."""
 TRANSCRIPT_TIMEOUT_S: Final = 3.0
 """How long after a reply's end the transcript of the question may still come."""
-TAP_S: Final = 2.0
+REPLY_TIMEOUT_S: Final = 120.0
+"""After the end of what was said; a reply that goes on for longer is not listened to any more."""
+AFTER_TAP_S: Final = 2.0
 """A reply that a tap stopped, or that a tap was taken for, has been stopped or begun by then."""
 LARGEST_MESSAGE_BYTES: Final = 32 * 2**20
+MOST_MESSAGES: Final = (10_000, 200)
+MOST_BYTES: Final = (128 * 2**20, 2**20)
+"""What a server may send: so much, and so much more in every second. Minutes of audio at once stay far below."""
 CHUNK_S: Final = CHUNK_MS / 1000
 
 _now: Final = time.monotonic  # a loop's own clock may stand still for milliseconds (uvloop's does)
@@ -113,7 +120,7 @@ class Caller:
 
     def __init__(self, line: _Line, driver: Driver, offset_s: float, answer_timeout_s: float) -> None:
         self._line, self._driver = line, driver
-        self._answer_timeout_s = answer_timeout_s
+        self.answer_timeout_s = answer_timeout_s
         self._microphone = Microphone(driver.microphone_hz, driver.encode)
         self._player = Player()
         self._began = math.ceil(_now() / CHUNK_S) * CHUNK_S + offset_s
@@ -128,19 +135,20 @@ class Caller:
         self._lateness_ms = array("d")
 
     async def say(self, clip: Clip, purpose: Purpose = "turn") -> Said:
-        """Speak, and wait until the reply has been played, was cut, or is overdue.
+        """Speak, and wait until the reply has been played, was cut, or is overdue: then it is not played any more.
 
         A tap asks for no reply: it waits until the one that it was said over, and any that it was taken for, is over.
         """
         utterance = self._speak(clip, purpose)
         await self._pass(utterance.said.end)
         if purpose == "tap":
-            await self._pass(utterance.said.end + TAP_S)
+            await self._pass(utterance.said.end + AFTER_TAP_S)
         over = self._silent if purpose == "tap" else lambda: self._settled(utterance)
-        await self._until(over, lambda: self._overdue_at(utterance))
+        in_time = await self._until(over, lambda: self._overdue_at(utterance))
         last = list(self._replies.values())[-1:] if purpose == "tap" else utterance.replies[-1:]
         for reply in last:
-            await self._played_out(reply)
+            patient = in_time or purpose == "tap"
+            await self._played_out(reply, utterance.said.end + REPLY_TIMEOUT_S if patient else _now())
         if self._translator.transcribes and purpose != "tap":
             due_at = _now() + TRANSCRIPT_TIMEOUT_S
             await self._until(lambda: self._transcribed.issuperset(utterance.items), lambda: due_at)
@@ -150,28 +158,23 @@ class Caller:
         """Say nothing, and go on listening."""
         await self._pass(_now() + seconds)
 
-    async def until_sound(self, timeout_s: float | None = None) -> None:
+    async def until_sound(self) -> None:
         """Wait until the first audible window of a reply has been played, now or next.
 
-        timeout_s: from now, or from the end of what was last said; None = as long as an answer may take. Raises
-        TalkError if there is none.
+        Raises TalkError if there is none for as long as an answer may take, from now or from the end of what was last
+        said.
         """
-        patience_s = self._answer_timeout_s if timeout_s is None else timeout_s
         asked_at = _now()
 
         def ends_at() -> float:
-            return max([asked_at, *(each.said.end for each in self._utterances[-1:])]) + patience_s
+            return max([asked_at, *(each.said.end for each in self._utterances[-1:])]) + self.answer_timeout_s
 
         def heard() -> bool:
             return self._sound_at(asked_at) <= _now()
 
         await self._until(heard, lambda: min(self._sound_at(asked_at), ends_at()))
         if not heard():
-            raise TalkError(f"{self._driver.url} gave no audible answer within {patience_s:g} s.")
-
-    async def send(self, event: Mapping[str, Any]) -> None:
-        """Any event besides audio, e.g. `response.cancel`."""
-        await self._line.send(self._driver.event(event))
+            raise TalkError(f"{self._driver.url} gave no audible answer within {self.answer_timeout_s:g} s.")
 
     @property
     def utterances(self) -> int:
@@ -280,28 +283,15 @@ class Caller:
     def _overdue_at(self, utterance: _Utterance) -> float:
         reply = utterance.replies[-1] if utterance.replies else None
         played = self._player.replies.get(reply.id) if reply else None
-        busy_until = max(played.last_at, played.ends_at) if played else -math.inf
-        return max(utterance.said.end, busy_until) + self._answer_timeout_s
+        loud_until = min(played.loud_until, played.ends_at) if played else -math.inf
+        end = utterance.said.end
+        return min(max(end, loud_until) + self.answer_timeout_s, end + REPLY_TIMEOUT_S)
 
     # --- waiting
 
     def _speak(self, clip: Clip, purpose: Purpose) -> _Utterance:
         begin = self._began + self._microphone.say(clip) / self._microphone.rate_hz
-        said = Said(
-            clip.id,
-            clip.kind,
-            purpose,
-            clip.text,
-            clip.language,
-            clip.condition,
-            begin=begin,
-            onset=begin + clip.onset_s,
-            end=begin + clip.end_s,
-            pauses=tuple((begin + start, begin + end) for start, end in clip.pauses),
-            answer=clip.answer,
-            deadline_s=self._answer_timeout_s,
-        )
-        utterance = _Utterance(said)
+        utterance = _Utterance(Said.of(clip, purpose, begin, self.answer_timeout_s))
         self._utterances.append(utterance)
         return utterance
 
@@ -310,10 +300,15 @@ class Caller:
         sounds = (each.sound_at for each in self._player.replies.values() if each.ends_at > since)
         return min((at for at in sounds if at is not None), default=math.inf)
 
-    async def _played_out(self, reply: _Reply) -> None:
-        if (played := self._player.replies.get(reply.id)) is not None:
-            playing: Played = played
-            await self._until(lambda: playing.cut_at is not None, lambda: playing.ends_at)
+    async def _played_out(self, reply: _Reply, gives_up_at: float) -> None:
+        """Or given up: it would not end, or it goes on for too long."""
+        if (played := self._player.replies.get(reply.id)) is None:
+            return
+        playing: Played = played
+        await self._until(lambda: playing.cut_at is not None, lambda: min(playing.ends_at, gives_up_at))
+        if playing.ends_at > (now := _now()):
+            self._player.flushed(now)
+            self._seen.append(Silenced(now))
 
     async def _pass(self, end: float) -> None:
         await self._until(lambda: False, lambda: end)
@@ -344,12 +339,33 @@ async def _sleep_until(due: float) -> None:
 # --- the connection ---------------------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
+class _Allowance:
+    """Of a server, for all that it sends: without one, it could fill this machine's memory."""
+
+    began: float
+    messages: int = 0
+    size: int = 0
+    """In bytes, or characters of text."""
+
+    def covers(self, size: int, now: float) -> bool:
+        self.messages += 1
+        self.size += size
+        since_s = now - self.began
+        within = ((self.messages, MOST_MESSAGES), (self.size, MOST_BYTES))
+        return all(used <= at_once + each_second * since_s for used, (at_once, each_second) in within)
+
+    def __str__(self) -> str:
+        return f"{self.messages} messages of {self.size / 2**20:.1f} MiB"
+
+
 class _Line:
     """A socket whose troubles are TalkErrors."""
 
     def __init__(self, socket: ClientConnection, url: str) -> None:
         self.socket = socket
         self.url = url
+        self._allowance = _Allowance(_now())
         self.received: list[tuple[float, Message]] = []
         """(arrival, message) of what came in the greeting."""
 
@@ -368,9 +384,12 @@ class _Line:
 
     async def next(self) -> Message:
         try:
-            return await self.socket.recv()
+            message = await self.socket.recv()
         except ConnectionClosed as error:
             raise self._lost(error) from error
+        if not self._allowance.covers(len(message), _now()):
+            raise TalkError(f"{self.url} floods its client: {self._allowance} came; look at what it sends.")
+        return message
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Callable[[], None]]:
@@ -419,14 +438,19 @@ async def _open(driver: Driver) -> ClientConnection:
         raise TalkError(_refusal(url, error.response.status_code, "Authorization" in driver.headers)) from error
     except TimeoutError as error:
         raise TalkError(f"{url} did not answer within {CONNECT_TIMEOUT_S:g} s.") from error
-    except (InvalidHandshake, InvalidURI) as error:
+    except (InvalidHandshake, InvalidURI, ValueError) as error:  # ValueError: it redirects to what is no address
         raise TalkError(f"{url} is not a WebSocket server: {error}.") from error
+    except ssl.SSLError as error:
+        reason = error.reason or str(error)
+        raise TalkError(f"TLS with {url} failed: {reason}; a server without TLS is at ws://host:port.") from error
     except OSError as error:
         raise TalkError(f"No server can be reached at {url}; start one with voxtral-voice serve.") from error
 
 
 def _refusal(url: str, status: int, has_key: bool) -> str:
-    if status not in (401, 403):
+    if status == HTTPStatus.FORBIDDEN:
+        return f"{url} refused the connection: HTTP 403; look at the path{' and the key' if has_key else ''}."
+    if status != HTTPStatus.UNAUTHORIZED:
         return f"{url} refused the connection: HTTP {status}."
     if has_key:
         return f"{url} refused the key: HTTP {status}; give the right one with --api-key."

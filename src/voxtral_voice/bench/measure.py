@@ -13,14 +13,14 @@ from functools import cached_property, partial
 from typing import Final, Literal
 
 from voxtral_voice.bench import capacity, scenario
-from voxtral_voice.bench.caller import ANSWER_TIMEOUT_S, Caller, call, prepare
+from voxtral_voice.bench.caller import Caller, call, prepare
 from voxtral_voice.bench.clip import Clip
 from voxtral_voice.bench.drivers.base import Driver
 from voxtral_voice.bench.drivers.raw import raw
 from voxtral_voice.bench.drivers.realtime import realtime
 from voxtral_voice.bench.endpoint import turn_detection
 from voxtral_voice.bench.process import Usage, usage
-from voxtral_voice.bench.record import SessionRecord
+from voxtral_voice.bench.record import ANSWER_TIMEOUT_S, SessionRecord
 from voxtral_voice.bench.score import figures
 from voxtral_voice.bench.turn import TurnFigures, turns
 from voxtral_voice.errors import BenchError, TalkError, VoiceError, first_of

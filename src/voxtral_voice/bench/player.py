@@ -9,6 +9,7 @@ Live callers and the scoring of a recorded timeline use the same player. Audible
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,6 +24,7 @@ ABOVE_FLOOR_DB: Final = 15.0
 FLOOR_PERCENTILE: Final = 5
 HIGHEST_FLOOR_DBFS: Final = -55.0
 """A reply without a pause has no noise floor to be seen; it is not taken for louder than this."""
+AUDIBLE_PEAK: Final = 10 ** (AUDIBLE_DBFS / 20)
 WINDOW_SAMPLES: Final = PLAY_RATE_HZ * WINDOW_MS // 1000
 
 
@@ -39,6 +41,8 @@ class Played:
     pieces: list[tuple[float, Samples]] = field(default_factory=list)
     """(when it is played, audio), in order."""
     cut_at: float | None = None
+    loud_until: float = -math.inf
+    """Where the last piece with any sample above the level of sound will have been played."""
     _sound: int | None = None
     _samples_seen: int = 0
 
@@ -106,36 +110,29 @@ class Player:
 
     def __init__(self, jitter_ms: float = 0.0) -> None:
         self._jitter_s = jitter_ms / 1000
-        self._current: Played | None = None
         self._queue: list[Played] = []
         self.replies: dict[str, Played] = {}
         """Every reply that had audio, by id, in order of arrival."""
-        self.late_ms = 0.0
-        """Audio that arrived for a reply after that reply had been cut: none with a correct server."""
 
     def arrived(self, at: float, reply: str, samples: Samples) -> Played:
         """samples: 24 kHz, at least one."""
         played = self.replies.get(reply) or self._begin(at, reply)
-        duration_ms = len(samples) * 1000 / PLAY_RATE_HZ
         if played.cut_at is not None:
-            self.late_ms += duration_ms
             return played
+        duration_ms = len(samples) * 1000 / PLAY_RATE_HZ
         due = at if played.pieces else at + self._jitter_s
         others = [other for other in self._queue if other is not played and other.ends_at > at]
         behind = max((other.ends_at for other in others), default=due)
         played.pieces.append((played.ledger.sent(max(due, behind), duration_ms), samples))
         played.last_at = at
+        if np.abs(samples).max(initial=0.0) > AUDIBLE_PEAK:
+            played.loud_until = played.ledger.ends_at()
         self._queue = [*others, played]
         return played
 
     def _begin(self, at: float, reply: str) -> Played:
-        self._current = self.replies[reply] = Played(reply, PlayoutLedger(), at, at)
-        return self._current
-
-    def playing(self, now: float) -> Played | None:
-        """The latest reply, while its audio is in the queue."""
-        played = self._current
-        return played if played and played.cut_at is None and played.ends_at > now else None
+        played = self.replies[reply] = Played(reply, PlayoutLedger(), at, at)
+        return played
 
     def flushed(self, now: float) -> Played | None:
         """Falls silent: whatever is in the queue is cut. Returns the reply that was being played, if one was; one that

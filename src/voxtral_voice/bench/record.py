@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from voxtral_voice.audio.pcm import Samples
-from voxtral_voice.bench.clip import Kind
+from voxtral_voice.bench.clip import Clip, Kind
 
 Purpose = Literal["turn", "barge_in", "tap"]
 """turn: said into silence; barge_in: said while a reply was heard, to stop it; tap: the same, and the reply has to go
 on."""
+ANSWER_TIMEOUT_S: Final = 15.0
+"""A turn that is silent for so long has no answer."""
 Status = Literal["completed", "cancelled", "failed", "incomplete"]
 
 
@@ -38,8 +40,25 @@ class Said:
     """The last voiced sample: where V2V begins."""
     pauses: tuple[tuple[float, float], ...] = ()
     answer: str | None = None
-    deadline_s: float = 15.0
+    deadline_s: float = ANSWER_TIMEOUT_S
     """After `end`; without an audible answer by then the turn is missed."""
+
+    @classmethod
+    def of(cls, clip: Clip, purpose: Purpose, begin: float, deadline_s: float) -> Said:
+        return cls(
+            clip.id,
+            clip.kind,
+            purpose,
+            clip.text,
+            clip.language,
+            clip.condition,
+            begin=begin,
+            onset=begin + clip.onset_s,
+            end=begin + clip.end_s,
+            pauses=tuple((begin + start, begin + end) for start, end in clip.pauses),
+            answer=clip.answer,
+            deadline_s=deadline_s,
+        )
 
 
 # --- what reached the caller ------------------------------------------------------------------------------------
@@ -97,6 +116,13 @@ class Flushed:
 
 
 @dataclass(frozen=True, slots=True)
+class Silenced:
+    """The caller stopped playing, for a reply that would not end. The server has no part in it."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyEnded:
     """No more audio of this reply will come. Not that it has been played."""
 
@@ -124,7 +150,9 @@ class Lost:
     reason: str
 
 
-Observation = TurnCommitted | Heard | ReplyBegan | AudioArrived | TextArrived | Flushed | ReplyEnded | Refused | Lost
+Observation = (
+    TurnCommitted | Heard | ReplyBegan | AudioArrived | TextArrived | Flushed | Silenced | ReplyEnded | Refused | Lost
+)
 
 
 @dataclass(frozen=True, slots=True)

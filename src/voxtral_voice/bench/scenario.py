@@ -101,7 +101,8 @@ async def converse(
     warm = caller.utterances
     unsaid = await _say_all(caller, steps.steps, rng, after_step) if not unsaid else _all(steps.steps)
     record = caller.record()
-    return replace(record, said=record.said[warm:] + tuple(_missed(*each, record.ended) for each in unsaid))
+    missed = tuple(Said.of(*each, record.ended, caller.answer_timeout_s) for each in unsaid)
+    return replace(record, said=record.said[warm:] + missed)
 
 
 async def _say_all(
@@ -143,19 +144,3 @@ async def _is_heard(caller: Caller) -> bool:
 def _all(steps: Sequence[Step]) -> Utterances:
     both = ([(step.clip, "turn"), (step.over, step.purpose)] for step in steps)
     return tuple((clip, purpose) for step in both for clip, purpose in step if clip is not None)
-
-
-def _missed(clip: Clip, purpose: Purpose, at: float) -> Said:
-    return Said(
-        clip.id,
-        clip.kind,
-        purpose,
-        clip.text,
-        clip.language,
-        clip.condition,
-        begin=at,
-        onset=at + clip.onset_s,
-        end=at + clip.end_s,
-        pauses=tuple((at + begin, at + end) for begin, end in clip.pauses),
-        answer=clip.answer,
-    )

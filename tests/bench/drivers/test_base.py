@@ -24,7 +24,9 @@ def test_addresses_in_all_their_forms(given: str, address: str) -> None:
     assert socket_url(given, "/p") == address
 
 
-@pytest.mark.parametrize("given", ["", "ftp://host", "ws://", "host:port", "http://host:99999", "host:0"])
+@pytest.mark.parametrize(
+    "given", ["", "ftp://host", "ws://", "host:port", "http://host:99999", "host:0", "ws://[abc", "ws://a..b/x"]
+)
 def test_what_is_no_address_is_refused(given: str) -> None:
     with pytest.raises(TalkError, match=r"is not the address of a server; write http://host:port"):
         socket_url(given)

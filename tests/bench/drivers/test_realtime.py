@@ -27,6 +27,7 @@ from voxtral_voice.errors import TalkError
 URL = "ws://127.0.0.1:8000/v1/realtime"
 CREATED = {"type": "session.created", "session": {}}
 UPDATED = {"type": "session.updated", "session": {}}
+TRANSCRIPTION = "conversation.item.input_audio_transcription"
 AT = 7.0
 BEGAN = 5.0
 
@@ -70,12 +71,6 @@ def test_a_chunk_is_an_append() -> None:
     assert event["type"] == "input_audio_buffer.append"
     assert base64.b64decode(event["audio"]) == bytes(range(256))
     assert driver.microphone_hz == 24_000
-
-
-def test_other_events_are_json() -> None:
-    message = realtime(URL).event({"type": "response.cancel"})
-    assert isinstance(message, str)
-    assert json.loads(message) == {"type": "response.cancel"}
 
 
 # --- the greeting
@@ -124,6 +119,11 @@ async def test_other_events_may_come_between() -> None:
         ([{"type": "error"}], r"refused the session: no reason given$"),
         ([None], r"did not send session\.created within 10 s\.$"),
         ([{"type": "hello"}, None], r"did not send session\.created within 10 s, but hello\.$"),
+        (
+            [*({"type": kind} for kind in [*"aabcdefg", "long" * 99]), None],
+            r"but a, b, c, d, e and 3 other kinds\.$",
+        ),
+        ([{"type": "long" * 99}, None], rf"but {'long' * 10}\.$"),
         (["220 mail.example ESMTP"], r"is not a Realtime server: it sent something that is not JSON\.$"),
         (["[]"], r"is not a Realtime server: it sent JSON that is not an event\.$"),
     ],
@@ -206,6 +206,25 @@ def test_a_reply_that_failed_says_why(translator: RealtimeTranslator) -> None:
     assert seen(translator, done) == [ReplyBegan(AT, "r1"), ReplyEnded(AT, "r1", "failed", "The speaker failed.")]
 
 
+@pytest.mark.parametrize("details", [{"error": "x"}, {"error": {"message": None}}, {"error": {}}, {}, None])
+def test_a_reply_that_failed_without_a_reason(translator: RealtimeTranslator, details: dict[str, Any] | None) -> None:
+    done = {"type": "response.done", "response": {"id": "r1", "status": "failed", "status_details": details}}
+    assert seen(translator, done)[-1] == ReplyEnded(AT, "r1", "failed", None)
+
+
+def test_a_status_that_is_none_is_a_failure(translator: RealtimeTranslator) -> None:
+    done = {"type": "response.done", "response": {"id": "r1", "status": "\x1b[31m" + "x" * 99}}
+    (_, ended) = seen(translator, done)
+    error = f"The server ended it as '\\x1b[31m{'x' * 35}', which is no status."
+    assert ended == ReplyEnded(AT, "r1", "failed", error)
+
+
+@pytest.mark.parametrize("ours", [None, [1], "x", {}, {"trace": [1]}, {"trace": "x"}])
+def test_a_trace_of_another_shape_is_none(translator: RealtimeTranslator, ours: object) -> None:
+    done = {"type": "response.done", "response": {"id": "r1", "status": "completed"}, "voxtral_voice": ours}
+    assert seen(translator, done)[-1] == ReplyEnded(AT, "r1", "completed", None, None)
+
+
 def test_a_reply_that_is_not_announced_begins_with_its_first_sign(translator: RealtimeTranslator) -> None:
     assert [type(each) for each in seen(translator, delta(), delta(), delta("r2"))] == [
         ReplyBegan,
@@ -250,6 +269,22 @@ def test_errors_and_unknown_events(translator: RealtimeTranslator) -> None:
         {"type": "response.done", "response": []},
         {"type": "response.created", "response": None},
         {"type": "input_audio_buffer.committed"},
+        {"type": "input_audio_buffer.committed", "item_id": ["x"]},
+        {"type": "input_audio_buffer.speech_stopped", "item_id": "u1", "audio_end_ms": "1"},
+        {"type": "input_audio_buffer.speech_stopped", "item_id": "u1", "audio_end_ms": True},
+        {"type": f"{TRANSCRIPTION}.completed", "item_id": "u1", "transcript": 5},
+        {"type": f"{TRANSCRIPTION}.completed", "item_id": "u1", "transcript": ["a"]},
+        {"type": f"{TRANSCRIPTION}.completed", "item_id": ["x"], "transcript": "a"},
+        {"type": f"{TRANSCRIPTION}.failed", "item_id": ["x"]},
+        {"type": "response.created", "response": {"id": None}},
+        {"type": "response.output_audio_transcript.delta", "response_id": "r1", "delta": 7},
+        {"type": "response.output_audio_transcript.delta", "response_id": "r1", "delta": None},
+        {"type": "response.done", "response": {"id": "r1", "status": 17}},
+        {"type": "response.done", "response": {"id": "r1", "status": ["a"]}},
+        {"type": "response.done", "response": {"id": 5, "status": "completed"}},
+        {"type": "response.done", "response": {"id": "r1", "status": "completed", "status_details": [1]}},
+        delta(item_id=["x"]),
+        delta(response_id=["x"]),
         delta(delta="AAA"),
         delta(delta="AAAA"),
         delta(delta=None),

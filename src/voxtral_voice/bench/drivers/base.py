@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from voxtral_voice.bench.microphone import Message
 from voxtral_voice.bench.record import Observation
@@ -53,9 +53,6 @@ class Driver(Protocol):
     def encode(self, pcm: bytes, /) -> Message:
         """20 ms of PCM16 -> the message that carries it. A static function: what it made is kept by it."""
 
-    def event(self, event: Mapping[str, Any]) -> Message:
-        """Anything else that a client may send."""
-
     async def greet(self, line: Line) -> None:
         """Until the server listens. Raises TalkError when it will not, or is of another kind."""
 
@@ -63,20 +60,29 @@ class Driver(Protocol):
         """began: when the microphone's first sample is due, s."""
 
 
+def text_of(fields: Mapping[str, Any], name: str) -> str:
+    """Raises KeyError, TypeError."""
+    if not isinstance(text := fields[name], str):
+        raise TypeError(f"{name} is no text")
+    return text
+
+
 def socket_url(url: str, path: str = "") -> str:
     """ws://host/path, http://host or host:port -> the address of the socket; `path` where the url has none.
 
     Raises TalkError.
     """
-    parts = urlsplit(url if "://" in url else f"ws://{url}")
-    scheme = {"ws": "ws", "http": "ws", "wss": "wss", "https": "wss"}.get(parts.scheme)
-    if scheme is None or not _host_and_port(parts):
+    address = url if "://" in url else f"ws://{url}"
+    scheme = {"ws": "ws", "http": "ws", "wss": "wss", "https": "wss"}.get(address.partition("://")[0].lower())
+    if scheme is None or not _has_host_and_port(address):
         raise TalkError(f"{url} is not the address of a server; write http://host:port or ws://host:port/v1/realtime.")
+    parts = urlsplit(address)
     return parts._replace(scheme=scheme, path=parts.path if parts.path.strip("/") else path, fragment="").geturl()
 
 
-def _host_and_port(parts: SplitResult) -> bool:
+def _has_host_and_port(address: str) -> bool:
     try:
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:  # the port is no number
+        parts = urlsplit(address)
+        return bool((parts.hostname or "").encode("idna")) and parts.port != 0
+    except ValueError:  # the port is no number, or the host's name has an open bracket or an empty part
         return False

@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 
 from voxtral_voice.audio.pcm import pcm16_to_float
-from voxtral_voice.bench.drivers.base import Line, socket_url
+from voxtral_voice.bench.drivers.base import Line, socket_url, text_of
 from voxtral_voice.bench.microphone import Message
 from voxtral_voice.bench.record import (
     AudioArrived,
@@ -50,9 +50,6 @@ class Raw:
     @staticmethod
     def encode(pcm: bytes, /) -> Message:
         return pcm
-
-    def event(self, event: Mapping[str, Any]) -> Message:
-        return orjson.dumps(event).decode()
 
     async def greet(self, line: Line) -> None:
         """There is no greeting: whoever takes the connection listens."""
@@ -106,7 +103,7 @@ class RawTranslator:
             case "transcript":
                 self.transcribes = True
                 self._items += 1
-                return (Heard(at, f"item_{self._items}", event["text"]),)
+                return (Heard(at, f"item_{self._items}", text_of(event, "text")),)
         return ()
 
     def _open(self, at: float) -> tuple[str, Sequence[Observation]]:

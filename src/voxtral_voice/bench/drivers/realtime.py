@@ -6,17 +6,18 @@ trace is passed on as it came), sockets. Generous: what a server leaves out is d
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeGuard, get_args
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import orjson
 import pybase64
 
 from voxtral_voice.audio.pcm import pcm16_to_float
-from voxtral_voice.bench.drivers.base import Line, socket_url
+from voxtral_voice.bench.drivers.base import Line, socket_url, text_of
 from voxtral_voice.bench.microphone import Message
 from voxtral_voice.bench.record import (
     AudioArrived,
@@ -26,6 +27,7 @@ from voxtral_voice.bench.record import (
     Refused,
     ReplyBegan,
     ReplyEnded,
+    Status,
     TextArrived,
     TurnCommitted,
 )
@@ -45,6 +47,10 @@ SESSION: Final[Mapping[str, Any]] = {
     },
 }
 """What is asked for on connecting: transcripts of what is said, and the rate. The rest stays as the server has it."""
+
+NAMES_SHOWN: Final = 5
+NAME_CHARS: Final = 40
+"""Of a word that a server made up, in an error."""
 
 Event = dict[str, Any]
 
@@ -81,15 +87,12 @@ class Realtime:
     def encode(pcm: bytes, /) -> Message:
         return f'{{"type":"input_audio_buffer.append","audio":"{pybase64.b64encode_as_string(pcm)}"}}'
 
-    def event(self, event: Mapping[str, Any]) -> Message:
-        return orjson.dumps(event).decode()
-
     async def greet(self, line: Line) -> None:
         others = await self._await(line, "session.created", CREATED_TIMEOUT_S)
         if others is not None:
-            sent = f", but {', '.join(others)}" if others else ""
+            sent = f", but {_listed(others)}" if others else ""
             raise TalkError(f"{self.url} did not send session.created within {CREATED_TIMEOUT_S:g} s{sent}.")
-        await line.send(self.event({"type": "session.update", "session": self.session}))
+        await line.send(orjson.dumps({"type": "session.update", "session": self.session}).decode())
         await self._await(line, "session.updated", UPDATED_TIMEOUT_S)
 
     async def _await(self, line: Line, kind: str, timeout_s: float) -> list[str] | None:
@@ -150,40 +153,43 @@ class RealtimeTranslator:
     def _stopped(self, event: Event, at: float) -> Iterable[Observation]:
         del at
         if (end_ms := event.get("audio_end_ms")) is not None:
-            self._speech_ends[event["item_id"]] = self._began + end_ms / 1000
+            if not _is_number(end_ms):
+                raise TypeError("audio_end_ms is no number")
+            self._speech_ends[text_of(event, "item_id")] = self._began + end_ms / 1000
         return ()
 
     def _committed(self, event: Event, at: float) -> Iterable[Observation]:
-        return (TurnCommitted(at, event["item_id"], self._speech_ends.pop(event["item_id"], None)),)
+        item = text_of(event, "item_id")
+        return (TurnCommitted(at, item, self._speech_ends.pop(item, None)),)
 
     def _transcribed(self, event: Event, at: float) -> Iterable[Observation]:
         self.transcribes = True
-        return (Heard(at, event["item_id"], event["transcript"]),)
+        return (Heard(at, text_of(event, "item_id"), text_of(event, "transcript")),)
 
     def _not_transcribed(self, event: Event, at: float) -> Iterable[Observation]:
-        return (Heard(at, event["item_id"], None),)
+        return (Heard(at, text_of(event, "item_id"), None),)
 
     def _created(self, event: Event, at: float) -> Iterable[Observation]:
-        return self._begins(event["response"]["id"], at)
+        return self._begins(text_of(event["response"], "id"), at)
 
     def _audio(self, event: Event, at: float) -> Iterable[Observation]:
-        reply = event["response_id"]
-        if "item_id" in event:
-            self._items[reply] = event["item_id"]
+        reply = text_of(event, "response_id")
+        if event.get("item_id") is not None:
+            self._items[reply] = text_of(event, "item_id")
         samples = pcm16_to_float(pybase64.b64decode(event["delta"], validate=True))
         return (*self._begins(reply, at), *([AudioArrived(at, reply, samples)] if len(samples) else ()))
 
     def _text(self, event: Event, at: float) -> Iterable[Observation]:
-        reply = event["response_id"]
-        return (*self._begins(reply, at), TextArrived(at, reply, event["delta"]))
+        reply = text_of(event, "response_id")
+        return (*self._begins(reply, at), TextArrived(at, reply, text_of(event, "delta")))
 
     def _done(self, event: Event, at: float) -> Iterable[Observation]:
         response = event["response"]
-        failure = (response.get("status_details") or {}).get("error") or {}
-        error = str(failure["message"]) if "message" in failure else None
-        trace = (event.get("voxtral_voice") or {}).get("trace")
-        ended = ReplyEnded(at, response["id"], response["status"], error, trace)
-        return (*self._begins(response["id"], at), ended)
+        reply, told = text_of(response, "id"), text_of(response, "status")
+        status, error = _status(told), _why((response.get("status_details") or {}).get("error"))
+        if status != told:
+            error = f"The server ended it as {told[:NAME_CHARS]!r}, which is no status."
+        return (*self._begins(reply, at), ReplyEnded(at, reply, status, error, _trace(event)))
 
     def _error(self, event: Event, at: float) -> Iterable[Observation]:
         return (Refused(at, _error_message(event)),)
@@ -226,8 +232,34 @@ def _parse(message: Message, url: str) -> Event:
 
 
 def _error_message(event: Event) -> str:
-    error = event.get("error")
-    return str(error["message"] if isinstance(error, dict) and error.get("message") else "no reason given")
+    return _why(event.get("error")) or "no reason given"
+
+
+def _why(error: object) -> str | None:
+    message = error.get("message") if isinstance(error, dict) else None
+    return str(message) if message else None
+
+
+def _status(told: str) -> Status:
+    """A word that is no status is no success."""
+    return next((status for status in get_args(Status) if status == told), "failed")
+
+
+def _trace(event: Event) -> Mapping[str, Any] | None:
+    ours = event.get("voxtral_voice")
+    trace = ours.get("trace") if isinstance(ours, dict) else None
+    return trace if isinstance(trace, dict) else None
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Each once, and not all of many."""
+    once = list(dict.fromkeys(name[:NAME_CHARS] for name in names))
+    more = f" and {len(once) - NAMES_SHOWN} other kinds" if len(once) > NAMES_SHOWN else ""
+    return ", ".join(once[:NAMES_SHOWN]) + more
 
 
 def _with_model(url: str, model: str | None) -> str:
