@@ -96,6 +96,21 @@ def test_an_error_is_one_sentence_and_status_1(called: Called, capsys: pytest.Ca
     assert capsys.readouterr().err == "voxtral-voice: Port 8000 is in use: choose another with --port.\n"
 
 
+def test_an_error_obeys_no_server(called: Called, capsys: pytest.CaptureFixture[str]) -> None:
+    called.error = ServerError("It says: \x1b[2J\x07\n\u202e\udc80 Übel.")
+    assert cli.main(["serve"]) == 1
+    assert capsys.readouterr().err == "voxtral-voice: It says: \\x1b[2J\\x07\\n\\u202e\\udc80 Übel.\n"
+
+
+def test_an_error_is_not_as_long_as_a_server_wants(called: Called, capsys: pytest.CaptureFixture[str]) -> None:
+    called.error = ServerError("a" * 300)
+    assert cli.main(["serve"]) == 1
+    assert capsys.readouterr().err == f"voxtral-voice: {'a' * 300}\n"
+    called.error = ServerError("a" * 2_000_000)
+    assert cli.main(["serve"]) == 1
+    assert capsys.readouterr().err == f"voxtral-voice: {'a' * 299}…\n"
+
+
 def test_a_wrong_setting_is_found_before_anything_starts(called: Called, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["serve", "--port", "abc"]) == 1
     assert 'server.port = "abc" (from --port)' in capsys.readouterr().err

@@ -38,6 +38,9 @@ SHORT_FLAGS = {"--host": "server.host", "--port": "server.port", "--voice": "spe
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
+LONGEST_ERROR = 300
+"""In characters: a sentence may quote what somebody else's server or file says."""
+
 Options = argparse.Namespace
 
 
@@ -48,13 +51,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(options)
     except VoiceError as error:
-        print(f"voxtral-voice: {error}", file=sys.stderr)
+        print(f"voxtral-voice: {_shown(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone (`| head`); nothing is left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _shown(error: str) -> str:
+    """On one line, and without anything that a terminal obeys."""
+    cut = error if len(error) <= LONGEST_ERROR else error[: LONGEST_ERROR - 1] + "…"
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in cut)
 
 
 # --- commands ---------------------------------------------------------------------------------------------------
