@@ -27,7 +27,8 @@ from livekit.agents import Agent, AgentSession, TurnHandlingOptions, inference, 
 from livekit.agents.voice import io
 from livekit.plugins import openai
 
-INSTRUCTIONS = "You are a voice assistant. Answer in one or two short sentences."
+INSTRUCTIONS = "You are a voice assistant. Answer in one to three short spoken sentences, without lists or markdown."
+"""As our own server has it."""
 API_KEY = "none"
 LISTEN_HZ = 16_000
 SPEAK_HZ = 24_000

@@ -47,7 +47,8 @@ from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
-INSTRUCTIONS = "You are a voice assistant. Answer in one or two short sentences."
+INSTRUCTIONS = "You are a voice assistant. Answer in one to three short spoken sentences, without lists or markdown."
+"""As our own server has it."""
 API_KEY = "none"
 
 

@@ -21,6 +21,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+INSTRUCTIONS = "You are a voice assistant. Answer in one to three short spoken sentences, without lists or markdown."
+"""As our own server has it."""
 VAD_SILENCE_MS = 64
 """The framework's default, kept: what follows it is the hold."""
 HUB = """
@@ -62,6 +64,7 @@ def flags(args: argparse.Namespace) -> list[str]:
         "llm_backend": "chat-completions",
         "responses_api_base_url": args.responder_url,
         "responses_api_api_key": "none",
+        "init_chat_prompt": INSTRUCTIONS,
         "tts": "openai",
         "openai_tts_base_url": args.speaker_url,
         "openai_tts_voice": "alloy",
