@@ -757,10 +757,11 @@ async def test_a_server_that_is_no_web_socket() -> None:
         assert "is not a WebSocket server" in await refusal(address)
 
 
-async def test_a_server_without_tls() -> None:
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
+async def test_a_server_without_tls(answer: bytes) -> None:
     async def speaks_plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.write(answer)
         writer.close()
 
     async with plain_server(speaks_plainly) as address:

@@ -440,11 +440,16 @@ async def _open(driver: Driver) -> ClientConnection:
         raise TalkError(f"{url} did not answer within {CONNECT_TIMEOUT_S:g} s.") from error
     except (InvalidHandshake, InvalidURI, ValueError) as error:  # ValueError: it redirects to what is no address
         raise TalkError(f"{url} is not a WebSocket server: {error}.") from error
-    except ssl.SSLError as error:
-        reason = error.reason or str(error)
-        raise TalkError(f"TLS with {url} failed: {reason}; a server without TLS is at ws://host:port.") from error
     except OSError as error:
-        raise TalkError(f"No server can be reached at {url}; start one with voxtral-voice serve.") from error
+        raise TalkError(_unreachable(url, error)) from error
+
+
+def _unreachable(url: str, error: OSError) -> str:
+    """A server that hangs up on a greeting of TLS may just have none."""
+    if isinstance(error, ssl.SSLError | ConnectionResetError) and url.startswith("wss:"):
+        reason = getattr(error, "reason", None) or "the connection was reset"
+        return f"TLS with {url} failed: {reason}; a server without TLS is at ws://host:port."
+    return f"No server can be reached at {url}; start one with voxtral-voice serve."
 
 
 def _refusal(url: str, status: int, has_key: bool) -> str:
