@@ -109,6 +109,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sessions", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--turns", type=int, default=5, help="per session and round")
+    parser.add_argument("--barge-ins", type=int, default=1, help="per round, of one session alone")
     parser.add_argument("--silence-ms", type=int, default=512, help="of the matched settings: 16 frames of 32 ms")
     parser.add_argument(
         "--gate", action="store_true", help="write nothing, and fail unless we are ahead of every target in this run"
@@ -185,7 +186,13 @@ async def measure_all(
 ) -> None:
     for sessions in options.sessions:
         row = rows[*key, sessions]
-        script = Script(clips, options.turns, barge_ins=2 if sessions == 1 else 0, warm_up=WARM_UP, seed=SEED + number)
+        script = Script(
+            clips,
+            options.turns,
+            barge_ins=options.barge_ins if sessions == 1 else 0,
+            warm_up=WARM_UP,
+            seed=SEED + number,
+        )
         try:
             measured = await on_time(Target(target.url, target.driver, pid=target.pid), script, sessions)
         except VoiceError as error:
