@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.compare --mode stub [--targets ours pipecat s2s livekit] [--settings matched shipped]
         [--sessions 1 8] [--rounds 3] [--turns 5] [--gate]
 
-Writes benchmarks/<date>-<commit>-<mode>.json and prints the table.
+Writes benchmarks/<date>-<commit>-<mode>.json (-<mode>-<sessions>.json with more than 8), and prints the table.
 
 Stub: transcription, language model and speech are stubs with seeded latencies, so that V2V less the endpoint wait and
 the stubs' known times is the framework's own overhead. No weights but the voice-activity model. With two cores or more
@@ -54,6 +54,8 @@ FOLDER: Final = Path(__file__).parent
 SETS: Final = {"stub": ("stub",), "models": ("questions",)}
 SEED: Final = 1
 WARM_UP: Final = 2
+FEW: Final = 8
+"""Sessions; a result of more has the number in its name."""
 TRIES: Final = 3
 
 
@@ -91,7 +93,8 @@ def main() -> int:
         print(f"compare: {error}", file=sys.stderr)
         return 1
     if not options.gate:
-        name = f"{result['date'][:10]}-{(result['commit'] or 'unknown')[:10]}-{options.mode}.json"
+        crowd = f"-{max(options.sessions)}" if max(options.sessions) > FEW else ""
+        name = f"{result['date'][:10]}-{(result['commit'] or 'unknown')[:10]}-{options.mode}{crowd}.json"
         (FOLDER / name).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     print(table(result))
     if not options.gate:

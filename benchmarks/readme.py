@@ -126,8 +126,7 @@ def share(counted: Json) -> str:
 
 
 def compared() -> str:
-    models, stub = newest("-models"), newest("-stub")
-    return "\n\n".join([*with_models(models), *without(stub)])
+    return "\n\n".join([*with_models(newest("-models")), *without(newest("-stub")), *crowded(newest("-stub-50"))])
 
 
 def with_models(path: Path) -> list[str]:
@@ -149,6 +148,15 @@ def without(path: Path) -> list[str]:
         "Without models: stubs with known times in their place, the server on one core, caller and stubs on the other. "
         "*Overhead* is V2V less the endpoint wait and the stubs' times; negative for one that works while it waits. "
         "`ours-patient` is our server kept from doing so: its own work.",
+        side_by_side.table(result),
+        f"Versions, settings and every round: {origin(path, result)}",
+    ]
+
+
+def crowded(path: Path) -> list[str]:
+    result = json.loads(path.read_text())
+    return [
+        "The same with 50 sessions at once, the server on one core:",
         side_by_side.table(result),
         f"Versions, settings and every round: {origin(path, result)}",
     ]

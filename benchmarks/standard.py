@@ -31,7 +31,7 @@ from voxtral_voice.bench.server import serving
 from voxtral_voice.errors import VoiceError
 
 FOLDER: Final = Path(__file__).parent
-SWEEP: Final = ("server_vad:200", "server_vad:800", "semantic_vad:high", "semantic_vad:low")
+SWEEP: Final = ("server_vad:200", "server_vad:800", "semantic_vad:high")
 ASKED, HELD, TAPPED = "questions", "hold-human", "tap"
 WARM_UP: Final = 3
 MOST: Final = 16
