@@ -21,6 +21,7 @@ SOURCE: Final = Path(voxtral_voice.__file__).parent
 
 ROOMS: Final[dict[str, set[str]]] = {
     "__init__": set(),
+    "terminal": set(),
     "errors": set(),
     "audio": {"errors"},
     "conversation": {"audio"},
@@ -29,12 +30,12 @@ ROOMS: Final[dict[str, set[str]]] = {
     "weights": {"errors"},
     "config": {"conversation", "engines", "errors", "weights"},
     "observe": {"conversation"},
-    "replay": {"audio", "conversation", "errors", "observe"},
+    "replay": {"audio", "conversation", "errors", "observe", "terminal"},
     "server": {"audio", "config", "conversation", "engines", "errors", "observe", "realtime", "replay", "weights"},
     "bench": {"audio", "engines", "errors", "weights"},
-    "talk": {"audio", "bench", "config", "errors", "server"},
+    "talk": {"audio", "bench", "config", "errors", "server", "terminal"},
     "doctor": {"config", "engines", "errors", "weights"},
-    "cli": {"bench", "config", "doctor", "errors", "replay", "server", "talk", "weights"},
+    "cli": {"bench", "config", "doctor", "errors", "replay", "server", "talk", "terminal", "weights"},
     "__main__": {"cli"},
 }
 """Room (a folder or a file of the package) -> the rooms that it may import. Itself and the package's version always."""

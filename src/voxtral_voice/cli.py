@@ -31,6 +31,7 @@ from typing import Any, NoReturn
 from voxtral_voice import __version__
 from voxtral_voice.config import API_KEY, Config, Loaded, Setting, as_toml, flag, keys, load
 from voxtral_voice.errors import VoiceError
+from voxtral_voice.terminal import printable
 
 SHORT_FLAGS = {"--host": "server.host", "--port": "server.port", "--voice": "speaker.voice", "--record": "record.dir"}
 """Besides the flag that every setting has by its full name."""
@@ -51,19 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(options)
     except VoiceError as error:
-        print(f"voxtral-voice: {_shown(str(error))}", file=sys.stderr)
+        print(f"voxtral-voice: {printable(str(error), LONGEST_ERROR)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone (`| head`); nothing is left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-
-
-def _shown(error: str) -> str:
-    """On one line, and without anything that a terminal obeys."""
-    cut = error if len(error) <= LONGEST_ERROR else error[: LONGEST_ERROR - 1] + "…"
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in cut)
 
 
 # --- commands ---------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from voxtral_voice.bench.record import ANSWER_TIMEOUT_S, TurnCommitted
 from voxtral_voice.bench.turn import TurnFigures, turns
 from voxtral_voice.config import Config
 from voxtral_voice.errors import AudioError, TalkError
+from voxtral_voice.terminal import printable
 
 STAGES: Final = {
     "silence": "until the silence was noticed",
@@ -106,8 +107,8 @@ def report(turn: TurnFigures, answer: Path) -> str:
     """Both transcripts and the timeline, as lines of text."""
     spoken_s = len(turn.audio) / PLAY_RATE_HZ
     words = [
-        f"you       {turn.heard if turn.heard is not None else '(no transcript)'}",
-        f"answer    {turn.said}",
+        f"you       {printable(turn.heard) if turn.heard is not None else '(no transcript)'}",
+        f"answer    {printable(turn.said)}",
         f"written   {answer} ({spoken_s:.1f} s)",
     ]
     return "\n".join([*words, "", *timeline(turn)])

@@ -10,7 +10,7 @@ from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.floor import State
 from voxtral_voice.conversation.timeline import Timeline
 from voxtral_voice.replay.compare import Replayed
-from voxtral_voice.replay.listing import Listing, printable, shown
+from voxtral_voice.replay.listing import Listing, shown
 from voxtral_voice.replay.recording import Step
 
 
@@ -110,19 +110,6 @@ def test_a_fault_of_the_core_is_told() -> None:
 )  # fmt: skip
 def test_a_message_on_one_line(message: object, line: str) -> None:
     assert shown(message) == line
-
-
-@pytest.mark.parametrize(
-    ("line", "shown_as"),
-    [
-        ("नमस्ते, é 你好 \\n 'x'", "नमस्ते, é 你好 \\n 'x'"),
-        ("\x1b[31m\x07\r\x7f\x9b", r"\x1b[31m\x07\r\x7f\x9b"),
-        ("\ud800\u202e\u2028", r"\ud800\u202e\u2028"),
-    ],
-)
-def test_what_would_change_the_terminal_is_escaped(line: str, shown_as: str) -> None:
-    assert printable(line) == shown_as
-    assert printable(line).encode()
 
 
 def test_every_message_of_a_conversation_can_be_shown() -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 from voxtral_voice import __version__
 from voxtral_voice.errors import ReplayError
 from voxtral_voice.replay.compare import replayed
-from voxtral_voice.replay.listing import Listing, printable
+from voxtral_voice.replay.listing import Listing
 from voxtral_voice.replay.recording import Recording, end_line, header_line, opened, step_line
+from voxtral_voice.terminal import printable
 
 
 def replay(path: Path, say: Callable[[str], object]) -> bool:

@@ -123,12 +123,6 @@ def _stages(timeline: Timeline) -> str:
     return " ".join(parts)
 
 
-def printable(line: str) -> str:
-    """A file may have come from anyone: what would move the cursor, colour the terminal, turn the text around or is no
-    character at all is shown as its escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-
-
 # --- one message ------------------------------------------------------------------------------------------------
 
 
