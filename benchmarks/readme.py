@@ -44,9 +44,13 @@ def newest(kind: str = "") -> Path:
 def table(path: Path) -> str:
     result = json.loads(path.read_text())
     run = result["runs"][0]
-    return "\n".join(
-        [*head(result, run), "", *latency(run["figures"]), "", *others(result, run), "", made(path, result)]
-    )
+    parts = [
+        head(result, run),
+        "\n".join(latency(run["figures"])),
+        " ".join(others(result, run)),
+        made(path, result),
+    ]
+    return "\n\n".join(parts)
 
 
 def head(result: Json, run: Json) -> str:
