@@ -139,7 +139,8 @@ def with_models(path: Path) -> list[str]:
     return [
         f"The same models behind the same three URLs (Whisper base, SmolLM2 135M, Kokoro's student), the same clips, "
         f"one caller, in turn, {result['rounds']} rounds, {machine['cores']} cores of {machine['cpu']}. *Matched*: a "
-        f"turn ends after {result['silence_ms']} ms of silence, no turn model. *Shipped*: each one's defaults.",
+        f"turn ends after {result['silence_ms']} ms of silence, no turn model. *Shipped*: each one's defaults. "
+        "`s2s` is Hugging Face speech-to-speech; CPU and memory are the framework's, without the models'.",
         side_by_side.table(result),
         best_of_them(result),
         f"Versions, settings and every round: {origin(path, result)}",

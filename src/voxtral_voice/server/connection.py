@@ -21,13 +21,14 @@ import itertools
 import logging
 import secrets
 import time
-from typing import Final, TypeVar
+from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from voxtral_voice.audio.pcm import BYTES_PER_SAMPLE, Samples
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.engines.base import LISTEN_RATE_HZ
+from voxtral_voice.errors import first_of
 from voxtral_voice.observe import log
 from voxtral_voice.observe.trace import observe
 from voxtral_voice.realtime.voices import Voices
@@ -37,8 +38,6 @@ from voxtral_voice.server.backlog import Backlog
 from voxtral_voice.server.ingest import WIRE_RATE_HZ, Ingest
 from voxtral_voice.server.runner import ENGINE_FAULTS, Runner
 from voxtral_voice.server.runtime import Runtime, policy
-
-E = TypeVar("E", bound=BaseException)
 
 SUBPROTOCOL: Final = "realtime"
 INBOX: Final = 1024
@@ -127,9 +126,9 @@ class Connection:
             async with asyncio.timeout(self._session_s):
                 await self._converse()
         except* WebSocketDisconnect as left:
-            end = Hangup(_first(left).code, "the client left")
+            end = Hangup(first_of(left).code, "the client left")
         except* Hangup as hangup:
-            end = _first(hangup)
+            end = first_of(hangup)
             await self._close(end)
         except* TimeoutError:
             minutes = self._runtime.config.server.max_session_minutes
@@ -286,9 +285,3 @@ class Connection:
                 observe(command, self._runtime.metrics)
                 self._send(self._wire.notice(command, client_event_id))
         self._alarm.set(self._session.wake_at())
-
-
-def _first(group: BaseExceptionGroup[E]) -> E:
-    """The first error of a group that `except*` caught: groups nested in it are opened."""
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
