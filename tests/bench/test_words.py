@@ -69,17 +69,17 @@ def test_the_distance_is_the_one_that_others_count(reference: list[str], written
     "hostile", ["[" * 300_000, "[(<" * 100_000, "\u0315\u0300" * 150_000, "a " * 150_000, "\ufdfa" * 300_000]
 )
 def test_a_hostile_transcript_takes_no_longer_than_others(hostile: str) -> None:
-    began = time.process_time()
+    began = time.thread_time()
     distance("what is the capital of France", hostile, "en", "character")
     distance("what is the capital of France", hostile, "en", "word")
     holds(hostile, "Paris", "en")
-    assert time.process_time() - began < 1.0
+    assert time.thread_time() - began < 1.0
 
 
 def test_brackets_that_are_never_closed_cost_no_more_than_letters() -> None:
-    began = time.process_time()
+    began = time.thread_time()
     assert normalised("[(<" * 100_000, "en") == ""
-    assert time.process_time() - began < 1.0
+    assert time.thread_time() - began < 1.0
 
 
 def test_there_are_no_more_errors_than_are_looked_at() -> None:

@@ -133,9 +133,9 @@ def test_an_utterance_longer_than_any_phrase_is_not_recognised() -> None:
 
 @pytest.mark.parametrize("text", ["hi " * 33 + "x", "thank you so much " * 5 + "no", "बहुत " * 18 + "x", "a" * 100_000])
 def test_recognition_takes_no_time(text: str) -> None:
-    begin = time.process_time()
+    begin = time.thread_time()
     assert recognise(text) is None
-    assert time.process_time() - begin < 0.05
+    assert time.thread_time() - begin < 0.05
 
 
 def test_the_phrases_are_written_as_the_words_arrive() -> None:

@@ -255,7 +255,7 @@ def test_espeak_is_safe_from_several_threads() -> None:
 
 def test_a_word_without_an_end_is_read_in_pieces() -> None:
     """As one compound the English reader took minutes over it."""
-    began = time.process_time()
+    began = time.thread_time()
     reading = Phonemizer().read("a-" * 300, language="en")
     assert reading.utterances
-    assert time.process_time() - began < 20
+    assert time.thread_time() - began < 20
