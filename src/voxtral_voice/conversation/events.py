@@ -42,6 +42,10 @@ class TurnDetection:
     """server_vad: the turn ends after this much silence."""
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
     """semantic_vad: how long an unfinished turn may stay silent (8 / 4 / 2 s; auto = medium)."""
+    patience: float = 0.5
+    """0 (fast) to 1 (careful): how sure one has to be that a turn is over, or that a sound is an interruption."""
+    idle_timeout_ms: int | None = None
+    """server_vad: so long after a reply was played a turn without words begins by itself; None = never."""
     create_response: bool = True
     interrupt_response: bool = True
 
@@ -156,6 +160,10 @@ class FramesHeard:
 
     first_sample: int
     probabilities: tuple[float, ...]
+    levels_db: tuple[float, ...] = ()
+    """RMS of each frame in dBFS; () = not known."""
+    echoes: tuple[float, ...] = ()
+    """Likeness of each frame to what the client is playing, 0 to 1 (`audio/echo`); () = nothing is played."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +171,13 @@ class TurnJudged:
     attempt: int
     probability: float
     """That the turn is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class WordsJudged:
+    attempt: int
+    probability: float
+    """That the words of the attempt's Prepare are a finished utterance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +244,7 @@ class Wake:
 
 Event = (
     Configure | AudioReceived | CommitAudio | ClearAudio | AddItem | DeleteItem | TruncateItem | CreateReply
-    | CancelReply | FramesHeard | TurnJudged | TranscriptHeard | TranscriptFailed | ReplyText | ReplyTextEnded
+    | CancelReply | FramesHeard | TurnJudged | WordsJudged | TranscriptHeard | TranscriptFailed | ReplyText | ReplyTextEnded
     | PhraseAudio | PhraseEnded | ReplyFailed | Wake
 )  # fmt: skip
 
@@ -259,6 +274,16 @@ class Judge:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """The responder may compute what is known of the prompt; the last message is the user's words so far. Answer with
+    WordsJudged(attempt) if it can say whether they are finished."""
+
+    attempt: int
+    messages: tuple[tuple[Role, str], ...]
+    language: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Abandon:
     """Stop all work of this attempt; its results are no longer wanted."""
 
@@ -274,6 +299,13 @@ class Respond:
     """The history to answer, oldest first, instructions as a leading system message when there are any."""
     language: str | None
     max_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recite:
+    """Begin a reply whose text is known: its Speak commands follow."""
+
+    reply_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,6 +446,8 @@ class ReplyAudioDelta:
     reply_id: str
     samples: Samples
     """float32 mono, 24 kHz, at most 100 ms."""
+    plays_at: float = 0.0
+    """When a client that plays it at once begins to, on the session's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,6 +469,31 @@ class ReplyEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class FloorChanged:
+    """Whose turn it is now; for clients that show it."""
+
+    state: Literal["open", "hearing", "settling", "replying", "contested"]
+
+
+@dataclass(frozen=True, slots=True)
+class Speculated:
+    """What became of an answer that was prepared while the turn might still go on; for clients that show it."""
+
+    outcome: Literal["begun", "kept", "dropped"]
+    text: str
+    """The user's words that it answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdleTimeout:
+    """Nobody has spoken for `idle_timeout_ms`: the silence becomes a turn without words, and a reply follows."""
+
+    item_id: str
+    start_sample: int
+    end_sample: int
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """A client's request cannot be done; nothing changed. Codes are those of the OpenAI Realtime API."""
 
@@ -443,10 +502,12 @@ class Refused:
     param: str | None = None
 
 
-EngineCommand = Transcribe | Judge | Abandon | Respond | Speak | StopReply | ForgetAudio | ResetVoiceActivity
+EngineCommand = (
+    Transcribe | Judge | Prepare | Abandon | Respond | Recite | Speak | StopReply | ForgetAudio | ResetVoiceActivity
+)  # fmt: skip
 Notice = (
     Configured | SpeechStarted | SpeechStopped | AudioCommitted | AudioCleared | TranscriptDelta | TranscriptDone
     | TranscriptLost | ItemAdded | ItemDeleted | ItemTruncated | ReplyStarted | ReplyTextDelta | ReplyAudioDelta
-    | ReplyEnded | Refused
+    | ReplyEnded | FloorChanged | Speculated | IdleTimeout | Refused
 )  # fmt: skip
 Command = EngineCommand | Notice

@@ -149,8 +149,8 @@ class Reply:
 
     def _send(self, samples: Samples, now: float) -> ReplyAudioDelta:
         self._sent_samples += samples.size
-        self.ledger.sent(now, 1000 * samples.size / RATE_HZ)
-        return ReplyAudioDelta(self.id, samples)
+        plays_at = self.ledger.sent(now, 1000 * samples.size / RATE_HZ)
+        return ReplyAudioDelta(self.id, samples, plays_at)
 
     @property
     def all_sent(self) -> bool:

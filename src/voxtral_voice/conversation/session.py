@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.conversation.endpoint import endpoint_wait_ms
+from voxtral_voice.conversation.endpoint import judged_wait_ms
 from voxtral_voice.conversation.floor import DEADLINE_STATES, TABLE, Action, Signal, State
 from voxtral_voice.conversation.gate import FRAME_MS, FRAME_SAMPLES, RATE_HZ, Offset, Onset
 from voxtral_voice.conversation.history import History
@@ -160,7 +160,7 @@ class Session:
     def _arm_endpoint(self, _: float) -> None:
         turn = self._listener.open
         assert turn.timeline.speech_end is not None
-        wait_ms = endpoint_wait_ms(self._listener.detection, turn.judged, self._policy.min_endpoint_ms)
+        wait_ms = judged_wait_ms(self._listener.detection, turn.judged, self._policy.min_endpoint_ms)
         self._deadline = turn.timeline.speech_end + wait_ms / 1000
 
     def _turn_judged(self, event: ev.TurnJudged, now: float) -> None:

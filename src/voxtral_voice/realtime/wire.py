@@ -162,7 +162,7 @@ class Wire:
         """`client_event_id`: of the client event that the core answers with this notice, if it does."""
         encode = self._events.encode
         match notice:
-            case ev.ReplyAudioDelta(reply_id, samples):
+            case ev.ReplyAudioDelta(reply_id, samples, _):
                 return [self._replies[reply_id].audio(samples)]
             case ev.ReplyTextDelta(reply_id, delta):
                 return [self._replies[reply_id].text(delta)]
@@ -192,7 +192,9 @@ class Wire:
                 return [encode("conversation.item.truncated", fields)]
             case ev.Configured():
                 return [encode("session.updated", {"session": self._session.to_json()})]
-            case refused:
+            case ev.FloorChanged() | ev.Speculated() | ev.IdleTimeout():
+                return []
+            case ev.Refused() as refused:
                 return [self.error(refused.code, refused.message, refused.param, client_event_id)]
 
     def _item_added(self, item: ev.Item, after: str | None) -> list[bytes]:

@@ -73,6 +73,8 @@ class Runner:
                 self._stop_reply(reply_id)
             case ev.ForgetAudio(before_sample):
                 self._audio.forget(before_sample)
+            case ev.Prepare() | ev.Recite():
+                raise NotImplementedError
             case ev.ResetVoiceActivity():
                 raise AssertionError("the connection does this itself")
 
