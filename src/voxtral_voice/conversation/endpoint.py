@@ -71,7 +71,7 @@ def endpoint_wait_ms(detection: TurnDetection, signals: Signals) -> float:
     patience = min(1.0, max(0.0, detection.patience))
     shortest, longest = _at(SHORTEST_MS, patience), _at(LONGEST_MS, patience)
     unsure = 1 / (1 + math.exp(STEEPNESS * (_log_odds(completeness(signals)) - _at(EVEN_ODDS, patience))))
-    wait = shortest * (longest / shortest) ** unsure
+    wait = shortest * math.pow(longest / shortest, unsure)
     if signals.words is None:
         wait = max(wait, _at(WORDLESS_MS, patience))
     return min(wait, MAX_WAIT_MS[detection.eagerness])
