@@ -1,6 +1,7 @@
 """The judges of what we send: the types of the `openai` package, and what agents-js' schemas want beyond them.
 
-read(frames)   bytes -> events, each of them judged
+read(frames)             bytes -> events, each of them judged: nothing that a stock client does not know
+read(frames, ours=True)  for a client or a server that was told to use our own additions: these may be there too
 """
 
 from __future__ import annotations
@@ -25,6 +26,19 @@ SESSION_KEYS = {
 }  # fmt: skip
 INPUT_KEYS = {"format", "transcription", "noise_reduction", "turn_detection"}
 OUTPUT_KEYS = {"format", "voice", "speed"}
+DETECTION_KEYS = {
+    "semantic_vad": {"type", "eagerness", "create_response", "interrupt_response"},
+    "server_vad": {
+        "type", "threshold", "prefix_padding_ms", "silence_duration_ms", "idle_timeout_ms", "create_response",
+        "interrupt_response",
+    },
+}  # fmt: skip
+OUR_EVENTS = {
+    "voxtral_voice.floor": {"type", "event_id", "state"},
+    "voxtral_voice.speculation": {"type", "event_id", "outcome", "text"},
+}
+OUR_SESSION_KEYS = {"voxtral_voice"}
+OUR_DETECTION_KEYS = {"patience"}
 ERROR_KEYS = {"type", "code", "message", "param", "event_id"}
 CONTENT_KEYS = {
     "input_audio": {"type", "audio", "transcript"},
@@ -35,20 +49,23 @@ CONTENT_KEYS = {
 PART_KEYS = {"audio": {"type", "transcript"}, "text": {"type", "text"}}
 
 
-def read(frames: list[bytes] | tuple[bytes, ...]) -> list[dict[str, Any]]:
+def read(frames: list[bytes] | tuple[bytes, ...], *, ours: bool = False) -> list[dict[str, Any]]:
     events = [orjson.loads(frame) for frame in frames]
     for event in events:
+        if ours and event["type"] in OUR_EVENTS:
+            assert event.keys() == OUR_EVENTS[event["type"]]
+            continue
         SERVER_EVENT.validate_python(event)
-        _judge(event)
+        _judge(event, ours)
     return events
 
 
-def _judge(event: dict[str, Any]) -> None:
+def _judge(event: dict[str, Any], ours: bool) -> None:
     """Keys that must be there though their value is null, and keys that must not be there."""
     if "response" in event:
         assert event["response"].keys() == RESPONSE_KEYS
     if "session" in event:
-        _judge_session(event["session"])
+        _judge_session(event["session"], ours)
     if "error" in event and event["type"] == "error":
         assert event["error"].keys() == ERROR_KEYS
     if event["type"].startswith(("conversation.item.added", "conversation.item.done", "input_audio_buffer.committed")):
@@ -64,10 +81,10 @@ def _judge(event: dict[str, Any]) -> None:
         assert None not in event["error"].values()
 
 
-def _judge_session(session: dict[str, Any]) -> None:
-    assert session.keys() == SESSION_KEYS
+def _judge_session(session: dict[str, Any], ours: bool) -> None:
+    assert session.keys() - (OUR_SESSION_KEYS if ours else set()) == SESSION_KEYS
     assert session["audio"]["input"].keys() == INPUT_KEYS
     assert session["audio"]["output"].keys() == OUTPUT_KEYS
     detection = session["audio"]["input"]["turn_detection"]
     if detection is not None:
-        assert {"create_response", "interrupt_response"} < detection.keys()
+        assert detection.keys() - (OUR_DETECTION_KEYS if ours else set()) == DETECTION_KEYS[detection["type"]]

@@ -9,7 +9,8 @@ The rules are those that real clients break on:
 2. one response.done for each response.created          5. conversation.item.added stands before any other use of an
 3. nothing of a response after its response.done           item, and its done follows
 6. the deltas of a text are the text                    7. speech_started and speech_stopped alternate, times grow
-8. event_id is there, and never twice
+8. event_id is there, and never twice                     9. a silence that times out does so while nobody speaks, and
+                                                             is committed before anything else is said or answered
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class Order:
         """Texts and audio that are done."""
         self._speech: str | None = None
         self._last_ms = 0
+        self._timed_out: str | None = None
+        """The item of a timeout that is not committed yet."""
 
     def receive(self, event: Event) -> None:
         self._identity(event)
@@ -60,10 +63,12 @@ class Order:
         self._items(event)
         self._deltas(event)
         self._speech_times(event)
+        self._timeouts(event)
 
     def finish(self) -> None:
         assert self._active is None, f"rule 2: {self._active} has no response.done"
         assert not self._undone, f"rule 5: no conversation.item.done for {self._undone}"
+        assert self._timed_out is None, f"rule 9: {self._timed_out} was not committed"
 
     def _identity(self, event: Event) -> None:
         event_id = event.get("event_id")
@@ -146,6 +151,21 @@ class Order:
             self._grows(event["audio_end_ms"])
         elif kind == "input_audio_buffer.cleared":
             self._speech = None
+
+    def _timeouts(self, event: Event) -> None:
+        kind = event["type"]
+        if kind == "input_audio_buffer.timeout_triggered":
+            assert self._speech is None, f"rule 9: {self._speech} is being said"
+            assert self._active is None, f"rule 9: {self._active} is active"
+            assert self._timed_out is None, f"rule 9: {self._timed_out} was not committed"
+            self._timed_out = event["item_id"]
+            self._grows(event["audio_start_ms"])
+            self._grows(event["audio_end_ms"])
+        elif self._timed_out and kind == "input_audio_buffer.committed":
+            assert event["item_id"] == self._timed_out, f"rule 9: {self._timed_out} comes first"
+            self._timed_out = None
+        elif kind in ("input_audio_buffer.speech_started", "response.created"):
+            assert self._timed_out is None, f"rule 9: {self._timed_out} was not committed"
 
     def _grows(self, ms: int) -> None:
         assert ms >= self._last_ms, f"rule 7: {ms} ms after {self._last_ms} ms"

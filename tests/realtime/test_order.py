@@ -17,6 +17,15 @@ def event(kind: str, **fields: Any) -> Event:
     return {"type": kind, "event_id": next(ids), **fields}
 
 
+def timeout(start_ms: int = 1000) -> list[Event]:
+    return [
+        event("input_audio_buffer.timeout_triggered", item_id="T", audio_start_ms=start_ms, audio_end_ms=7000),
+        event("input_audio_buffer.committed", item_id="T", previous_item_id=None),
+        event("conversation.item.added", item={"id": "T"}, previous_item_id=None),
+        event("conversation.item.done", item={"id": "T"}, previous_item_id=None),
+    ]
+
+
 def turn() -> list[Event]:
     return [
         event("input_audio_buffer.speech_started", item_id="U", audio_start_ms=100),
@@ -37,9 +46,12 @@ def turn() -> list[Event]:
         event("conversation.item.done", item={"id": "A"}, previous_item_id="U"),
         event("response.output_item.done", response_id="R", output_index=0, item={"id": "A"}),
         event("response.done", response={"id": "R"}),
-        event("input_audio_buffer.speech_started", item_id="V", audio_start_ms=2000),
+        *timeout(),
+        event("response.created", response={"id": "S"}),
+        event("response.done", response={"id": "S"}),
+        event("input_audio_buffer.speech_started", item_id="V", audio_start_ms=8000),
         event("input_audio_buffer.cleared"),
-        event("input_audio_buffer.speech_started", item_id="W", audio_start_ms=3000),
+        event("input_audio_buffer.speech_started", item_id="W", audio_start_ms=9000),
     ]
 
 
@@ -84,6 +96,17 @@ BROKEN = {
         *turn()[:5],
         event("input_audio_buffer.speech_started", item_id="V", audio_start_ms=50),
     ],
+    "rule 7: 100 ms after 900 ms": [*turn()[:18], *timeout(100)],
+    "rule 9: V is being said": [
+        *turn()[:18],
+        event("input_audio_buffer.speech_started", item_id="V", audio_start_ms=900),
+        *timeout(),
+    ],
+    "rule 9: R is active": [*turn()[:6], *timeout()],
+    "rule 9: T comes first": with_extra(19, "input_audio_buffer.committed", item_id="V", previous_item_id=None),
+    "rule 9: T was not committed": with_extra(19, "response.created", response={"id": "X"}),
+    "rule 9: T was not committed$": [*turn()[:18], *timeout()[:1]],
+    "rule 9: T was not committed.?": [*turn()[:18], *timeout()[:1], *timeout()[:1]],
     "rule 8: no event_id": [{"type": "session.created"}],
     "rule 8: .* was used before": turn()[:1] * 2,
 }

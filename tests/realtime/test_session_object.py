@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -129,6 +130,87 @@ def test_turn_detection_is_replaced_as_a_whole() -> None:
     assert echo(after)["audio"]["input"]["turn_detection"] == {**SEMANTIC, "eagerness": "low"}
 
 
+def test_the_idle_timeout_is_the_one_asked_for() -> None:
+    for timeout_ms in (5000, 30_000, 6000.0):
+        asked = {"type": "server_vad", "idle_timeout_ms": timeout_ms}
+        session = patched({"audio": {"input": {"turn_detection": asked}}})
+        assert session.to_settings().turn_detection == TurnDetection("server_vad", idle_timeout_ms=int(timeout_ms))
+        assert echo(session)["audio"]["input"]["turn_detection"] == {**SERVER, "idle_timeout_ms": int(timeout_ms)}
+
+
+# --- patience ---------------------------------------------------------------------------------------------------
+
+
+def detecting(turn_detection: dict[str, Any] | None, before: SessionObject | None = None) -> SessionObject:
+    return patched({"audio": {"input": {"turn_detection": turn_detection}}}, before)
+
+
+def patience(session: SessionObject) -> float:
+    detection = session.to_settings().turn_detection
+    assert detection is not None
+    return detection.patience
+
+
+@pytest.mark.parametrize("kind", ["semantic_vad", "server_vad"])
+@pytest.mark.parametrize("value", [0, 0.35, 1])
+def test_patience_is_the_one_asked_for_and_echoed(kind: str, value: float) -> None:
+    session = detecting({"type": kind, "patience": value})
+    assert patience(session) == value
+    assert echo(session)["audio"]["input"]["turn_detection"]["patience"] == value
+
+
+def test_patience_goes_with_the_turn_detection_that_named_it() -> None:
+    named = detecting({"type": "server_vad", "patience": 0.9})
+    assert patience(patched({"instructions": "Be brief."}, named)) == 0.9
+    for after in (detecting({"type": "server_vad"}, named), detecting(SERVER, detecting(None, named))):
+        assert patience(after) == 0.5
+        assert echo(after)["audio"]["input"]["turn_detection"] == SERVER
+    assert (
+        echo(detecting({"type": "server_vad", "patience": None}, named))["audio"]["input"]["turn_detection"] == SERVER
+    )
+
+
+@pytest.mark.parametrize(("eagerness", "means"), [("low", 0.85), ("medium", 0.5), ("auto", 0.5), ("high", 0.2)])
+def test_eagerness_is_a_name_for_a_patience_that_is_not_echoed(eagerness: str, means: float) -> None:
+    session = detecting({"type": "semantic_vad", "eagerness": eagerness})
+    assert patience(session) == means
+    assert echo(session)["audio"]["input"]["turn_detection"] == {**SEMANTIC, "eagerness": eagerness}
+    assert patience(detecting({"type": "semantic_vad", "eagerness": eagerness, "patience": 0.6})) == 0.6
+
+
+def test_the_servers_own_patience_is_for_who_names_none_and_is_echoed() -> None:
+    server = replace(session_object(), server_patience=0.3)
+    assert patience(server) == 0.3
+    assert echo(server)["audio"]["input"]["turn_detection"] == {**SEMANTIC, "patience": 0.3}
+    assert patience(detecting({"type": "semantic_vad", "eagerness": "medium"}, server)) == 0.3
+    assert patience(detecting({"type": "server_vad"}, server)) == 0.3
+    low = detecting({"type": "semantic_vad", "eagerness": "low"}, server)
+    assert echo(low)["audio"]["input"]["turn_detection"] == {**SEMANTIC, "eagerness": "low", "patience": 0.85}
+    assert echo(detecting(None, server))["audio"]["input"]["turn_detection"] is None
+
+
+def test_a_bad_patience_is_told_precisely() -> None:
+    problem = refused({"audio": {"input": {"turn_detection": {"type": "semantic_vad", "patience": 2}}}})
+    assert problem.message == (
+        "Invalid value for 'session.audio.input.turn_detection.patience': expected a number from 0 to 1, but got 2."
+    )
+
+
+# --- our own events ---------------------------------------------------------------------------------------------
+
+
+def test_our_events_are_wanted_only_when_asked_for() -> None:
+    assert not session_object().wants_our_events
+    asked = patched({"voxtral_voice": {"events": True}})
+    assert asked.wants_our_events
+    assert patched({"instructions": "Be brief."}, asked).wants_our_events
+    assert echo(asked)["voxtral_voice"] == {"events": True}
+    refusing = patched({"voxtral_voice": {"events": False}}, asked)
+    assert not refusing.wants_our_events
+    assert echo(refusing)["voxtral_voice"] == {"events": False}
+    assert patched({"voxtral_voice": None}, asked) == session_object()
+
+
 def test_transcription_merges_and_is_echoed_with_nulls() -> None:
     one = patched({"audio": {"input": {"transcription": {"model": "whisper-1"}}}})
     assert one.transcription == {"model": "whisper-1", "language": None, "prompt": None}
@@ -183,6 +265,9 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"include": ["x"]}, "invalid_value", "session.include[0]"),
     ({"audio": 1}, "invalid_value", "session.audio"),
     ({"audio": {"loudness": 1}}, "unknown_parameter", "session.audio.loudness"),
+    ({"voxtral_voice": True}, "invalid_value", "session.voxtral_voice"),
+    ({"voxtral_voice": {"events": 1}}, "invalid_value", "session.voxtral_voice.events"),
+    ({"voxtral_voice": {"evnts": True}}, "unknown_parameter", "session.voxtral_voice.evnts"),
 ]
 REFUSED_INPUT: list[tuple[dict[str, Any], str, str]] = [
     ({"rate": 1}, "unknown_parameter", "rate"),
@@ -198,7 +283,13 @@ REFUSED_INPUT: list[tuple[dict[str, Any], str, str]] = [
     ({"turn_detection": {}}, "missing_required_parameter", "turn_detection.type"),
     ({"turn_detection": {"type": "none"}}, "invalid_value", "turn_detection.type"),
     ({"turn_detection": {**SERVER, "threshold": 9}}, "invalid_value", "turn_detection.threshold"),
-    ({"turn_detection": {**SERVER, "idle_timeout_ms": 6000}}, "invalid_value", "turn_detection.idle_timeout_ms"),
+    ({"turn_detection": {**SERVER, "idle_timeout_ms": 4999}}, "invalid_value", "turn_detection.idle_timeout_ms"),
+    ({"turn_detection": {**SERVER, "idle_timeout_ms": 30001}}, "invalid_value", "turn_detection.idle_timeout_ms"),
+    ({"turn_detection": {**SEMANTIC, "idle_timeout_ms": 6000}}, "unknown_parameter", "turn_detection.idle_timeout_ms"),
+    ({"turn_detection": {**SEMANTIC, "patience": 1.1}}, "invalid_value", "turn_detection.patience"),
+    ({"turn_detection": {**SERVER, "patience": -0.1}}, "invalid_value", "turn_detection.patience"),
+    ({"turn_detection": {**SERVER, "patience": "high"}}, "invalid_value", "turn_detection.patience"),
+    ({"turn_detection": {**SERVER, "patience": True}}, "invalid_value", "turn_detection.patience"),
     ({"turn_detection": {**SERVER, "eagerness": "low"}}, "unknown_parameter", "turn_detection.eagerness"),
     ({"turn_detection": {**SEMANTIC, "threshold": 0.5}}, "unknown_parameter", "turn_detection.threshold"),
 ]

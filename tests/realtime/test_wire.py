@@ -24,10 +24,12 @@ SOUND = np.full(960, 0.1, dtype=np.float32)
 class Client:
     """A wire and a client that reads all that comes."""
 
-    def __init__(self) -> None:
-        self.wire = Wire("sess_1", counted_ids(), VOICES, "voxtral-voice", now_unix=1_800_000_000)
+    def __init__(self, *, ours: bool = False, patience: float | None = None) -> None:
+        self.wire = Wire("sess_1", counted_ids(), VOICES, "voxtral-voice", now_unix=1_800_000_000, patience=patience)
         self.items: dict[str, ev.Item] = {}
-        self.events: list[dict[str, Any]] = read(self.wire.opening())
+        self.ours = ours
+        """The client knows our own additions to the protocol."""
+        self.events: list[dict[str, Any]] = read(self.wire.opening(), ours=ours)
 
     def send(self, text: str | bytes) -> Incoming:
         return self.wire.client(text, self.items.get)
@@ -36,7 +38,7 @@ class Client:
         return self.send(frame(kind, **fields))
 
     def hear(self, *notices: ev.Notice, event_id: str | None = None) -> list[dict[str, Any]]:
-        events = [e for notice in notices for e in read(self.wire.notice(notice, event_id))]
+        events = [e for notice in notices for e in read(self.wire.notice(notice, event_id), ours=self.ours)]
         self.events += events
         return events
 
@@ -201,6 +203,28 @@ def test_case_d_text(client: Client) -> None:
     order.check(client.events)
 
 
+def test_case_g_idle_timeout(transcribed: Client) -> None:
+    transcribed.hear(
+        ev.IdleTimeout("U", 16_000, 112_000),
+        committed(),
+        ev.TranscriptDone("U", "", 0.0),
+        started(),
+        ev.ReplyTextDelta("R", "Are you there?"),
+        ended(text="Are you there?"),
+    )
+    order.check(transcribed.events)
+    triggered = transcribed.events[1]
+    assert triggered["type"] == "input_audio_buffer.timeout_triggered"
+    assert (triggered["audio_start_ms"], triggered["audio_end_ms"], triggered["item_id"]) == (1000, 7000, "U")
+    assert transcribed.kinds()[2:7] == [
+        "input_audio_buffer.committed",
+        "conversation.item.added",
+        "conversation.item.done",
+        "conversation.item.input_audio_transcription.completed",
+        "response.created",
+    ]
+
+
 def test_case_i_failure(transcribed: Client) -> None:
     transcribed.hear(
         committed(),
@@ -223,6 +247,44 @@ def test_case_i_failure(transcribed: Client) -> None:
 def test_without_transcription_the_client_is_not_told_what_was_said(client: Client) -> None:
     said = (ev.TranscriptDelta("U", "x"), ev.TranscriptDone("U", "x", 1.0), ev.TranscriptLost("U", "x"))
     assert client.hear(*said) == []
+
+
+# --- our own additions: only for a client that asked -----------------------------------------------------------
+
+OURS = (
+    ev.FloorChanged("hearing"),
+    ev.FloorChanged("settling"),
+    ev.Speculated("begun", "What is"),
+    ev.Speculated("dropped", "What is"),
+    ev.FloorChanged("contested"),
+)
+
+
+def test_a_stock_client_sees_nothing_unknown(client: Client) -> None:
+    assert client.hear(*OURS) == []
+    client.ask("session.update", session={"type": "realtime", "instructions": "Be brief."})
+    client.hear(ev.Configured(), *OURS)
+    assert client.kinds() == ["session.created", "session.updated"]
+
+
+def test_our_events_for_a_client_that_asked() -> None:
+    client = Client(ours=True)
+    client.ask("session.update", session={"type": "realtime", "voxtral_voice": {"events": True}})
+    client.hear(ev.Configured())
+    assert client.events[-1]["session"]["voxtral_voice"] == {"events": True}
+    floor, _, begun, dropped, contested = client.hear(*OURS)
+    assert (floor["type"], floor["state"]) == ("voxtral_voice.floor", "hearing")
+    assert (begun["type"], begun["outcome"], begun["text"]) == ("voxtral_voice.speculation", "begun", "What is")
+    assert (dropped["outcome"], contested["state"]) == ("dropped", "contested")
+    order.check(client.events)
+    client.ask("session.update", session={"type": "realtime", "voxtral_voice": None})
+    assert client.hear(*OURS) == []
+
+
+def test_the_servers_patience_is_in_the_settings_and_told() -> None:
+    client = Client(ours=True, patience=0.8)
+    assert client.wire.settings == ev.Settings(turn_detection=ev.TurnDetection(patience=0.8))
+    assert client.events[0]["session"]["audio"]["input"]["turn_detection"]["patience"] == 0.8
 
 
 # --- audio in ---------------------------------------------------------------------------------------------------
@@ -362,7 +424,7 @@ def test_errors_of_the_server_itself(client: Client) -> None:
 @settings(deadline=None)
 @given(st.data())
 def test_a_changed_session_update_is_taken_and_echoed_or_refused(data: st.DataObject) -> None:
-    client = Client()
+    client = Client(ours=True)
     before = client.wire.settings
     patch = copy.deepcopy({"type": "realtime", **FULL})
     for _ in range(data.draw(st.integers(1, 3))):

@@ -1,11 +1,13 @@
 """The session's configuration on the wire: patched by `session.update`, echoed whole with explicit nulls.
 
 Knows: the GA session object of type "realtime", its defaults and ranges. Does not know: frames, events, the core's
-state. What this server cannot do yet (tools, prompts, G.711, idle timeouts) is refused, never dropped in silence.
+state. What this server cannot do yet (tools, prompts, G.711) is refused, never dropped in silence.
 
 Patch: only the keys that are there change; `audio.input`, `audio.output` and `transcription` merge; `turn_detection`
 is replaced as a whole, with defaults filled in; null puts a key back to its default. All or nothing. Unknown keys are
 ignored outside `audio` (old clients send flat beta fields) and refused inside.
+
+Two fields are ours, `turn_detection.patience` and `voxtral_voice`: they are echoed only when somebody has set them.
 """
 
 from __future__ import annotations
@@ -40,6 +42,10 @@ RATE_HZ: Final = 24_000
 MAX_OUTPUT_TOKENS: Final = 4096
 MAX_PREFIX_PADDING_MS: Final = 5_000
 MAX_SILENCE_MS: Final = 30_000
+MIN_IDLE_TIMEOUT_MS: Final = 5_000
+MAX_IDLE_TIMEOUT_MS: Final = 30_000
+EAGERNESS_PATIENCE: Final = {"low": 0.85, "high": 0.2}
+"""What eagerness means on the dial; medium and auto are wherever the server has it."""
 LANGUAGE: Final = re.compile(r"([A-Za-z]{2,3})(-[A-Za-z0-9]{1,8})*")
 """A BCP 47 tag; only its first part, the ISO 639 code, is used."""
 
@@ -59,6 +65,13 @@ class SessionObject:
     max_output_tokens: int | None = None
     """None: "inf" on the wire."""
     turn_detection: TurnDetection | None = field(default_factory=TurnDetection)
+    """Its patience does not count: see `patience`."""
+    patience: float | None = None
+    """As the client said it, together with the turn detection."""
+    server_patience: float | None = None
+    """As the server's operator has set it."""
+    voxtral_voice: JsonObject | None = None
+    """{"events": true}: the client wants our own events too."""
     transcription: JsonObject | None = None
     """None: the client is not told what was said."""
     noise_reduction: JsonObject | None = None
@@ -81,6 +94,10 @@ class SessionObject:
         except FieldError as error:
             return error.problem
 
+    @property
+    def wants_our_events(self) -> bool:
+        return self.voxtral_voice is not None and self.voxtral_voice.get("events") is True
+
     def to_settings(self) -> Settings:
         transcription = self.transcription or {}
         language, prompt = transcription.get("language"), transcription.get("prompt")
@@ -92,8 +109,16 @@ class SessionObject:
             max_output_tokens=self.max_output_tokens,
             language=language.split("-")[0].lower() if isinstance(language, str) else None,
             transcription_prompt=prompt if isinstance(prompt, str) else "",
-            turn_detection=self.turn_detection,
+            turn_detection=self._with_patience(),
         )
+
+    def _with_patience(self) -> TurnDetection | None:
+        detection = self.turn_detection
+        if detection is None:
+            return None
+        named = self.patience if self.patience is not None else EAGERNESS_PATIENCE.get(detection.eagerness)
+        patience = named if named is not None else self.server_patience
+        return detection if patience is None else replace(detection, patience=patience)
 
     def to_json(self) -> JsonObject:
         return {
@@ -118,11 +143,20 @@ class SessionObject:
                     "format": pcm_format(),
                     "transcription": self.transcription,
                     "noise_reduction": self.noise_reduction,
-                    "turn_detection": _turn_detection_json(self.turn_detection),
+                    "turn_detection": self._turn_detection_json(),
                 },
                 "output": {"format": pcm_format(), "voice": self.voice, "speed": self.speed},
             },
+            **({} if self.voxtral_voice is None else {"voxtral_voice": self.voxtral_voice}),
         }
+
+    def _turn_detection_json(self) -> Json:
+        detection = self._with_patience()
+        if detection is None:
+            return None
+        ours: JsonObject = {"patience": detection.patience}
+        told = self.patience is not None or self.server_patience is not None
+        return _turn_detection_json(detection) | (ours if told else {})
 
     def _patch_general(self, fields: Fields) -> SessionObject:
         return replace(
@@ -136,6 +170,7 @@ class SessionObject:
             truncation=fields.patch("truncation", _truncation, self.truncation, "auto"),
             include=fields.patch("include", _include, self.include, None),
             reasoning=fields.patch("reasoning", _REASONING, self.reasoning, None),
+            voxtral_voice=fields.patch("voxtral_voice", _VOXTRAL_VOICE, self.voxtral_voice, None),
         )
 
     def _patch_input(self, fields: Fields) -> SessionObject:
@@ -146,6 +181,7 @@ class SessionObject:
             transcription=fields.patch("transcription", self._merge_transcription, self.transcription, None),
             noise_reduction=fields.patch("noise_reduction", _NOISE_REDUCTION, self.noise_reduction, None),
             turn_detection=fields.patch("turn_detection", _turn_detection, self.turn_detection, None),
+            patience=fields.patch("turn_detection", _patience, self.patience, None),
         )
 
     def _patch_output(self, fields: Fields) -> SessionObject:
@@ -254,8 +290,13 @@ def _turn_detection(value: Json, param: str) -> TurnDetection:
     return _server_vad(fields)
 
 
+def _patience(value: Json, param: str) -> float | None:
+    """Of a turn detection that was checked otherwise."""
+    return Fields.of(value, param).optional("patience", number(0, 1), None)
+
+
 def _semantic_vad(fields: Fields) -> TurnDetection:
-    fields.only("type", "eagerness", "create_response", "interrupt_response")
+    fields.only("type", "eagerness", "create_response", "interrupt_response", "patience")
     return TurnDetection(
         kind="semantic_vad",
         eagerness=fields.optional("eagerness", choice("low", "medium", "high", "auto"), "auto"),
@@ -273,22 +314,20 @@ def _server_vad(fields: Fields) -> TurnDetection:
         "idle_timeout_ms",
         "create_response",
         "interrupt_response",
+        "patience",
     )
-    if fields.values.get("idle_timeout_ms") is not None:
-        raise unsupported(fields.param("idle_timeout_ms"), "Leave it out, or send null.")
     return TurnDetection(
         kind="server_vad",
         threshold=fields.optional("threshold", number(0, 1), 0.5),
         prefix_padding_ms=fields.optional("prefix_padding_ms", integer(0, MAX_PREFIX_PADDING_MS), 300),
         silence_duration_ms=fields.optional("silence_duration_ms", integer(0, MAX_SILENCE_MS), 500),
+        idle_timeout_ms=fields.optional("idle_timeout_ms", integer(MIN_IDLE_TIMEOUT_MS, MAX_IDLE_TIMEOUT_MS), None),
         create_response=fields.optional("create_response", boolean, True),
         interrupt_response=fields.optional("interrupt_response", boolean, True),
     )
 
 
-def _turn_detection_json(detection: TurnDetection | None) -> Json:
-    if detection is None:
-        return None
+def _turn_detection_json(detection: TurnDetection) -> JsonObject:
     if detection.kind == "semantic_vad":
         own: JsonObject = {"eagerness": detection.eagerness}
     else:
@@ -296,7 +335,7 @@ def _turn_detection_json(detection: TurnDetection | None) -> Json:
             "threshold": detection.threshold,
             "prefix_padding_ms": detection.prefix_padding_ms,
             "silence_duration_ms": detection.silence_duration_ms,
-            "idle_timeout_ms": None,
+            "idle_timeout_ms": detection.idle_timeout_ms,
         }
     return {
         "type": detection.kind,
@@ -341,4 +380,5 @@ _RETENTION: Final = shape(
     required=("type", "retention_ratio"),
 )
 _REASONING: Final = shape({"effort": text(64)})
+_VOXTRAL_VOICE: Final = shape({"events": boolean}, strict=True)
 _include: Final = _list(choice("item.input_audio_transcription.logprobs"), 1)

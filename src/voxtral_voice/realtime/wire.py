@@ -69,10 +69,14 @@ class Wire:
         model: str,
         now_unix: int,
         session_s: int = SESSION_S,
+        patience: float | None = None,
     ) -> None:
+        """patience: of sessions that ask for none; None = the core's default."""
         self._ids = ids
         self._events = ServerEvents(ids)
-        self._session = SessionObject(session_id, model, now_unix + session_s, voices, voices.default)
+        self._session = SessionObject(
+            session_id, model, now_unix + session_s, voices, voices.default, server_patience=patience
+        )
         self._conversation_id = ids("conv")
         self._replies: dict[str, ReplyEvents] = {}
         """Open on the wire; the core has one at a time."""
@@ -192,10 +196,23 @@ class Wire:
                 return [encode("conversation.item.truncated", fields)]
             case ev.Configured():
                 return [encode("session.updated", {"session": self._session.to_json()})]
-            case ev.FloorChanged() | ev.Speculated() | ev.IdleTimeout():
-                return []
+            case ev.IdleTimeout(item_id, start, end):
+                fields = {"audio_start_ms": start // SAMPLES_PER_MS, "audio_end_ms": end // SAMPLES_PER_MS}
+                return [encode("input_audio_buffer.timeout_triggered", {**fields, "item_id": item_id})]
+            case ev.FloorChanged() | ev.Speculated():
+                return self._our_event(notice)
             case ev.Refused() as refused:
                 return [self.error(refused.code, refused.message, refused.param, client_event_id)]
+
+    def _our_event(self, notice: ev.FloorChanged | ev.Speculated) -> list[bytes]:
+        """Told only to a client that asked for our events."""
+        if not self._session.wants_our_events:
+            return []
+        match notice:
+            case ev.FloorChanged(state):
+                return [self._events.encode("voxtral_voice.floor", {"state": state})]
+            case ev.Speculated(outcome, text):
+                return [self._events.encode("voxtral_voice.speculation", {"outcome": outcome, "text": text})]
 
     def _item_added(self, item: ev.Item, after: str | None) -> list[bytes]:
         fields: JsonObject = {"previous_item_id": after, "item": item_object(item)}
