@@ -27,6 +27,7 @@ from voxtral_voice.engines.fakes import (
     FakeTurnJudge,
     FakeVoiceActivity,
     echo,
+    finished_at_a_stop,
 )
 from voxtral_voice.engines.voices import EMBEDDED_VOICES
 from voxtral_voice.errors import EngineError
@@ -176,6 +177,15 @@ async def test_a_reply_is_streamed_word_by_word_at_the_declared_pace(clock: Cloc
     responder = FakeResponder(first_token_ms=120, token_ms=20, sleep=clock)
     assert await collect(respond(responder, "hello there")) == ["You", " said:", " hello", " there."]
     assert clock.slept_ms == [120, 20, 20, 20]
+
+
+async def test_words_are_prepared_in_the_declared_time_and_judged_by_the_rule(clock: Clock) -> None:
+    silent = FakeResponder(sleep=clock)
+    assert await silent.prepare([Message("user", "Hello.")], language=None) is None
+    judging = FakeResponder(finished=finished_at_a_stop, prepare_ms=35, sleep=clock)
+    assert await judging.prepare([Message("user", "Hello. ")], language=None) == 0.9
+    assert await judging.prepare([Message("user", "Hello and")], language=None) == 0.05
+    assert clock.slept_ms == [20, 35, 35]
 
 
 async def test_max_tokens_cuts_the_reply(clock: Clock) -> None:

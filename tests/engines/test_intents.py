@@ -11,7 +11,7 @@ import pytest
 
 from voxtral_voice.engines.base import Message, Responder
 from voxtral_voice.engines.fakes import FakeResponder
-from voxtral_voice.engines.intents import PHRASES, Intents, Match, recognise, reply_to, words_of
+from voxtral_voice.engines.intents import PHRASES, SURELY_FINISHED, Intents, Match, recognise, reply_to, words_of
 
 NOON = datetime(2026, 11, 22, 12, 0)
 
@@ -236,6 +236,21 @@ async def test_an_intent_is_answered_without_the_model(text: str, reply: str) ->
 async def test_everything_else_goes_to_the_fallback(text: str) -> None:
     assert await answer([user(text)]) == ("from the model", True)
     assert await answer([user(text)], max_tokens=2) == ("from the", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "finished"), [("Thanks", SURELY_FINISHED), ("Good morning", SURELY_FINISHED), ("Thanks, and", 0.25)]
+)
+async def test_an_intent_is_a_finished_utterance_and_the_fallback_judges_the_rest(text: str, finished: float) -> None:
+    async def no_sleep(_: float) -> None: ...
+
+    responder = Intents(FakeResponder(finished=lambda _: 0.25, sleep=no_sleep), lambda: NOON)
+    assert await responder.prepare([user(text)], language="en") == finished
+
+
+async def test_nothing_said_is_for_the_fallback_to_judge() -> None:
+    responder = Intents(FakeResponder(finished=lambda _: 0.25), lambda: NOON)
+    assert await responder.prepare([user("a"), Message("assistant", "hello")], language=None) == 0.25
 
 
 async def test_hindi_is_answered_when_the_user_is_known_to_speak_it() -> None:

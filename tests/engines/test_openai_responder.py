@@ -102,6 +102,12 @@ async def test_the_request_leaves_sampling_to_the_server() -> None:
     }
 
 
+async def test_preparing_costs_no_request() -> None:
+    async with responding(stream(DONE)) as (responder, server):
+        assert await responder.prepare(HELLO, language="en") is None
+        assert not server.requests
+
+
 async def test_a_connection_serves_the_next_reply_too() -> None:
     async with responding(stream(event(chunk("a")), DONE)) as (responder, server):
         for _ in range(4):

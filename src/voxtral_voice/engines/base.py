@@ -68,8 +68,9 @@ class VoiceActivity(Engine, Protocol):
 class TurnJudge(Engine, Protocol):
     """Is the speaker done, or only pausing?"""
 
-    async def complete_probability(self, audio: Samples) -> float:
-        """audio: the turn so far at 16 kHz (the engine takes the last seconds it wants). Returns P(turn is over)."""
+    async def complete_probability(self, audio: Samples) -> float | None:
+        """audio: the turn so far at 16 kHz (the engine takes the last seconds it wants). Returns P(turn is over), or
+        None when the engine cannot say."""
 
 
 # --- transcriber ------------------------------------------------------------------------------------------------
@@ -109,6 +110,14 @@ class Responder(Engine, Protocol):
         """messages: oldest first, the last one is what to answer. Yields pieces of text as they are made.
 
         language: ISO 639-1 of the user's last turn when known. max_tokens: None = the engine's own limit.
+        """
+
+    async def prepare(self, messages: Sequence[Message], *, language: str | None) -> float | None:
+        """Compute what is known of the prompt, so that `respond` to it, or to more of it, begins sooner.
+
+        The last message is the user's words so far and may still grow. Returns P(those words are a finished
+        utterance), or None when the engine cannot say. A later `prepare` or `respond` of the same conversation ends
+        one that still runs; it returns None then.
         """
 
 

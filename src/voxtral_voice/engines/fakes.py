@@ -199,8 +199,20 @@ def echo(messages: Sequence[Message]) -> str:
     return f"You said: {said.rstrip(' .!?।')}."
 
 
+def no_opinion(words: str) -> None:
+    """Of whether the words are a finished utterance."""
+
+
+def finished_at_a_stop(words: str) -> float:
+    """0.9 for words that end in a full stop, question or exclamation mark, else 0.05."""
+    return 0.9 if words.rstrip().endswith((".", "!", "?", "।")) else 0.05
+
+
 class FakeResponder(_Fake):
-    """Says `reply(messages)`, streamed word by word; a word counts as one token."""
+    """Says `reply(messages)`, streamed word by word; a word counts as one token.
+
+    finished: the probability that `prepare` gives the user's words so far, after prepare_ms.
+    """
 
     seam = "responder"
 
@@ -210,6 +222,8 @@ class FakeResponder(_Fake):
         first_token_ms: float = 40.0,
         token_ms: float = 10.0,
         *,
+        finished: Callable[[str], float | None] = no_opinion,
+        prepare_ms: float = 20.0,
         broken: Broken | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -217,6 +231,12 @@ class FakeResponder(_Fake):
         self._reply = reply
         self._first_token_ms = first_token_ms
         self._token_ms = token_ms
+        self._finished = finished
+        self._prepare_ms = prepare_ms
+
+    async def prepare(self, messages: Sequence[Message], *, language: str | None) -> float | None:  # noqa: ARG002
+        await self._step(self._prepare_ms)
+        return self._finished(messages[-1].text)
 
     async def respond(
         self,

@@ -25,6 +25,9 @@ Language = Literal["en", "hi"]
 LONGEST_CHARS: Final = 100
 """A longer utterance is not one of ours; nothing is matched against it."""
 
+SURELY_FINISHED: Final = 0.98
+"""P(finished) of an utterance that is wholly an intent: after "thank you" a person may still go on."""
+
 _GREETING_EN: Final = (
     r"hello|hi|hey|(?:hello|hi|hey) (?:there|again)|howdy|greetings|good (?:morning|afternoon|evening)"
 )
@@ -160,6 +163,13 @@ class Intents:
             return self._fallback.respond(messages, language=language, max_tokens=max_tokens)
         spoken: Language = "hi" if language == "hi" else match.language
         return _words(reply_to(match.intent, spoken, self._clock(), messages), max_tokens)
+
+    async def prepare(self, messages: Sequence[Message], *, language: str | None) -> float | None:
+        """As `base.Responder.prepare`. An utterance that is wholly one of ours is finished."""
+        last = messages[-1] if messages else None
+        if last and last.role == "user" and recognise(last.text):
+            return SURELY_FINISHED
+        return await self._fallback.prepare(messages, language=language)
 
 
 def recognise(text: str) -> Match | None:

@@ -65,6 +65,10 @@ class OpenAIResponder:
                     for text in self._texts(answer, chunk):
                         yield text
 
+    async def prepare(self, messages: Sequence[Message], *, language: str | None) -> float | None:  # noqa: ARG002
+        """A request would cost its server a whole prompt for nothing that can be kept."""
+        return None
+
     async def _stream(self, answer: Answer) -> AsyncGenerator[Mapping[str, Any], None]:
         """The chunks until the end of the answer. Raises EngineError when it breaks off."""
         events, pieces, ended = Events(), answer.pieces(), False

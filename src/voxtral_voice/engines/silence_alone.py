@@ -2,7 +2,7 @@
 
 Knows: nothing. Does not know: audio.
 
-For `turns.judge = "none"`: every silence counts as the end, so a turn ends after `turns.min_endpoint_ms` of it.
+For `turns.judge = "none"`: it never knows whether a turn is over; the words, if any, and the silence decide.
 """
 
 from __future__ import annotations
@@ -19,5 +19,5 @@ class SilenceAlone:
     async def aclose(self) -> None:
         """Nothing to free."""
 
-    async def complete_probability(self, audio: Samples) -> float:  # noqa: ARG002
-        return 1.0
+    async def complete_probability(self, audio: Samples) -> None:  # noqa: ARG002
+        return None

@@ -7,6 +7,9 @@ It is a demo brain: fluent, often wrong, English only. Every reply is one reques
 gives a request the slot, or the saved state, that shares the longest prefix with it, so a session finds its history
 computed already; what differs is computed anew and nothing of another session's words is ever in the context.
 
+While the user speaks, `prepare` computes the prompt up to the words so far, and reads off what the model expects behind
+them: the end of a sentence, or more words.
+
 The server object insists on an HTTP listener. It gets a Unix socket in a private folder that is removed as soon as it
 listens, so that nothing can connect to it.
 """
@@ -19,6 +22,7 @@ import tempfile
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +34,7 @@ from voxtral_voice.engines.worker import Cancelled, Worker
 from voxtral_voice.errors import EngineError, RequestError
 
 SLOTS: Final = 4
-"""Replies computed at once; more wait. 24 MB each."""
+"""Replies computed at once; more wait. 24 MB each, and as much for the one preparation at a time."""
 CONTEXT_TOKENS: Final = 1024
 """Of one slot: prompt and reply."""
 MAX_REPLY_TOKENS: Final = 80
@@ -71,7 +75,17 @@ ONLY_ENGLISH: Final = "Sorry, I only know English."
 ONLY_ENGLISH_HINDI: Final = "माफ़ कीजिए, मुझे अभी केवल अंग्रेज़ी आती है।"
 """Said instead of the nonsense that the model answers to words in another script."""
 
+LIKELIEST: Final = 20
+"""Tokens behind the words whose probability is asked for."""
+FINAL_MARKS: Final = (".", "?", "!", "…")
+"""A token that begins with one of them ends an utterance; so does the empty one, the end of the message."""
+OPEN_MARKS: Final = " \n.?!…,;:-–—"
+"""Taken off the end of the words: a transcriber puts some there whether or not the user was done."""
+KEPT_JUDGEMENTS: Final = 64
+"""For words that are asked about again: the final transcript is often the last partial one."""
+
 _Give = Callable[[str], bool]
+_Hear = Callable[[Mapping[str, Any]], bool]
 
 
 class SmolLM:
@@ -84,10 +98,10 @@ class SmolLM:
         self._worker = Worker("smollm", threads=SLOTS)
         self._server: xllamacpp.Server | None = None
         self._closing = Cancelled()
-        self._preparing: set[Cancelled] = set()
-        """To end the preparations that wait or run."""
-        self._prepared = threading.Lock()
-        """Held while a next turn is prepared."""
+        self._preparer = Worker("smollm-prepare")
+        self._preparations: list[_Preparation] = []
+        """Those that wait or run, and some that ended."""
+        self._judged: dict[tuple[Message, ...], float | None] = {}
 
     @property
     def name(self) -> str:
@@ -102,8 +116,9 @@ class SmolLM:
     async def aclose(self) -> None:
         self._closing.set()
         if self._server is not None:
-            await self._worker.run(self._unload)
+            await self._preparer.run(self._unload)
         self._worker.close()
+        self._preparer.close()
 
     async def respond(
         self,
@@ -123,13 +138,14 @@ class SmolLM:
             return
         limit = min(max_tokens or MAX_REPLY_TOKENS, MAX_REPLY_TOKENS)
 
+        ahead = self._ahead_of(messages)
+
         def answer(give: _Give, cancelled: Cancelled) -> None:
+            for preparation in ahead:
+                preparation.finish()
             self._answer(messages, limit, give, cancelled)
 
         said = ""
-        for preparing in self._preparing:
-            preparing.set()
-        self._preparing.clear()
         async with aclosing(self._worker.listen(answer)) as pieces:
             async for piece in pieces:
                 said += piece
@@ -142,16 +158,45 @@ class SmolLM:
         Saves 5 tokens of some 17 that would be computed while the user waits, and more when the reply was cut at its
         last sentence: first token after 98-180 ms instead of 133-288 in 20 turns of short questions.
         """
-        preparing = Cancelled()
-        self._preparing.add(preparing)
+        self._preparer.later(self._preparation([*messages, Message("user", "")], awaited=False).finish)
 
-        def prepare() -> None:
-            with self._prepared:
-                if not preparing:
-                    prompt = fit(prompted([*messages, Message("user", "")]), CONTEXT_TOKENS - MAX_REPLY_TOKENS)
-                    self._complete(prompt, 1, lambda _: True, preparing)
+    async def prepare(self, messages: Sequence[Message], *, language: str | None) -> float | None:  # noqa: ARG002
+        """As `base.Responder.prepare`. None for no words, for words in another script, and when the prompt is too long.
 
-        self._worker.later(prepare)
+        One at a time. Cancelling it ends it within a step.
+        """
+        words = _words_so_far(messages)
+        if not words or not words[-1].text or not _is_latin(words[-1].text):
+            return None
+        if words in self._judged:
+            return self._judged[words]
+        self._end_unawaited()
+        preparation = self._preparation(words, awaited=True)
+        try:
+            probability = await self._preparer.run(preparation.finish)
+        finally:
+            preparation.cancelled.set()
+        self._judged[words] = probability
+        if len(self._judged) > KEPT_JUDGEMENTS:
+            del self._judged[next(iter(self._judged))]
+        return probability
+
+    def _preparation(self, messages: Sequence[Message], *, awaited: bool) -> _Preparation:
+        preparation = _Preparation(tuple(messages), partial(self._judge, messages), awaited=awaited)
+        self._preparations = [*(p for p in self._preparations if not p.over), preparation]
+        return preparation
+
+    def _end_unawaited(self) -> None:
+        for preparation in self._preparations:
+            if not preparation.awaited:
+                preparation.cancelled.set()
+
+    def _ahead_of(self, messages: Sequence[Message]) -> list[_Preparation]:
+        """What an answer has to wait for, so that it finds the slot free that its prompt was prepared in: the step that
+        a cancelled preparation is in, and the whole one of the same words, which is a part of its own work."""
+        self._end_unawaited()
+        words = _words_so_far(messages)
+        return [p for p in self._preparations if p.cancelled or p.messages == words]
 
     # --- on the worker's threads
 
@@ -167,18 +212,15 @@ class SmolLM:
                 ) from error
 
     def _unload(self) -> None:
-        """The server's destructor waits for llama.cpp's threads."""
-        with self._prepared:
-            self._server = None
+        """No preparation runs, as this is on their thread. The server's destructor waits for llama.cpp's threads."""
+        self._server = None
 
     def _answer(self, messages: Sequence[Message], limit: int, give: _Give, cancelled: Cancelled) -> None:
         """Try with less and less of the history until it fits."""
-        with self._prepared:  # a preparation ends within a step; the slot it computed in is free then
-            pass
         room = CONTEXT_TOKENS - limit
         while room > 0:
-            prompt = fit(prompted(messages), room)
-            if self._complete(prompt, limit, give, cancelled):
+            prompt = chat(fit(prompted(messages), room)) + REPLY_BEGINS
+            if self._complete(_request(prompt, limit), _give_sentences(self._max_sentences, give), cancelled):
                 return
             room -= CONTEXT_TOKENS // 8
         raise RequestError(
@@ -187,22 +229,32 @@ class SmolLM:
             " shorten them.",
         )
 
-    def _complete(self, prompt: Sequence[Message], limit: int, give: _Give, cancelled: Cancelled) -> bool:
-        """One request. False: the prompt does not fit the context."""
+    def _judge(self, messages: Sequence[Message], cancelled: Cancelled) -> float | None:
+        """Compute the prompt up to the end of the last message, which stays open, and look at what may come next."""
+        prompt = chat(fit(prompted(messages), CONTEXT_TOKENS - MAX_REPLY_TOKENS)).removesuffix(MESSAGE_ENDS)
+        likely: list[Mapping[str, Any]] = []
+
+        def hear(chunk: Mapping[str, Any]) -> bool:
+            likely.extend(_likely_next(chunk))
+            return False
+
+        self._complete({**_request(prompt, 1), "logprobs": LIKELIEST}, hear, cancelled)
+        return math.fsum(math.exp(t["logprob"]) for t in likely if _is_final(t["token"])) if likely else None
+
+    def _complete(self, request: dict[str, object], hear: _Hear, cancelled: Cancelled) -> bool:
+        """One request. hear: gets the chunks, and stops it by True. False: the prompt does not fit the context."""
         server = self._server
         if server is None:
             raise EngineError("responder", "The responder was used before its start or after its close.")
-        sentences = Sentences(self._max_sentences)
         failures: list[Mapping[str, Any]] = []
 
-        def hear(chunk: Mapping[str, Any]) -> bool:
-            """Called between steps. True stops llama.cpp."""
+        def between_steps(chunk: Mapping[str, Any]) -> bool:
+            """True stops llama.cpp."""
             if "error" in chunk:
                 failures.append(chunk["error"])
-            text = sentences.take(_text_of(chunk))
-            return bool(cancelled or self._closing or (text and not give(text)) or sentences.done)
+            return bool(cancelled or self._closing or hear(chunk))
 
-        server.handle_chat_completions(_request(prompt, limit), hear)
+        server.handle_completions(request, between_steps)
         for failure in failures:
             if failure.get("type") == "exceed_context_size_error":
                 return False
@@ -210,11 +262,38 @@ class SmolLM:
         return True
 
 
+class _Preparation:
+    """Work ahead of a reply, done once, by the thread that comes first: the one for preparations, or the reply's."""
+
+    def __init__(
+        self, messages: tuple[Message, ...], work: Callable[[Cancelled], float | None], *, awaited: bool
+    ) -> None:
+        self.messages = messages
+        self.awaited = awaited
+        self.cancelled = Cancelled()
+        self._work = work
+        self._running = threading.Lock()
+        self._done = False
+        self._result: float | None = None
+
+    @property
+    def over(self) -> bool:
+        return bool(self._done or self.cancelled) and not self._running.locked()
+
+    def finish(self) -> float | None:
+        """Do it, or wait for who does. When it was cancelled: wait for the step that it is in."""
+        with self._running:
+            if not self._done and not self.cancelled:
+                self._result = self._work(self.cancelled)
+                self._done = True
+        return self._result
+
+
 def _parameters(path: Path, socket_path: str, threads: int) -> xllamacpp.CommonParams:
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(path)
-    parameters.n_parallel = SLOTS
-    parameters.n_ctx = SLOTS * CONTEXT_TOKENS
+    parameters.n_parallel = SLOTS + 1
+    parameters.n_ctx = (SLOTS + 1) * CONTEXT_TOKENS
     parameters.n_batch = parameters.n_ubatch = STEP_TOKENS
     parameters.cache_ram_mib = SAVED_STATES_MIB
     parameters.slot_prompt_similarity = SLOT_SIMILARITY
@@ -227,17 +306,51 @@ def _parameters(path: Path, socket_path: str, threads: int) -> xllamacpp.CommonP
     return parameters
 
 
-def _request(prompt: Iterable[Message], limit: int) -> dict[str, object]:
-    messages = [{"role": m.role, "content": m.text} for m in prompt]
-    return {"messages": messages, "max_tokens": limit, "stream": True, "return_progress": True, **SAMPLING}
+def _request(prompt: str, limit: int) -> dict[str, object]:
+    return {"prompt": prompt, "max_tokens": limit, "stream": True, "return_progress": True, **SAMPLING}
+
+
+def _give_sentences(limit: int, give: _Give) -> _Hear:
+    sentences = Sentences(limit)
+
+    def hear(chunk: Mapping[str, Any]) -> bool:
+        text = sentences.take(_text_of(chunk))
+        return bool(text and not give(text)) or sentences.done
+
+    return hear
 
 
 def _text_of(chunk: Mapping[str, Any]) -> str:
     """The new text in a streamed chunk; progress and closing chunks have none."""
-    return next((choice["delta"].get("content") or "" for choice in chunk.get("choices", ())), "")
+    return next((choice["text"] for choice in chunk.get("choices", ())), "")
+
+
+def _likely_next(chunk: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The likeliest tokens at the chunk's place, with their log-probabilities; none in a progress or closing chunk."""
+    found = [choice["logprobs"]["content"][0] for choice in chunk.get("choices", ()) if choice["logprobs"]]
+    return [token for place in found for token in place["top_logprobs"]]
+
+
+def _is_final(token: str) -> bool:
+    return not token or token.startswith(FINAL_MARKS)
+
+
+def _words_so_far(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Without the marks at their end; () when the last message is not the user's."""
+    if not messages or messages[-1].role != "user":
+        return ()
+    return (*messages[:-1], Message("user", messages[-1].text.rstrip(OPEN_MARKS)))
 
 
 # --- what the model is shown ----------------------------------------------------------------------------------
+
+MESSAGE_ENDS: Final = "<|im_end|>\n"
+REPLY_BEGINS: Final = "<|im_start|>assistant\n"
+
+
+def chat(messages: Iterable[Message]) -> str:
+    """ChatML, SmolLM2's own template. Marks in a message are no marks."""
+    return "".join(f"<|im_start|>{m.role}\n{m.text.replace('<|', '< |')}{MESSAGE_ENDS}" for m in messages)
 
 
 def prompted(messages: Sequence[Message]) -> list[Message]:

@@ -49,7 +49,7 @@ class Worker:
         """As `run`, for a caller that does not wait itself. Cancelled by `close` when it had not begun."""
         return asyncio.get_running_loop().run_in_executor(self._pool, work)
 
-    def later(self, work: Callable[[], None]) -> None:
+    def later(self, work: Callable[[], object]) -> None:
         """Run `work` when a thread is free; nobody waits for it, and after `close` nothing happens."""
         with contextlib.suppress(RuntimeError):
             self._pool.submit(work)

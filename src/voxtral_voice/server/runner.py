@@ -117,7 +117,8 @@ class Runner:
             self._runtime.failed("turn_judge", error)  # the turn then ends after the wait for an unjudged one
         else:
             self._runtime.worked("turn_judge")
-            await self._tell(ev.TurnJudged(job.attempt, probability))
+            if probability is not None:
+                await self._tell(ev.TurnJudged(job.attempt, probability))
 
     # --- replies ------------------------------------------------------------------------------------------------
 
