@@ -36,7 +36,6 @@ from benchmarks.peers.targets import TARGETS, RunningTarget, running
 from benchmarks.side_by_side import table, verdicts
 from voxtral_voice.bench import corpus
 from voxtral_voice.bench.clip import Clip
-from voxtral_voice.bench.endpoint import DEFAULT
 from voxtral_voice.bench.measure import Measured, Script, Target, measure
 from voxtral_voice.bench.overhead import endpoint_wait_ms, overhead
 from voxtral_voice.bench.record import SessionRecord
@@ -197,7 +196,9 @@ async def measure_all(
             seed=SEED + number,
         )
         try:
-            measured = await on_time(Target(target.url, target.driver, pid=target.pid), script, sessions)
+            measured = await on_time(
+                Target(target.url, target.driver, pid=target.pid), script, target.endpoint, sessions
+            )
         except VoiceError as error:
             say(f"  {sessions} sessions: {error}")
             row.failures.append(str(error))
@@ -208,14 +209,14 @@ async def measure_all(
         say(f"  {sessions} sessions: V2V p50 {middle} ms, {sum(t.missed for t in measured.turns)} missed")
 
 
-async def on_time(target: Target, script: Script, sessions: int) -> Measured:
+async def on_time(target: Target, script: Script, endpoint: str, sessions: int) -> Measured:
     """A measurement whose own microphone was late is made again; the last one counts in any case."""
     for _ in range(TRIES - 1):
-        measured = await measure(target, script, DEFAULT, sessions)
+        measured = await measure(target, script, endpoint, sessions)
         if not figures(measured.records).void:
             return measured
         say(f"  {sessions} sessions: the microphone was late, measured again")
-    return await measure(target, script, DEFAULT, sessions)
+    return await measure(target, script, endpoint, sessions)
 
 
 # --- the engines behind the three URLs --------------------------------------------------------------------------

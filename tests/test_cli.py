@@ -58,9 +58,9 @@ def usage_error(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_serve_fetches_the_models_and_serves_with_the_settings(called: Called, tmp_path: Path) -> None:
-    assert cli.main(["serve", "--port", "8001", "--server-host", "::1", "--turns-contest-ms=400", "--offline"]) == 0
+    assert cli.main(["serve", "--port", "8001", "--server-host", "::1", "--patience=0.2", "--offline"]) == 0
     (config,) = called.serve
-    assert (config.server.port, config.server.host, config.turns.contest_ms) == (8001, "::1", 400)
+    assert (config.server.port, config.server.host, config.turns.patience) == (8001, "::1", 0.2)
     assert called.ensured == [(needed("embedded"), tmp_path, True)]
 
 

@@ -109,6 +109,14 @@ def test_a_variable_set_to_nothing_is_not_set() -> None:
             "[server]\nport = 70000",
             "server.port = 70000 (from my.toml) cannot be used: it should be less than or equal to 65535.",
         ),
+        (
+            "[turns]\npatience = 1.5",
+            "turns.patience = 1.5 (from my.toml) cannot be used: it should be less than or equal to 1.",
+        ),
+        (
+            "[turns]\nmin_endpoint_ms = 300",
+            "In my.toml, turns.min_endpoint_ms is no setting; did you mean turns.onset_ms?",
+        ),
         ('[server]\nhost = ""', 'server.host = "" (from my.toml) cannot be used: it should have at least 1 character.'),
     ],
 )
@@ -279,7 +287,12 @@ def test_every_setting_has_a_description_and_every_time_its_unit() -> None:
 
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        TurnsConfig().contest_ms = 1
+        TurnsConfig().patience = 1
+
+
+def test_patience_counts_as_chosen_only_when_somebody_chose_it() -> None:
+    assert load(None, {}, ()).config.turns.chosen_patience is None
+    assert load(None, {"VOXTRAL_VOICE_TURNS_PATIENCE": "0.5"}, ()).config.turns.chosen_patience == 0.5
 
 
 def test_names_of_flags_and_variables_follow_the_key() -> None:

@@ -2,8 +2,8 @@
 
 Knows: `voxtral-voice serve`'s flags. Does not know: processes (`targets`).
 
-Settings: "shipped" is the remote profile as it is. "matched" has no turn judge and no partial transcripts, and ends a
-turn after the given silence.
+Settings: "shipped" is the remote profile as it is. "matched" has no turn judge and no partial transcripts, and its
+callers ask for turns that end after the given silence.
 """
 
 from __future__ import annotations
@@ -11,18 +11,24 @@ from __future__ import annotations
 import sys
 from typing import Literal
 
+from voxtral_voice.bench.endpoint import DEFAULT
 from voxtral_voice.bench.stub.serve import Urls
 
 Settings = Literal["shipped", "matched"]
 
 
-def argv(port: int, urls: Urls, settings: Settings, silence_ms: int) -> list[str]:
+def argv(port: int, urls: Urls, settings: Settings) -> list[str]:
     remote = [
         *("--profile", "remote"),
         *("--transcriber-url", urls.transcription),
         *("--responder-url", urls.chat),
         *("--speaker-url", urls.speech),
     ]
-    matched = ["--turns-judge", "none", "--turns-min-endpoint-ms", str(silence_ms), "--turns-partial-every-ms", "0"]
+    matched = ["--turns-judge", "none", "--turns-partial-every-ms", "0"]
     command = [sys.executable, "-m", "voxtral_voice", "serve", "--log-level", "warning", "--port", str(port)]
     return [*command, *remote, *(matched if settings == "matched" else ())]
+
+
+def endpoint(settings: Settings, silence_ms: int) -> str:
+    """What callers ask for."""
+    return f"server_vad:{silence_ms}" if settings == "matched" else DEFAULT

@@ -25,6 +25,7 @@ import httpx
 from benchmarks.peers import ours
 from benchmarks.peers.environments import FOLDER, HERE, ROOT, made, package_of, version
 from benchmarks.peers.ours import Settings
+from voxtral_voice.bench.endpoint import DEFAULT
 from voxtral_voice.bench.stub.serve import Urls
 from voxtral_voice.errors import BenchError
 
@@ -59,6 +60,8 @@ class Target:
     """Raises BenchError when its environment is not made."""
     texts: Mapping[Settings, str]
     """The settings in words; {silence_ms} is filled in."""
+    endpoint: Callable[[Settings, int], str] = lambda *_: DEFAULT
+    """What a caller asks for, as the bench writes it, given the silence in ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class RunningTarget:
     argv: tuple[str, ...]
     ready_s: float
     """From the start of the process until it answered."""
+    endpoint: str
 
 
 @asynccontextmanager
@@ -104,6 +108,7 @@ async def running(
             text=target.texts[settings].format(silence_ms=silence_ms),
             argv=tuple(_portable(part) for part in argv),
             ready_s=round(time.monotonic() - began, 2),
+            endpoint=target.endpoint(settings, silence_ms),
         )
     finally:
         await _stop(process)
@@ -167,7 +172,7 @@ def _free_port() -> int:
 
 
 def _our_argv(start: Start) -> list[str]:
-    return ours.argv(start.port, start.urls, start.settings, start.silence_ms)
+    return ours.argv(start.port, start.urls, start.settings)
 
 
 def _our_patient_argv(start: Start) -> list[str]:
@@ -201,6 +206,7 @@ _ALL: Final = (
             "endpoint; clauses are spoken at once; partial transcripts",
             "matched": "Silero VAD, {silence_ms} ms of silence; no turn model, no partial transcripts",
         },
+        ours.endpoint,
     ),
     Target(
         "ours-patient",
@@ -212,6 +218,7 @@ _ALL: Final = (
             "shipped": "as ours, but nothing is begun before {silence_ms} ms of silence",
             "matched": "as ours, but nothing is begun before {silence_ms} ms of silence, when the turn ends",
         },
+        ours.endpoint,
     ),
     _peer(
         "pipecat",

@@ -33,7 +33,13 @@ from voxtral_voice.config import API_KEY, Config, Loaded, Setting, as_toml, flag
 from voxtral_voice.errors import VoiceError
 from voxtral_voice.terminal import printable
 
-SHORT_FLAGS = {"--host": "server.host", "--port": "server.port", "--voice": "speaker.voice", "--record": "record.dir"}
+SHORT_FLAGS = {
+    "--host": "server.host",
+    "--port": "server.port",
+    "--patience": "turns.patience",
+    "--voice": "speaker.voice",
+    "--record": "record.dir",
+}
 """Besides the flag that every setting has by its full name."""
 
 INTERRUPTED = 130

@@ -29,6 +29,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from voxtral_voice.conversation.events import TurnDetection
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.engines.remote import Remote, RemoteParts
 from voxtral_voice.engines.voices import EMBEDDED_VOICES
@@ -82,17 +83,12 @@ class TurnsConfig(Part):
         le=5_000,
         description="silence, in ms, after which a reply is prepared in case the turn is over",
     )
-    min_endpoint_ms: int = Field(
-        default=_POLICY.min_endpoint_ms,
-        ge=50,
-        le=2_000,
-        description="silence, in ms, after which a turn ends when the turn judge is sure",
-    )
-    contest_ms: int = Field(
-        default=_POLICY.contest_ms,
+    patience: float = Field(
+        default=TurnDetection().patience,
         ge=0,
-        le=5_000,
-        description="speech, in ms, during a reply that makes it an interruption",
+        le=1,
+        description="0 = fast to 1 = careful: how sure the server has to be that a turn is over, or that a sound is an "
+        "interruption; a session may ask for its own",
     )
     partial_every_ms: int = Field(
         default=_POLICY.partial_every_ms,
@@ -102,8 +98,13 @@ class TurnsConfig(Part):
     )
     judge: Literal["smart_turn", "none"] = Field(
         default="smart_turn",
-        description="what judges if a turn is complete: smart_turn, or none = silence alone, of min_endpoint_ms",
+        description="what hears if a turn is complete: smart_turn, or none = the words and the silence decide",
     )
+
+    @property
+    def chosen_patience(self) -> float | None:
+        """None when nobody has set it: clients then see no field that they may not know."""
+        return self.patience if "patience" in self.model_fields_set else None
 
 
 class PlayoutConfig(Part):

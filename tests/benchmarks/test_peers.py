@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.peers import environments, ours, targets
 from benchmarks.peers.targets import TARGETS, Start, Target, running
+from voxtral_voice.bench.endpoint import turn_detection
 from voxtral_voice.bench.stub.serve import Urls
 from voxtral_voice.errors import BenchError
 
@@ -126,9 +127,19 @@ def test_every_requirement_is_one_version_from_anywhere(name: str) -> None:
 
 
 def test_ours_is_the_remote_profile() -> None:
-    shipped = ours.argv(8000, URLS, "shipped", 500)
+    shipped = ours.argv(8000, URLS, "shipped")
     assert shipped[shipped.index("--profile") + 1] == "remote"
     assert shipped[shipped.index("--speaker-url") + 1] == URLS.speech
-    matched = ours.argv(8000, URLS, "matched", 700)
-    assert matched[matched.index("--turns-min-endpoint-ms") + 1] == "700"
+    matched = ours.argv(8000, URLS, "matched")
+    assert matched[matched.index("--turns-judge") + 1] == "none"
     assert matched[: len(shipped)] == shipped
+
+
+def test_a_caller_of_ours_asks_for_the_matched_silence() -> None:
+    assert TARGETS["ours"].endpoint("matched", 700) == TARGETS["ours-patient"].endpoint("matched", 700)
+    assert turn_detection(TARGETS["ours"].endpoint("matched", 700)) == {
+        "type": "server_vad",
+        "silence_duration_ms": 700,
+    }
+    assert turn_detection(TARGETS["ours"].endpoint("shipped", 700)) is None
+    assert turn_detection(TARGETS["s2s"].endpoint("matched", 700)) is None

@@ -30,7 +30,7 @@ MIB: Final = 1024 * 1024
 LAG_S: Final = 0.5
 """Most lag of the event loop, also under the largest message: 5 to 50 ms, but a busy machine keeps a process waiting
 for a core longer than that. Decoding in the loop takes seconds."""
-SETTINGS: Final = ("--turns-min-endpoint-ms", "50", "--playout-lead-ms", "10000")
+SETTINGS: Final = ("--patience", "0", "--playout-lead-ms", "10000")
 """So that a turn takes no longer than it must."""
 
 

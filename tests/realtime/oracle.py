@@ -1,7 +1,8 @@
 """The judges of what we send: the types of the `openai` package, and what agents-js' schemas want beyond them.
 
-read(frames)             bytes -> events, each of them judged: nothing that a stock client does not know
-read(frames, ours=True)  for a client or a server that was told to use our own additions: these may be there too
+read(frames)                 bytes -> events, each of them judged: nothing that a stock client does not know
+read(frames, patience=True)  of a session whose patience was set: it is there too
+read(frames, ours=True)      of a client that asked for our events, and perhaps for a patience
 """
 
 from __future__ import annotations
@@ -49,23 +50,25 @@ CONTENT_KEYS = {
 PART_KEYS = {"audio": {"type", "transcript"}, "text": {"type", "text"}}
 
 
-def read(frames: list[bytes] | tuple[bytes, ...], *, ours: bool = False) -> list[dict[str, Any]]:
+def read(
+    frames: list[bytes] | tuple[bytes, ...], *, ours: bool = False, patience: bool = False
+) -> list[dict[str, Any]]:
     events = [orjson.loads(frame) for frame in frames]
     for event in events:
         if ours and event["type"] in OUR_EVENTS:
             assert event.keys() == OUR_EVENTS[event["type"]]
             continue
         SERVER_EVENT.validate_python(event)
-        _judge(event, ours)
+        _judge(event, ours, patience or ours)
     return events
 
 
-def _judge(event: dict[str, Any], ours: bool) -> None:
+def _judge(event: dict[str, Any], ours: bool, patience: bool) -> None:
     """Keys that must be there though their value is null, and keys that must not be there."""
     if "response" in event:
         assert event["response"].keys() == RESPONSE_KEYS
     if "session" in event:
-        _judge_session(event["session"], ours)
+        _judge_session(event["session"], ours, patience)
     if "error" in event and event["type"] == "error":
         assert event["error"].keys() == ERROR_KEYS
     if event["type"].startswith(("conversation.item.added", "conversation.item.done", "input_audio_buffer.committed")):
@@ -81,10 +84,10 @@ def _judge(event: dict[str, Any], ours: bool) -> None:
         assert None not in event["error"].values()
 
 
-def _judge_session(session: dict[str, Any], ours: bool) -> None:
+def _judge_session(session: dict[str, Any], ours: bool, patience: bool) -> None:
     assert session.keys() - (OUR_SESSION_KEYS if ours else set()) == SESSION_KEYS
     assert session["audio"]["input"].keys() == INPUT_KEYS
     assert session["audio"]["output"].keys() == OUTPUT_KEYS
     detection = session["audio"]["input"]["turn_detection"]
     if detection is not None:
-        assert detection.keys() - (OUR_DETECTION_KEYS if ours else set()) == DETECTION_KEYS[detection["type"]]
+        assert detection.keys() - (OUR_DETECTION_KEYS if patience else set()) == DETECTION_KEYS[detection["type"]]

@@ -82,7 +82,7 @@ def quick_config(*, minutes: float = 60, lead_ms: int = 10_000) -> Config:
     return Config(
         profile="fake",
         server=ServerConfig(port=0, max_session_minutes=minutes),
-        turns=TurnsConfig(min_endpoint_ms=50),
+        turns=TurnsConfig(patience=0),
         playout=PlayoutConfig(lead_ms=lead_ms),
     )
 

@@ -89,7 +89,13 @@ class Connection:
         voices = Voices(tuple(runtime.engines.speaker.voices), runtime.config.speaker.voice)
         session_s = round(runtime.config.server.max_session_minutes * 60)
         self._wire = Wire(
-            self._session_id, new_id, voices, f"voxtral-voice-{runtime.config.profile}", round(time.time()), session_s
+            self._session_id,
+            new_id,
+            voices,
+            f"voxtral-voice-{runtime.config.profile}",
+            round(time.time()),
+            session_s,
+            runtime.config.turns.chosen_patience,
         )
         self._session_s = session_s
         self._ingest = Ingest()

@@ -87,8 +87,6 @@ def policy(config: Config) -> Policy:
     return Policy(
         onset_ms=turns.onset_ms,
         tentative_silence_ms=turns.tentative_silence_ms,
-        min_endpoint_ms=turns.min_endpoint_ms,
-        contest_ms=turns.contest_ms,
         partial_every_ms=turns.partial_every_ms,
         lead_ms=playout.lead_ms,
         chunk_ms=playout.chunk_ms,
