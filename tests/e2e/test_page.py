@@ -107,6 +107,7 @@ async def test_connecting_configures_the_session_and_asks_for_transcripts() -> N
                 "input": {"transcription": {"model": "whisper-1", "language": "hi"}},
                 "output": {"voice": "hf_alpha"},
             },
+            "voxtral_voice": {"events": True},
         }
         await press(guest, "Disconnect")
         await guest.phase("disconnected")
@@ -269,10 +270,10 @@ async def test_escape_cancels_the_answer() -> None:
 async def test_everything_works_from_the_keyboard() -> None:
     async with scripted(keep_quiet) as (guest, _calls):
         reached = []
-        for _ in range(6):
+        for _ in range(7):
             await guest.page.keyboard.press("Tab")
             reached.append(await guest.ask("document.activeElement.id || document.activeElement.tagName.toLowerCase()"))
-        assert reached == ["summary", "mic", "connect", "voice", "scroll", "say"]
+        assert reached == ["summary", "mic", "connect", "voice", "patience", "scroll", "say"]
         await guest.page.locator("#connect").focus()
         await guest.page.keyboard.press("Enter")
         await guest.phase("idle")
@@ -288,6 +289,180 @@ async def test_nothing_is_wider_than_the_window() -> None:
         for viewport in (DESKTOP, PHONE, {"width": 320, "height": 568}):
             await guest.page.set_viewport_size({"width": viewport["width"], "height": viewport["height"]})
             assert await guest.ask("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+# --- whose turn it is -------------------------------------------------------------------------------------------
+
+
+async def floor(call: Call, state: str) -> None:
+    await call.send("voxtral_voice.floor", state=state)
+
+
+async def speculation(call: Call, outcome: str, text: str) -> None:
+    await call.send("voxtral_voice.speculation", outcome=outcome, text=text)
+
+
+async def announced(guest: Visit, text: str) -> None:
+    await expect(guest.page.locator("#announce")).to_have_text(text)
+
+
+class Cue:
+    """Where a script waits for the test to go on."""
+
+    def __init__(self) -> None:
+        self._given = asyncio.Semaphore(0)
+
+    async def wait(self) -> None:
+        await self._given.acquire()
+
+    def give(self) -> None:
+        self._given.release()
+
+
+async def test_a_pause_shows_the_answer_being_prepared_and_dropped_or_kept(question: Path) -> None:
+    cue = Cue()
+    drafts = "#turns .drafts p"
+
+    async def script(call: Call) -> None:
+        await call.onsets.get()
+        await call.send("input_audio_buffer.speech_started", item_id="u1", audio_start_ms=0)
+        await floor(call, "hearing")
+        await cue.wait()
+        await floor(call, "settling")
+        await speculation(call, "begun", "What is")
+        await cue.wait()
+        await speculation(call, "dropped", "What is")
+        await floor(call, "hearing")
+        await cue.wait()
+        await floor(call, "settling")
+        await speculation(call, "begun", "What is it?")
+        await cue.wait()
+        await speculation(call, "kept", "What is it?")
+        await cue.wait()
+        await floor(call, "replying")
+        await call.send("input_audio_buffer.speech_stopped", item_id="u1", audio_end_ms=900)
+        await call.send(
+            "conversation.item.input_audio_transcription.completed",
+            item_id="u1",
+            content_index=0,
+            transcript="What is it?",
+        )
+
+    async with scripted(script, microphone=question) as (guest, _calls):
+        await press(guest, "Start")
+        await guest.phase("hearing")
+        cue.give()
+        await guest.phase("settling")
+        await expect(guest.page.locator("#phase")).to_have_text("Thinking")
+        await expect(guest.page.locator(drafts)).to_have_text("preparing an answer to What is")
+        await expect(guest.page.locator(drafts)).to_have_class("begun")
+        await guest.screenshots("settling")
+        cue.give()
+        await guest.phase("hearing")
+        await expect(guest.page.locator(drafts)).to_have_class("dropped")
+        await guest.screenshots("dropped")
+        cue.give()
+        await expect(guest.page.locator(drafts)).to_have_count(1)  # the one that was dropped is gone
+        cue.give()
+        await expect(guest.page.locator("#turns .user .kept").first).to_have_text("What is it?")
+        cue.give()
+        await guest.phase("thinking")
+        await expect(guest.page.locator(drafts)).to_have_count(0)
+        await announced(guest, "Thinking.")
+        [turn] = await guest.turns("user")
+        assert (turn["text"], turn["status"]) == ("What is it?", "done")
+        assert guest.complaints == []
+
+
+async def test_a_sound_during_the_answer_makes_it_softer_until_it_is_decided(question: Path) -> None:
+    cue = Cue()
+
+    async def script(call: Call) -> None:
+        await user_turn(call)
+        await floor(call, "replying")
+        await answer(call, tone(12_000, 0.2))
+        await cue.wait()
+        await floor(call, "contested")
+        await cue.wait()
+        await floor(call, "replying")
+        await cue.wait()
+        await floor(call, "contested")
+        await cue.wait()
+        await floor(call, "hearing")
+        await call.send("input_audio_buffer.speech_started", item_id="u2", audio_start_ms=2000)
+        await finish(call, status="cancelled", status_details={"type": "cancelled", "reason": "turn_detected"})
+
+    async with scripted(script, microphone=question) as (guest, calls):
+        await press(guest, "Start")
+        await guest.phase("speaking")
+
+        async def loudness() -> float:
+            """Of the last 100 ms that went to the speakers."""
+            await guest.page.wait_for_timeout(400)
+            samples = (await guest.recording()).samples
+            return float(abs(samples[-2400:]).max())
+
+        full = await loudness()
+        cue.give()
+        await guest.phase("contested")
+        await expect(guest.page.locator("#phase")).to_have_text("Was that for me?")
+        await guest.screenshots("contested")
+        soft = await loudness()
+        cue.give()
+        await guest.phase("speaking")
+        again = await loudness()
+        cue.give()
+        await guest.phase("contested")
+        cue.give()
+        await guest.phase("interrupted")
+        truncated = await asyncio.wait_for(calls[0].truncates.get(), 5)
+        assert full == pytest.approx(0.2, abs=0.01)
+        assert soft == pytest.approx(0.2 / 4, abs=0.01)
+        assert again == pytest.approx(0.2, abs=0.01)
+        assert truncated["item_id"] == "item_r1"
+        assert guest.complaints == []
+
+
+async def test_patience_is_sent_while_it_is_chosen_and_remembered() -> None:
+    async def script(call: Call) -> None:
+        detection = {"type": "server_vad", "silence_duration_ms": 400, "patience": 0.3}
+        session = {"id": "s", "audio": {"input": {"turn_detection": detection}}}
+        await call.send("session.updated", session=session)
+
+    async with scripted(script) as (guest, calls):
+        slider = guest.page.get_by_label("Patience")
+        await expect(slider).to_have_value("0.5")
+        await press(guest, "Connect")
+        await guest.phase("idle")
+        await expect(slider).to_have_value("0.3")  # the server's
+        await slider.focus()
+        for _ in range(4):
+            await guest.page.keyboard.press("ArrowRight")
+        await expect(slider).to_have_attribute("aria-valuetext", "in the middle")
+        await guest.until("localStorage.getItem('voxtral.patience') === '0.5'")
+        update = await sent_patience(calls[0])
+        assert update == {"type": "server_vad", "silence_duration_ms": 400, "patience": 0.5}
+        await guest.page.reload()
+        await guest.until("window.voxtral !== undefined")
+        await expect(slider).to_have_value("0.5")
+        await press(guest, "Connect")
+        await guest.phase("idle")
+        first = await sent(calls[1], "session.update")
+        assert first["session"]["audio"]["input"]["turn_detection"] == {"type": "semantic_vad", "patience": 0.5}
+        assert guest.complaints == []
+
+
+async def sent_patience(call: Call) -> Any:
+    """The turn detection that the page asked for last, when it is there."""
+
+    def asked() -> list[Any]:
+        inputs = [m["session"]["audio"].get("input", {}) for m in call.received if m["type"] == "session.update"]
+        return [each["turn_detection"] for each in inputs if "turn_detection" in each]
+
+    async with asyncio.timeout(10):
+        while not asked():  # noqa: ASYNC110 - the stub has no event
+            await asyncio.sleep(0.005)
+    return asked()[-1]
 
 
 # --- our server -------------------------------------------------------------------------------------------------

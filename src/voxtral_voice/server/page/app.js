@@ -16,6 +16,8 @@ import { VOICES } from "./voices.js";
 
 const $ = (id) => document.getElementById(id);
 const DEBUG = new URLSearchParams(location.search).has("debug");
+const PATIENCE = "voxtral.patience"; // in the browser's memory
+const AFTER_SLIDING_MS = 120;
 
 const view = new View();
 const strip = new Strip($("strip"));
@@ -41,6 +43,8 @@ let trouble = null; // a problem that stopped something; the conversation's own 
 let queue = Promise.resolve();
 let ahead = 0; // actions that are not done
 let connectedAt = null;
+let patience = remembered(); // null: as the server has it
+let sliding;
 
 // --- what the buttons do
 
@@ -65,7 +69,7 @@ async function connect() {
   link = "open";
   connectedAt = performance.now();
   conversation.problem = null;
-  conversation.configure(chosenVoice());
+  conversation.configure(chosenVoice(), patience);
   view.announce("Connected.");
 }
 
@@ -151,7 +155,8 @@ function changed() {
   setTimeout(() => {
     scheduled = false;
     const problem = trouble ?? conversation.problem;
-    view.render({ phase: phase(), link, live: live(), micOn: microphone.on, busy: ahead > 0, problem, conversation });
+    const shownPatience = patience ?? conversation.patience ?? 0.5;
+    view.render({ phase: phase(), link, live: live(), micOn: microphone.on, busy: ahead > 0, problem, conversation, patience: shownPatience });
   }, 16);
 }
 
@@ -193,6 +198,27 @@ function chosenVoice() {
   return VOICES.find((voice) => voice.id === $("voice").value);
 }
 
+function remembered() {
+  try {
+    const kept = localStorage.getItem(PATIENCE);
+    return kept !== null && kept >= 0 && kept <= 1 ? Number(kept) : null;
+  } catch {
+    return null; // a browser that keeps nothing
+  }
+}
+
+function slidePatience() {
+  patience = Number($("patience").value);
+  try {
+    localStorage.setItem(PATIENCE, patience);
+  } catch {
+    // a browser that keeps nothing: it holds as long as the page is open
+  }
+  clearTimeout(sliding);
+  sliding = setTimeout(() => conversation.setPatience(patience), AFTER_SLIDING_MS);
+  changed();
+}
+
 /** One thing after the other: the buttons rest meanwhile, and a message typed meanwhile waits. */
 function doing(action) {
   ahead++;
@@ -207,7 +233,8 @@ function doing(action) {
 
 $("connect").addEventListener("click", () => doing(() => (link === "open" ? disconnect() : connect())));
 $("mic").addEventListener("click", () => doing(() => (live() ? stop() : start())));
-$("voice").addEventListener("change", () => conversation.configure(chosenVoice()));
+$("voice").addEventListener("change", () => conversation.configure(chosenVoice(), patience));
+$("patience").addEventListener("input", slidePatience);
 $("badge").addEventListener("click", () => view.toggleStages());
 $("dismiss").addEventListener("click", () => {
   trouble = conversation.problem = null;

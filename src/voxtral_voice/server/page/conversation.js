@@ -11,12 +11,15 @@ import { Turn } from "./transcript.js";
 
 const INTERRUPTED_MS = 1500; // how long "interrupted" is shown
 const UNANSWERED_MS = 5000; // the end of a turn that the server lets pass without an answer
+const SETTLING_MS = 150; // a shorter pause is one between two words
+const CONTESTED_MS = 700; // how long "was that for me?" is shown at least
+const DROPPED_MS = 2500; // how long an answer that was dropped is shown
 const HARMLESS = new Set(["response_cancel_not_active", "item_truncate_invalid_item_id"]);
 
 export class Conversation {
   /**
    * @param wire     {send(type, fields), sendAudio(base64)}
-   * @param player   {push, end, flush}
+   * @param player   {push, end, flush, duck}
    * @param changed  (): something to show has changed
    */
   constructor(wire, player, changed) {
@@ -49,13 +52,19 @@ export class Conversation {
     this.silenced = new Set(); // items whose audio is no longer wanted
     this.spokenAt = null; // page time of the last voiced sample of a turn that waits for its answer
     this.typed = 0;
+    this.said = null; // the user's turn that is or was said last
+    this.settling = false; // you are silent, and perhaps done
+    this.contested = false; // you made a sound during the answer
+    clearTimeout(this.settled);
+    clearTimeout(this.decided);
     clearTimeout(this.unanswered);
     clearTimeout(this.uninterrupted);
   }
 
   get phase() {
     if (this.interrupted) return "interrupted";
-    if (this.hearing) return "hearing";
+    if (this.hearing) return this.settling ? "settling" : "hearing";
+    if (this.contested && (this.speaking || this.waiting)) return "contested";
     if (this.speaking) return "speaking";
     if (this.waiting) return "thinking";
     return this.micOn ? "listening" : "idle";
@@ -63,10 +72,27 @@ export class Conversation {
 
   // --- from the user
 
-  configure(voice) {
+  /** patience: 0 (fast) to 1 (careful); null: as the server has it. */
+  configure(voice, patience) {
     const transcription = { model: "whisper-1", language: voice.language };
-    const audio = { input: { transcription }, output: { voice: voice.id } };
+    const input = patience === null ? { transcription } : { transcription, turn_detection: this.detection(patience) };
+    const audio = { input, output: { voice: voice.id } };
+    this.wire.send("session.update", { session: { type: "realtime", audio, voxtral_voice: { events: true } } });
+  }
+
+  setPatience(patience) {
+    const audio = { input: { turn_detection: this.detection(patience) } };
     this.wire.send("session.update", { session: { type: "realtime", audio } });
+  }
+
+  /** Turn detection is replaced as a whole: the rest of it stays as it is. */
+  detection(patience) {
+    return { ...(this.session?.audio?.input?.turn_detection ?? { type: "semantic_vad" }), patience };
+  }
+
+  /** The server's, where it says so. */
+  get patience() {
+    return this.session?.audio?.input?.turn_detection?.patience ?? null;
   }
 
   hear({ pcm, durationMs, capturedAt }) {
@@ -113,7 +139,10 @@ export class Conversation {
     this.hearing = false;
     this.spokenAt = null;
     const half = this.turns.filter((turn) => turn.role === "user" && turn.status === "live");
-    for (const turn of half) turn.status = "done";
+    for (const turn of half) {
+      turn.status = "done";
+      turn.drafts = [];
+    }
     this.turns = this.turns.filter((turn) => !(half.includes(turn) && turn.text === ""));
   }
 
@@ -133,6 +162,8 @@ export class Conversation {
     "conversation.item.input_audio_transcription.delta": ({ item_id, delta }) => (this.turn(item_id, "user").text += delta),
     "conversation.item.input_audio_transcription.completed": (event) => this.transcribed(event),
     "conversation.item.input_audio_transcription.failed": ({ item_id }) => this.lose(item_id, "could not be written down"),
+    "voxtral_voice.floor": ({ state }) => this.floorChanged(state),
+    "voxtral_voice.speculation": ({ outcome, text }) => this.speculated(outcome, text),
     "response.created": ({ response }) => this.responseCreated(response),
     "response.output_audio_transcript.delta": (event) => this.answerText(event),
     "response.output_audio.delta": (event) => this.answerAudio(event),
@@ -150,7 +181,7 @@ export class Conversation {
     this.stopWaiting();
     if (this.speaking) this.showInterrupted();
     this.silence();
-    this.turn(item_id, "user");
+    this.said = this.turn(item_id, "user");
   }
 
   speechStopped({ audio_end_ms }) {
@@ -164,13 +195,47 @@ export class Conversation {
     const turn = this.turn(item_id, "user");
     turn.text = transcript.trim();
     turn.status = "done";
+    turn.settle();
     if (turn.text === "") turn.note = "no words understood";
   }
 
   lose(id, note) {
     const turn = this.turn(id, "user");
     turn.status = "lost";
+    turn.settle();
     turn.note = note;
+  }
+
+  floorChanged(state) {
+    clearTimeout(this.settled);
+    this.settling = false;
+    if (state === "settling") this.settled = this.after(SETTLING_MS, () => (this.settling = true));
+    if (state === "contested") this.contest();
+    else if (state === "replying" || state === "open") this.goOn();
+    else this.contested = false; // an interruption: the answer stays soft until it is silent
+  }
+
+  /** Softer at once: whether it was an interruption takes the server a moment longer to say. */
+  contest() {
+    clearTimeout(this.decided);
+    this.contested = true;
+    this.contestedAt = performance.now();
+    this.player.duck(true);
+  }
+
+  goOn() {
+    this.player.duck(false);
+    clearTimeout(this.decided);
+    const shownMs = performance.now() - this.contestedAt;
+    if (this.contested) this.decided = this.after(CONTESTED_MS - shownMs, () => (this.contested = false));
+  }
+
+  speculated(outcome, text) {
+    const { said } = this;
+    if (!said || (outcome === "begun" && said.status !== "live")) return;
+    const draft = said.speculated(outcome, text);
+    if (outcome === "dropped" && draft) this.after(DROPPED_MS, () => said.forget(draft));
+    if (said.status !== "live") said.settle();
   }
 
   responseCreated({ id }) {
@@ -269,7 +334,10 @@ export class Conversation {
     const live = this.turns.filter((turn) => turn.role === "assistant" && turn.status === "live");
     for (const turn of live) this.silenced.add(turn.id);
     this.speaking = null;
-    if (live.length === 0) return;
+    if (live.length === 0) {
+      this.player.duck(false);
+      return;
+    }
     const played = new Map(await this.player.flush());
     for (const turn of live) this.cut(turn, played.get(turn.id) ?? turn.playedMs);
     this.changed();
@@ -307,6 +375,13 @@ export class Conversation {
       this.interrupted = false;
       this.changed();
     }, INTERRUPTED_MS);
+  }
+
+  after(ms, then) {
+    return setTimeout(() => {
+      then();
+      this.changed();
+    }, ms);
   }
 
   find(id) {

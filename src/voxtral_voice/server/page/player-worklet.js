@@ -3,7 +3,7 @@
  *
  * Knows: items (an id and its samples at the context's rate). Does not know: text, the socket, wall time.
  *
- * In:  {type: "push", item, samples} | {type: "end", item} | {type: "flush"} | {type: "tap"}
+ * In:  {type: "push", item, samples} | {type: "end", item} | {type: "flush"} | {type: "duck", on} | {type: "tap"}
  * Out: {type: "progress", item, played, level, frame}    about every 20 ms while it plays
  *      {type: "audible", item, frame}                     once per item: where its first audible sound began
  *      {type: "gap", item, played}                        the queue ran dry inside an item
@@ -23,6 +23,8 @@ const AUDIBLE_WINDOWS = 3;
 const FIRST_REFILL_S = 0.06; // queued before an item starts; twice as much after each gap in it
 const LONGEST_REFILL_S = 0.5;
 const TAP_FRAMES = 2400;
+const DUCKED = 10 ** (-12 / 20);
+const DUCK_S = 0.03; // from full to ducked, and back
 
 class Player extends AudioWorkletProcessor {
   constructor() {
@@ -30,6 +32,7 @@ class Player extends AudioWorkletProcessor {
     this.fadeFrames = Math.round(FADE_S * sampleRate);
     this.windowFrames = Math.round(WINDOW_S * sampleRate);
     this.reportFrames = Math.round(REPORT_S * sampleRate);
+    this.duckStep = (1 - DUCKED) / (DUCK_S * sampleRate);
     this.reset();
     this.last = 0; // the last sample played; runs out softly where the sound stops at once
     this.tap = null;
@@ -39,6 +42,7 @@ class Player extends AudioWorkletProcessor {
   reset() {
     this.items = []; // [{item, chunks, offset, played, queued, ended, loud, window, square}], the first one plays
     this.fade = null; // frames of fade-out left; null: not fading
+    this.gain = this.wanted = 1;
     this.waitForMore(FIRST_REFILL_S * sampleRate);
     this.flushes = 0; // asked for and not yet answered
     this.reported = 0;
@@ -55,6 +59,7 @@ class Player extends AudioWorkletProcessor {
     if (message.type === "push") this.push(message.item, message.samples);
     else if (message.type === "end") this.end(message.item);
     else if (message.type === "flush") this.flush();
+    else if (message.type === "duck") this.wanted = message.on ? DUCKED : 1;
     else if (message.type === "tap") this.tap = { samples: new Float32Array(TAP_FRAMES), filled: 0 };
   }
 
@@ -113,11 +118,17 @@ class Player extends AudioWorkletProcessor {
     if (entry.queued === 0) return this.ranDry(entry);
     if (!entry.ended && entry.queued < this.refill) return null;
     this.refill = 0;
-    let sample = this.take(entry);
+    let sample = this.take(entry) * this.nextGain();
     if (this.fade !== null) sample *= --this.fade / this.fadeFrames;
     this.measure(entry, sample, frame);
     if (this.fade === 0) this.finishFlush();
     return sample;
+  }
+
+  nextGain() {
+    if (this.gain < this.wanted) this.gain = Math.min(this.wanted, this.gain + this.duckStep);
+    else if (this.gain > this.wanted) this.gain = Math.max(this.wanted, this.gain - this.duckStep);
+    return this.gain;
   }
 
   take(entry) {

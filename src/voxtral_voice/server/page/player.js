@@ -70,6 +70,11 @@ export class Player {
     });
   }
 
+  /** Softer while it is not clear who speaks; full again after it, or with what comes after a flush. */
+  duck(on) {
+    this.node?.port.postMessage({ type: "duck", on });
+  }
+
   /** From now on keep what goes to the speakers, for tests: see `recording`. */
   record() {
     this.recording = { rateHz: this.context.sampleRate, startedAt: null, blocks: [] };

@@ -14,6 +14,8 @@ export class Turn {
     this.past = false; // of an earlier connection
     this.note = null; // said in place of text
     this.v2vMs = null;
+    this.drafts = []; // {text, outcome}: answers prepared to these words in a pause; "begun" | "dropped" | "kept"
+    this.kept = false; // the answer to these words was there before the turn was over
     this.receivedMs = 0; // audio of an answer
     this.playedMs = 0;
     this.marks = []; // {chars, ms}: the text from here on belongs to the audio from here on
@@ -22,6 +24,30 @@ export class Turn {
   addText(delta) {
     if (this.marks.at(-1)?.ms !== this.receivedMs) this.marks.push({ chars: this.text.length, ms: this.receivedMs });
     this.text += delta;
+  }
+
+  /** What the server says of an answer that it prepares while the turn may still go on. */
+  speculated(outcome, text) {
+    const draft = this.drafts.findLast((each) => each.text === text && each.outcome !== "dropped");
+    if (draft) draft.outcome = outcome;
+    else if (outcome !== "dropped") this.drafts.push({ text, outcome });
+    this.kept = outcome === "kept";
+    return draft;
+  }
+
+  /** The turn is over, and its words are known. */
+  settle() {
+    this.drafts = this.drafts.filter((draft) => draft.outcome === "dropped");
+  }
+
+  forget(draft) {
+    this.drafts = this.drafts.filter((each) => each !== draft);
+  }
+
+  /** While the words are not final: those that the answer was prepared for. */
+  get words() {
+    const kept = this.status === "live" && this.drafts.findLast((draft) => draft.outcome === "kept");
+    return kept ? kept.text : this.text;
   }
 
   addAudio(ms) {

@@ -4,7 +4,8 @@
  * Knows: the DOM. Does not know: the protocol, audio.
  *
  * The transcript is no live region on purpose: the answer is heard already, and a screen reader that repeats it would
- * talk into the microphone. Connection, microphone and problems are announced.
+ * talk into the microphone. Connection, microphone and problems are announced, and politely a state in which nobody
+ * speaks, once it has lasted.
  */
 
 import { GRADE_WORDS, gradeOf, spread, waterfall } from "./latency.js";
@@ -16,11 +17,16 @@ const PHASES = {
   idle: ["Ready", "Press Start to talk, or type."],
   listening: ["Listening", "Go ahead, say anything."],
   hearing: ["Hearing you", "Take your time."],
+  settling: ["Thinking", "Go on if you are not done."],
   thinking: ["Thinking", ""],
+  contested: ["Was that for me?", "Keep talking to interrupt."],
   speaking: ["Speaking", matchMedia("(any-hover: hover)").matches ? "Talk, or press Esc, to interrupt." : "Talk to interrupt."],
   interrupted: ["Interrupted", "Go on."],
   error: ["Something is wrong", ""],
 };
+const TOLD = new Set(["listening", "thinking"]);
+const TOLD_AFTER_MS = 1000;
+const TAIL_CHARS = 70; // of the words that an answer is prepared for
 const LINKS = { closed: "Not connected", opening: "Connecting", open: "Connected", failed: "No connection" };
 
 const $ = (id) => document.getElementById(id);
@@ -28,6 +34,7 @@ const $ = (id) => document.getElementById(id);
 export class View {
   constructor() {
     this.rows = new Map(); // turn -> {row, shown}
+    this.drafts = new WeakMap(); // draft -> its element
     this.shownLatency = null;
     this.atEnd = true; // of the transcript: then it follows what is said
     $("scroll").addEventListener("scroll", () => (this.atEnd = isAtEnd($("scroll"))), { passive: true });
@@ -35,9 +42,10 @@ export class View {
     fillVoices($("voice"));
   }
 
-  /** `page` is {phase, link, live, micOn, busy, problem, conversation}; live: there is something to stop. */
-  render({ phase, link, live, micOn, busy, problem, conversation }) {
+  /** `page` is {phase, link, live, micOn, busy, problem, conversation, patience}; live: there is something to stop. */
+  render({ phase, link, live, micOn, busy, problem, conversation, patience }) {
     const [word, hint] = PHASES[phase];
+    this.tell(phase, word);
     document.body.dataset.phase = phase;
     document.body.dataset.link = link;
     setText($("phase"), word);
@@ -45,9 +53,22 @@ export class View {
     setText($("link"), LINKS[link]);
     this.renderButtons(link, live, busy);
     if (!micOn) $("level").value = 0;
+    this.renderPatience(patience);
     this.renderProblem(problem);
     this.renderLatency(conversation);
     this.renderTurns(conversation.turns);
+  }
+
+  tell(phase, word) {
+    if (document.body.dataset.phase === phase) return;
+    clearTimeout(this.telling);
+    if (TOLD.has(phase)) this.telling = setTimeout(() => this.announce(`${word}.`), TOLD_AFTER_MS);
+  }
+
+  renderPatience(patience) {
+    const slider = $("patience");
+    if (Number(slider.value) !== patience) slider.value = patience;
+    slider.setAttribute("aria-valuetext", patienceWord(patience));
   }
 
   renderButtons(link, live, busy) {
@@ -102,13 +123,27 @@ export class View {
   renderTurn(turn) {
     if (!this.rows.has(turn)) this.rows.set(turn, { row: newRow(turn), shown: "" });
     const entry = this.rows.get(turn);
-    const now = `${turn.status} ${turn.heardChars} ${turn.v2vMs} ${turn.note} ${turn.text}`;
+    this.renderDrafts(turn, entry.row.querySelector(".drafts"));
+    const now = `${turn.status} ${turn.heardChars} ${turn.v2vMs} ${turn.note} ${turn.kept} ${turn.words}`;
     if (entry.shown === now) return;
     entry.shown = now;
     entry.row.className = `${turn.role} ${turn.status}`;
     entry.row.querySelector("p").replaceChildren(...textOf(turn));
     entry.row.querySelector(".after")?.remove();
     if (turn.v2vMs !== null) entry.row.append(afterOf(turn.v2vMs));
+  }
+
+  /** Each keeps its element, so that one that fades goes on fading. */
+  renderDrafts({ drafts }, list) {
+    for (const draft of drafts) {
+      if (!this.drafts.has(draft)) {
+        this.drafts.set(draft, draftRow(draft));
+        list.append(this.drafts.get(draft));
+      }
+      this.drafts.get(draft).className = draft.outcome;
+    }
+    const shown = drafts.map((draft) => this.drafts.get(draft));
+    for (const row of [...list.children]) if (!shown.includes(row)) row.remove();
   }
 
   setLevel(level) {
@@ -139,13 +174,29 @@ function fillVoices(select) {
 
 function newRow(turn) {
   const row = document.createElement("li");
-  row.append(element("span", "who", turn.role === "user" ? "You" : "Assistant"), document.createElement("p"));
+  const who = element("span", "who", turn.role === "user" ? "You" : "Assistant");
+  row.append(who, document.createElement("p"), element("div", "drafts", ""));
   document.getElementById("turns").append(row);
   return row;
 }
 
+function draftRow({ text }) {
+  const row = document.createElement("p");
+  const tail = text.length > TAIL_CHARS ? `…${text.slice(1 - TAIL_CHARS)}` : text;
+  row.append(element("span", "what", "preparing an answer to "), element("q", "", tail));
+  return row;
+}
+
+function patienceWord(patience) {
+  if (patience <= 0.15) return "fast";
+  if (patience < 0.45) return "rather fast";
+  if (patience <= 0.55) return "in the middle";
+  return patience < 0.85 ? "rather careful" : "careful";
+}
+
 function textOf(turn) {
   if (turn.note) return [element("span", "note", turn.note)];
+  if (turn.kept) return [element("span", "heard kept", turn.words)];
   const heard = turn.heardChars + turn.text.slice(turn.heardChars).search(/\S|$/); // the space is not struck through
   const parts = [element("span", "heard", turn.text.slice(0, heard))];
   const rest = turn.text.slice(heard);
