@@ -29,6 +29,8 @@ class Stage:
         self.now = 100.0
         self.samples = 0
         self.log: list[ev.Command] = []
+        self.level_db: float | None = None
+        """Of what is heard; None = it is not said."""
         self.sent: list[float] = []
         """When each audio message left."""
 
@@ -58,7 +60,8 @@ class Stage:
             out += self.pass_time(FRAME_S * 1000)
             first, self.samples = self.samples, self.samples + FRAME_SAMPLES
             out += self.do(ev.AudioReceived(self.samples))
-            out += self.do(ev.FramesHeard(first, (probability,)))
+            levels = () if self.level_db is None else (self.level_db,)
+            out += self.do(ev.FramesHeard(first, (probability,), levels))
         return out
 
     def speak(self, ms: float) -> list[ev.Command]:
@@ -72,7 +75,10 @@ class Stage:
     def transcribe(self, text: str, language: str | None = "en") -> list[ev.Command]:
         """Answer the last final transcription."""
         job = [c for c in self.all(ev.Transcribe) if c.final][-1]
-        return self.do(ev.TranscriptHeard(job.attempt, text, language, True))
+        out = self.do(ev.TranscriptHeard(job.attempt, text, language, True))
+        if any(isinstance(c, ev.Prepare) for c in out):
+            out += self.do(ev.WordsJudged(job.attempt, 0.8))
+        return out
 
     def partial(self, text: str) -> list[ev.Command]:
         return self.do(ev.TranscriptHeard(self.all(ev.Transcribe)[-1].attempt, text, "en", False))
@@ -124,4 +130,5 @@ def sound(ms: float) -> ev.Samples:
 
 
 def names(commands: Sequence[ev.Command]) -> list[str]:
-    return [type(c).__name__ for c in commands]
+    """Without what is only for show."""
+    return [type(c).__name__ for c in commands if not isinstance(c, ev.FloorChanged | ev.Speculated)]

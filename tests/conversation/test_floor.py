@@ -27,8 +27,8 @@ def test_the_steps_of_the_design() -> None:
         (State.SETTLING, Signal.JUDGED): State.SETTLING,
         (State.SETTLING, Signal.DEADLINE): State.REPLYING,
         (State.REPLYING, Signal.SPEECH): State.CONTESTED,
-        (State.CONTESTED, Signal.SILENCE): State.REPLYING,
-        (State.CONTESTED, Signal.DEADLINE): State.HEARING,
+        (State.CONTESTED, Signal.GO_ON): State.REPLYING,
+        (State.CONTESTED, Signal.YIELD): State.HEARING,
         (State.REPLYING, Signal.DONE): State.OPEN,
         (State.CONTESTED, Signal.DONE): State.HEARING,
     }
@@ -36,7 +36,9 @@ def test_the_steps_of_the_design() -> None:
 
 
 def test_deadlines_only_where_silence_or_a_contest_runs() -> None:
-    assert {source for source, signal in TABLE if signal is Signal.DEADLINE} == DEADLINE_STATES
+    assert {source for source, signal in TABLE if signal is Signal.DEADLINE} == {State.SETTLING}
+    assert {source for source, signal in TABLE if signal is Signal.GO_ON} == {State.CONTESTED}
+    assert {State.SETTLING, State.CONTESTED} == DEADLINE_STATES
 
 
 def test_every_signal_and_action_is_used() -> None:

@@ -45,7 +45,7 @@ def test_a_turn_begins_before_its_onset_by_the_padding() -> None:
     assert ear.hear(5, 0.9) == [Onset(20 * FRAME_SAMPLES)]
     ear.listener.open_turn()
     assert ear.take() == [ev.SpeechStarted("item_1", 20 * FRAME_SAMPLES - samples(300))]
-    assert ear.listener.voiced
+    assert ear.listener.speaking
 
 
 def test_the_padding_never_reaches_into_the_turn_before() -> None:
@@ -85,7 +85,7 @@ def test_only_the_last_silence_is_judged() -> None:
     assert not ear.listener.judged(ev.TurnJudged(0, 0.9))
     assert ear.listener.judged(ev.TurnJudged(1, 0.9))
     assert ear.listener.open.judged == 0.9
-    ear.listener.drop_speculation()
+    ear.listener.go_on()
     assert ear.listener.open.judged is None
     assert ev.Abandon(1) in ear.take()
 
@@ -238,7 +238,7 @@ def test_a_client_that_ends_turns_itself_needs_no_threshold() -> None:
     ear = Ear()
     ear.hear(2, 0.9)
     ear.listener.configure(ev.Settings(turn_detection=None))
-    assert not ear.listener.voiced
+    assert not ear.listener.speaking
 
 
 def test_silence_without_a_turn_is_only_an_edge() -> None:

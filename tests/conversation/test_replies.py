@@ -52,7 +52,8 @@ def turn(text: str = "hello") -> Turn:
 def test_a_prepared_reply_sees_the_turn_that_is_not_in_the_history_yet() -> None:
     mouth = Mouth(instructions="Be kind.")
     mouth.replies.prepare(NONE, turn())
-    (respond,) = mouth.take()
+    begun, respond = mouth.take()
+    assert begun == ev.Speculated("begun", "hello")
     assert isinstance(respond, ev.Respond)
     assert respond.messages == (("system", "Be kind."), ("user", "hello"))
     assert respond.language == "en"
@@ -72,7 +73,8 @@ def test_nothing_leaves_before_the_release_and_all_of_it_after() -> None:
     out = mouth.take()
     assert names(out)[:2] == ["ReplyStarted", "ReplyTextDelta"]
     assert names(out)[-2:] == ["StopReply", "ReplyEnded"]
-    started = out[0]
+    assert out[0] == ev.Speculated("kept", "hello")
+    started = out[1]
     assert isinstance(started, ev.ReplyStarted)
     assert started.request == "mark"
     assert mouth.replies.wake_at(held=False) == pytest.approx(1.5)
@@ -85,7 +87,7 @@ def test_a_dropped_speculation_leaves_no_trace() -> None:
     reply_id = mouth.current.id
     mouth.take()
     mouth.replies.drop()
-    assert mouth.take() == [ev.StopReply(reply_id)]
+    assert mouth.take() == [ev.StopReply(reply_id), ev.Speculated("dropped", "hello")]
     mouth.replies.drop()
     assert mouth.take() == []
     mouth.replies.text(ev.ReplyText(reply_id, "late"), 2.0)

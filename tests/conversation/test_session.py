@@ -6,6 +6,7 @@ import pytest
 
 from tests.conversation.stage import SERVER_VAD, Stage, names, sound
 from voxtral_voice.conversation import events as ev
+from voxtral_voice.conversation.endpoint import Signals, endpoint_wait_ms
 from voxtral_voice.conversation.floor import State
 from voxtral_voice.conversation.listener import MAX_COMMIT_MS
 from voxtral_voice.conversation.policy import Policy
@@ -19,6 +20,9 @@ def stage() -> Stage:
     return Stage()
 
 
+SURE = Signals(0.99, "what is the capital of France", 0.8, "en", 800.0)
+
+
 # --- a turn -----------------------------------------------------------------------------------------------------
 
 
@@ -30,8 +34,8 @@ def test_a_turn_from_onset_to_the_end_of_playout(stage: Stage) -> None:
     out = stage.silence(128)
     assert names(out) == ["Transcribe", "Judge"]
     assert stage.state() is State.SETTLING
-    assert names(stage.transcribe("hello")) == ["Respond"]
-    assert stage.last(ev.Respond).messages == (("user", "hello"),)
+    assert names(stage.transcribe("hello")) == ["Prepare", "Respond"]
+    assert stage.last(ev.Prepare).messages == stage.last(ev.Respond).messages == (("user", "hello"),)
     stage.judge(0.99)
     stage.answer("Hi there.", 1000)
     assert stage.all(ev.ReplyStarted) == []  # held
@@ -60,8 +64,9 @@ def test_the_stages_of_a_turn_sum_to_its_latency(stage: Stage) -> None:
     total = timeline.total_ms()
     assert total is not None
     assert sum(timeline.stages_ms().values()) == pytest.approx(total, abs=1)
-    assert timeline.endpoint_ms() == pytest.approx(309, abs=10)  # min_endpoint_ms and a judge who is sure
-    assert total == pytest.approx(309, abs=10)
+    wait = endpoint_wait_ms(ev.TurnDetection(), SURE)
+    assert timeline.endpoint_ms() == pytest.approx(wait, abs=40)
+    assert total == pytest.approx(wait, abs=40)
 
 
 def test_audio_leaves_at_most_the_lead_ahead_of_playout(stage: Stage) -> None:
@@ -77,17 +82,92 @@ def test_audio_leaves_at_most_the_lead_ahead_of_playout(stage: Stage) -> None:
 def test_speech_that_goes_on_drops_what_was_prepared(stage: Stage) -> None:
     stage.speak(800)
     stage.silence(128)
-    stage.transcribe("I would like")
+    stage.judge(0.3)
+    stage.transcribe("order a pizza")
     reply_id = stage.answer()
-    out = stage.speak(300)
-    assert ev.StopReply(reply_id) in out
+    assert ev.StopReply(reply_id) not in stage.speak(300)
+    assert ev.StopReply(reply_id) in stage.speak(300)
+    assert stage.last(ev.Speculated) == ev.Speculated("dropped", "order a pizza")
     stage.silence(128)
-    stage.transcribe("I would like to order a pizza")
+    stage.transcribe("order a pizza with cheese")
     stage.judge(0.99)
     second = stage.answer("Sure.")
     stage.silence(3000)
     assert [c.reply_id for c in stage.all(ev.ReplyStarted)] == [second]
-    assert stage.texts() == [("user", "I would like to order a pizza"), ("assistant", "Sure.")]
+    assert stage.texts() == [("user", "order a pizza with cheese"), ("assistant", "Sure.")]
+
+
+def test_a_sound_without_another_word_keeps_what_was_prepared(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stage.transcribe("Order a pizza.")
+    reply_id = stage.answer("Sure.")
+    stage.speak(160)
+    assert stage.state() is State.HEARING
+    stage.silence(96)
+    stage.transcribe("order a pizza")
+    stage.judge(0.99)
+    stage.silence(3000)
+    assert [c.reply_id for c in stage.all(ev.Respond)] == [reply_id]
+    assert [c.outcome for c in stage.all(ev.Speculated)] == ["begun", "kept"]
+    timeline = stage.last(ev.ReplyEnded).timeline
+    assert timeline is not None
+    assert min(timeline.stages_ms().values()) >= 0
+
+
+def test_an_answer_to_the_same_words_is_kept_also_when_the_client_ends_the_turn(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stage.transcribe("order a pizza")
+    reply_id = stage.answer("Sure.")
+    stage.speak(160)
+    stage.do(ev.CommitAudio())
+    assert stage.all(ev.ReplyStarted) == []
+    stage.transcribe("order a pizza")
+    assert stage.last(ev.ReplyStarted).reply_id == reply_id
+
+
+def test_an_unfinished_sentence_costs_no_answer(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stage.judge(0.02)
+    out = stage.transcribe("I would like to order a")
+    assert "Respond" not in names(out)
+    assert "Respond" in names(stage.silence(4000))  # in the end it is answered all the same
+    assert stage.state() is State.REPLYING
+
+
+def test_an_answer_that_was_dropped_too_often_waits_for_the_end_of_the_turn() -> None:
+    stage = Stage(policy=Policy(max_dropped=2))
+    for words in ("one pizza", "one pizza two cokes", "one pizza two cokes three cakes"):
+        stage.speak(800)
+        stage.silence(96)
+        stage.transcribe(words)
+    assert [c.text for c in stage.all(ev.Speculated) if c.outcome == "begun"] == ["one pizza", "one pizza two cokes"]
+    assert "Respond" in names(stage.silence(4000))
+
+
+def test_other_words_while_the_client_ends_the_turn_drop_it(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stage.transcribe("order a pizza")
+    reply_id = stage.answer("Sure.")
+    stage.speak(160)
+    stage.do(ev.CommitAudio())
+    assert ev.StopReply(reply_id) in stage.transcribe("order a pizza now")
+    assert stage.last(ev.ReplyStarted).reply_id != reply_id
+
+
+def test_a_parked_answer_that_fails_is_forgotten(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stage.transcribe("order a pizza")
+    first = stage.last(ev.Respond).reply_id
+    stage.speak(160)
+    assert ev.StopReply(first) in stage.do(ev.ReplyFailed(first, "responder", "no memory"))
+    stage.silence(96)
+    stage.transcribe("order a pizza")
+    assert stage.last(ev.Respond).reply_id != first
 
 
 def test_speech_before_the_transcript_abandons_it(stage: Stage) -> None:
@@ -196,7 +276,7 @@ def test_a_turn_that_never_ends_is_ended() -> None:
     job = stage.last(ev.Transcribe)
     assert job.final
     assert 1900 <= (job.end_sample - job.start_sample) / 16 <= 2100
-    stage.speak(600)  # and what is said after it is a new turn
+    stage.speak(1200)  # and what is said after it is a new turn
     assert len(stage.all(ev.SpeechStarted)) == 2
 
 
@@ -206,13 +286,14 @@ def test_a_turn_that_never_ends_is_ended() -> None:
 def test_partials_tell_only_what_two_in_a_row_agree_on(stage: Stage) -> None:
     stage.speak(1200)
     assert [c.final for c in stage.all(ev.Transcribe)] == [False]
-    assert stage.partial("what is a") == []
+    assert names(stage.partial("what is a")) == ["Prepare"]
     stage.speak(1100)
-    assert stage.partial("what is the cap") == [ev.TranscriptDelta("item_1", "what is")]
+    assert ev.TranscriptDelta("item_1", "what is") in stage.partial("what is the cap")
     stage.speak(1100)
-    assert stage.partial("what is the capital") == [ev.TranscriptDelta("item_1", " the")]
+    assert ev.TranscriptDelta("item_1", " the") in stage.partial("what is the capital")
+    assert stage.last(ev.Prepare).messages == (("user", "what is the capital"),)
     stage.speak(1100)
-    assert stage.partial("which is the capital") == []
+    assert names(stage.partial("which is the capital")) == ["Prepare"]
     stage.silence(96)
     stage.transcribe("what is the capital of France")
     stage.judge(0.99)
@@ -247,7 +328,9 @@ def test_one_partial_at_a_time_and_none_when_it_fails(stage: Stage) -> None:
 def test_a_barge_in_cancels_the_reply_and_keeps_only_what_was_heard(stage: Stage) -> None:
     reply_id = stage.turn(reply="One two three four five. Six seven eight nine ten.")
     stage.silence(300)
-    out = stage.speak(400)
+    stage.speak(256)
+    assert stage.state() is State.CONTESTED
+    out = stage.partial("no, I meant")
     kinds = names(out)
     assert kinds.index("SpeechStarted") < kinds.index("ReplyEnded")
     ended = stage.last(ev.ReplyEnded)
@@ -284,17 +367,19 @@ def test_a_backchannel_does_not_stop_the_reply(stage: Stage) -> None:
     assert stage.state() is State.CONTESTED
     stage.silence(300)
     assert stage.state() is State.REPLYING
+    stage.partial("Mhm.")
     stage.silence(2000)
     assert stage.last(ev.ReplyEnded).status == "completed"
     assert len(stage.all(ev.SpeechStarted)) == 1
 
 
 def test_an_interruption_of_the_last_words_still_playing_cuts_the_history() -> None:
-    stage = Stage(policy=Policy(contest_ms=160))
+    stage = Stage()
     stage.turn(reply="One two three four five.")
-    stage.silence(448)
+    stage.silence(300)
     assert stage.last(ev.ReplyEnded).status == "completed"
-    stage.speak(400)
+    stage.speak(192)
+    stage.partial("stop")
     assert len(stage.all(ev.ReplyEnded)) == 1
     heard = stage.texts()[-1][1]
     assert heard is not None
@@ -306,9 +391,9 @@ def test_interruption_before_the_reply_has_begun_drops_it(stage: Stage) -> None:
     stage.speak(800)
     stage.silence(96)
     stage.judge(0.99)
-    stage.silence(320)
+    stage.silence(640)
     assert stage.state() is State.REPLYING
-    stage.speak(500)
+    stage.speak(1000)
     assert stage.state() is State.HEARING
     first = next(c for c in stage.all(ev.Transcribe) if c.final)
     assert names(stage.do(ev.TranscriptHeard(first.attempt, "first words", "en", True))) == [
@@ -346,8 +431,168 @@ def test_a_sound_that_fell_silent_at_the_contest_deadline_is_no_interruption(sta
     stage.silence(32)
     stage.pass_time(60)
     assert stage.state() is State.CONTESTED
-    stage.silence(64)
+    stage.silence(128)
     assert stage.state() is State.REPLYING
+
+
+def interrupted(stage: Stage, reply: str = "One two three four five. Six seven eight nine ten.") -> None:
+    """A long sound without words stops the reply."""
+    stage.turn(reply=reply)
+    stage.silence(300)
+    stage.speak(1200)
+    assert stage.last(ev.ReplyEnded).reason == "turn_detected"
+
+
+def test_after_an_interruption_without_words_the_reply_goes_on_from_the_last_word_heard(stage: Stage) -> None:
+    interrupted(stage)
+    heard = stage.texts()[-1][1]
+    stage.silence(96)
+    stage.transcribe("")
+    stage.silence(600)
+    recite = stage.last(ev.Recite)
+    assert stage.last(ev.ReplyStarted).reply_id == recite.reply_id
+    rest = " ".join(c.text.strip() for c in stage.all(ev.Speak) if c.reply_id == recite.reply_id)
+    assert f"{heard} {rest}" == "One two three four five. Six seven eight nine ten."
+    stage.say(recite.reply_id, 500)
+    stage.silence(3000)
+    assert stage.last(ev.ReplyEnded).status == "completed"
+    assert stage.texts()[-1] == ("assistant", rest)
+
+
+def test_an_interruption_with_words_is_answered_instead(stage: Stage) -> None:
+    interrupted(stage)
+    stage.silence(96)
+    stage.transcribe("what about Rome")
+    stage.answer("It is in Italy.")
+    stage.silence(3000)
+    assert stage.all(ev.Recite) == []
+
+
+def test_a_reply_of_which_not_all_was_made_begins_anew(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stage.transcribe("tell me a story")
+    stage.judge(0.99)
+    first = stage.last(ev.Respond).reply_id
+    stage.do(ev.ReplyText(first, "Once upon a time there was a king. And "))
+    stage.say(first, 3000)
+    stage.silence(500)
+    stage.speak(1200)
+    stage.silence(96)
+    stage.transcribe("")
+    stage.silence(600)
+    assert stage.all(ev.Recite) == []
+    assert stage.last(ev.Respond).reply_id == stage.last(ev.ReplyStarted).reply_id != first
+
+
+def test_what_was_heard_to_the_end_is_not_said_again(stage: Stage) -> None:
+    stage.turn(reply="One two three.")
+    stage.silence(700)
+    stage.speak(300)
+    stage.silence(96)
+    stage.transcribe("")
+    stage.silence(3000)
+    assert stage.all(ev.Recite) == []
+    assert stage.state() is State.OPEN
+
+
+def test_a_strong_word_interrupts_also_when_it_is_understood_late(stage: Stage) -> None:
+    stage.turn(reply="One two three four five six seven. Eight nine ten eleven.")
+    stage.speak(224)
+    stage.silence(192)
+    assert stage.state() is State.REPLYING  # the audio goes on meanwhile
+    out = stage.partial("Stop!")
+    assert stage.last(ev.ReplyEnded).reason == "turn_detected"
+    assert names(out)[-2:] == ["Transcribe", "Judge"]  # the turn is all of it, and perhaps over
+    assert stage.state() is State.SETTLING
+
+
+def test_short_words_with_gaps_are_one_sound(stage: Stage) -> None:
+    stage.turn(reply="One two three four five six seven. Eight nine ten eleven.")
+    for _ in range(3):
+        stage.speak(160)
+        stage.silence(96)
+    job = stage.last(ev.Transcribe)
+    assert not job.final
+    stage.partial("no, no, no")
+    assert stage.last(ev.ReplyEnded).reason == "turn_detected"
+    started = stage.all(ev.SpeechStarted)[-1]
+    assert stage.last(ev.Transcribe).start_sample <= started.start_sample + 200 * 16
+
+
+def test_words_about_the_end_of_a_reply_are_a_turn(stage: Stage) -> None:
+    stage.turn(reply="One two.")
+    stage.silence(300)
+    stage.speak(224)
+    stage.silence(192)
+    stage.pass_time(400)
+    assert stage.state() is State.OPEN
+    stage.partial("And in Spain?")
+    assert stage.state() is State.SETTLING
+    stage.transcribe("And in Spain?")
+    stage.answer("Madrid.")
+    stage.silence(2000)
+    assert stage.texts()[-2:] == [("user", "And in Spain?"), ("assistant", "Madrid.")]
+
+
+def test_our_own_voice_is_not_speech(stage: Stage) -> None:
+    stage.turn(reply="One two three four five six seven.")
+    for _ in range(20):
+        stage.pass_time(32)
+        first, stage.samples = stage.samples, stage.samples + 512
+        stage.do(ev.FramesHeard(first, (0.95,), (-30.0,), (0.9,)))
+    assert stage.state() is State.REPLYING
+    assert stage.last(ev.ReplyEnded).status == "completed"
+
+
+def test_a_quiet_voice_in_the_room_needs_longer(stage: Stage) -> None:
+    stage.level_db = -20.0
+    stage.turn(reply="One two three four five six seven eight.")
+    stage.level_db = -60.0
+    stage.speak(960)
+    assert stage.state() is State.CONTESTED
+
+
+def test_a_transcript_of_a_sound_that_failed_leaves_its_length(stage: Stage) -> None:
+    stage.turn(reply="One two three four five six seven.")
+    stage.speak(224)
+    assert stage.do(ev.TranscriptFailed(stage.last(ev.Transcribe).attempt, "busy")) == []
+    stage.speak(1000)
+    assert stage.state() is State.HEARING
+
+
+def test_speech_of_which_no_more_audio_comes_is_over(stage: Stage) -> None:
+    stage.speak(800)
+    stage.pass_time(2000)
+    assert stage.state() is State.SETTLING
+    stage.transcribe("hello")
+    stage.answer("Hi.")
+    stage.pass_time(4000)
+    assert stage.texts() == [("user", "hello"), ("assistant", "Hi.")]
+
+
+def test_when_nobody_speaks_the_idle_timeout_asks() -> None:
+    idle = ev.TurnDetection(kind="server_vad", silence_duration_ms=500, idle_timeout_ms=5000)
+    stage = Stage(ev.Settings(turn_detection=idle))
+    stage.silence(8000)
+    assert stage.all(ev.IdleTimeout) == []  # it counts from a reply's end
+    stage.speak(800)
+    stage.silence(128)
+    stage.transcribe("hello")
+    stage.answer("It is Paris.")
+    stage.silence(1600)
+    assert stage.state() is State.OPEN
+    out = stage.silence(5200)
+    kinds = names(out)
+    assert kinds[kinds.index("IdleTimeout") :][:6] == [
+        "IdleTimeout", "ItemAdded", "AudioCommitted", "TranscriptDone", "ReplyStarted", "Respond",
+    ]  # fmt: skip
+    assert stage.last(ev.Respond).messages[-1][0] == "system"
+    stage.answer("Are you still there?")
+    stage.silence(2500)
+    stage.speak(800)
+    stage.silence(3000)
+    assert len(stage.all(ev.IdleTimeout)) == 1
 
 
 # --- the client's requests --------------------------------------------------------------------------------------
@@ -750,7 +995,7 @@ def test_a_speculative_failure_shows_when_the_turn_is_committed(stage: Stage) ->
 
 def test_a_failure_in_the_middle_keeps_what_was_heard(stage: Stage) -> None:
     reply_id = stage.turn(reply="One two three four five.")
-    stage.silence(300)
+    stage.silence(160)
     stage.do(ev.ReplyFailed(reply_id, "speaker", "gone"))
     assert stage.last(ev.ReplyEnded).status == "failed"
     heard = stage.texts()[-1][1]

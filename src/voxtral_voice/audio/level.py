@@ -32,6 +32,13 @@ def rms_dbfs(samples: Samples) -> float:
     return max(FLOOR_DBFS, 10 * math.log10(power)) if power > 0 else FLOOR_DBFS
 
 
+def frames_dbfs(frames: Samples) -> tuple[float, ...]:
+    """Level of each frame to a tenth of a dB. frames: [n, samples]."""
+    power = np.mean(np.square(frames, dtype=np.float64), axis=1)
+    levels = 10 * np.log10(np.maximum(power, 10 ** (FLOOR_DBFS / 10)))
+    return tuple(np.round(levels, 1).tolist())
+
+
 def first_audible_sample(samples: Samples, rate_hz: int) -> int | None:
     """Index of the first sample of the first audible window; None when nothing is audible."""
     runs = _audible_runs(samples, rate_hz)

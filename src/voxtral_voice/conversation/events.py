@@ -175,9 +175,11 @@ class TurnJudged:
 
 @dataclass(frozen=True, slots=True)
 class WordsJudged:
+    """The Prepare of this attempt is done."""
+
     attempt: int
-    probability: float
-    """That the words of the attempt's Prepare are a finished utterance."""
+    probability: float | None
+    """That the words are a finished utterance; None: the responder cannot say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,8 +246,8 @@ class Wake:
 
 Event = (
     Configure | AudioReceived | CommitAudio | ClearAudio | AddItem | DeleteItem | TruncateItem | CreateReply
-    | CancelReply | FramesHeard | TurnJudged | WordsJudged | TranscriptHeard | TranscriptFailed | ReplyText | ReplyTextEnded
-    | PhraseAudio | PhraseEnded | ReplyFailed | Wake
+    | CancelReply | FramesHeard | TurnJudged | WordsJudged | TranscriptHeard | TranscriptFailed | ReplyText
+    | ReplyTextEnded | PhraseAudio | PhraseEnded | ReplyFailed | Wake
 )  # fmt: skip
 
 
@@ -276,7 +278,7 @@ class Judge:
 @dataclass(frozen=True, slots=True)
 class Prepare:
     """The responder may compute what is known of the prompt; the last message is the user's words so far. Answer with
-    WordsJudged(attempt) if it can say whether they are finished."""
+    WordsJudged(attempt), also when it fails."""
 
     attempt: int
     messages: tuple[tuple[Role, str], ...]
@@ -285,7 +287,7 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Abandon:
-    """Stop all work of this attempt; its results are no longer wanted."""
+    """The results of this attempt are not wanted, whether they are there or not; stop what is left of its work."""
 
     attempt: int
 

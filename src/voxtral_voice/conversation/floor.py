@@ -33,7 +33,15 @@ class Signal(Enum):
     SPEECH = "speech"
     SILENCE = "silence"
     JUDGED = "judged"
+    """Something new is known about whether the turn is over."""
     DEADLINE = "deadline"
+    """The silence has lasted as long as it takes to end the turn."""
+    YIELD = "yield"
+    """What is heard during the answer is an interruption."""
+    GO_ON = "go on"
+    """What is heard during the answer is none."""
+    IDLE = "idle"
+    """Nobody has said anything for as long as the client allows."""
     COMMIT = "commit"
     """The client ends the turn, or the turn has become too long."""
     CLEAR = "clear"
@@ -50,14 +58,15 @@ class Action(Enum):
     OPEN_TURN = "open turn"
     SPECULATE = "speculate"
     MOVE_DEADLINE = "move deadline"
+    PARK_SPECULATION = "park speculation"
     DROP_SPECULATION = "drop speculation"
     DROP_TURN = "drop turn"
     COMMIT_TURN = "commit turn"
     COMMIT_BUFFER = "commit buffer"
+    COMMIT_SILENCE = "commit silence"
     RELEASE = "release reply"
     START_REPLY = "start reply"
     REMEMBER_ASK = "remember ask"
-    CONTEST = "contest"
     INTERRUPT = "interrupt reply"
     CANCEL_REPLY = "cancel reply"
 
@@ -77,23 +86,25 @@ TABLE: Final[Mapping[tuple[State, Signal], Step]] = MappingProxyType(
         (_S.OPEN, _G.SPEECH): Step(_S.HEARING, (_A.OPEN_TURN,)),
         (_S.OPEN, _G.COMMIT): Step(_S.OPEN, (_A.COMMIT_BUFFER,)),
         (_S.OPEN, _G.ASK): Step(_S.REPLYING, (_A.START_REPLY,)),
+        (_S.OPEN, _G.IDLE): Step(_S.OPEN, (_A.COMMIT_SILENCE,)),
         (_S.HEARING, _G.SILENCE): Step(_S.SETTLING, (_A.SPECULATE,)),
         (_S.HEARING, _G.COMMIT): Step(_S.REPLYING, (_A.SPECULATE, _A.COMMIT_TURN, _A.RELEASE)),
-        (_S.HEARING, _G.CLEAR): Step(_S.OPEN, (_A.DROP_TURN,)),
+        (_S.HEARING, _G.CLEAR): Step(_S.OPEN, (_A.DROP_SPECULATION, _A.DROP_TURN)),
         (_S.HEARING, _G.ASK): Step(_S.HEARING, (_A.REMEMBER_ASK,)),
-        (_S.SETTLING, _G.SPEECH): Step(_S.HEARING, (_A.DROP_SPECULATION,)),
+        (_S.SETTLING, _G.SPEECH): Step(_S.HEARING, (_A.PARK_SPECULATION,)),
         (_S.SETTLING, _G.JUDGED): Step(_S.SETTLING, (_A.MOVE_DEADLINE,)),
         (_S.SETTLING, _G.DEADLINE): Step(_S.REPLYING, (_A.COMMIT_TURN, _A.RELEASE)),
         (_S.SETTLING, _G.COMMIT): Step(_S.REPLYING, (_A.COMMIT_TURN, _A.RELEASE)),
         (_S.SETTLING, _G.CLEAR): Step(_S.OPEN, (_A.DROP_SPECULATION, _A.DROP_TURN)),
         (_S.SETTLING, _G.ASK): Step(_S.SETTLING, (_A.REMEMBER_ASK,)),
-        (_S.REPLYING, _G.SPEECH): Step(_S.CONTESTED, (_A.CONTEST,)),
+        (_S.REPLYING, _G.SPEECH): Step(_S.CONTESTED),
+        (_S.REPLYING, _G.YIELD): Step(_S.HEARING, (_A.OPEN_TURN, _A.INTERRUPT)),
         (_S.REPLYING, _G.COMMIT): Step(_S.REPLYING, (_A.COMMIT_BUFFER,)),
         (_S.REPLYING, _G.ASK): Step(_S.REPLYING, (_A.START_REPLY,)),
         (_S.REPLYING, _G.CANCEL): Step(_S.OPEN, (_A.CANCEL_REPLY,)),
         (_S.REPLYING, _G.DONE): Step(_S.OPEN),
-        (_S.CONTESTED, _G.SILENCE): Step(_S.REPLYING),
-        (_S.CONTESTED, _G.DEADLINE): Step(_S.HEARING, (_A.OPEN_TURN, _A.INTERRUPT)),
+        (_S.CONTESTED, _G.GO_ON): Step(_S.REPLYING),
+        (_S.CONTESTED, _G.YIELD): Step(_S.HEARING, (_A.OPEN_TURN, _A.INTERRUPT)),
         (_S.CONTESTED, _G.COMMIT): Step(
             _S.REPLYING, (_A.OPEN_TURN, _A.INTERRUPT, _A.SPECULATE, _A.COMMIT_TURN, _A.RELEASE)
         ),

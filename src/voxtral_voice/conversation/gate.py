@@ -55,6 +55,11 @@ class SpeechGate:
         self._speaking, self._run = self.voiced, 0
         return Onset(self._run_start) if self._speaking else Offset(self._run_start)
 
+    @property
+    def speaking(self) -> bool:
+        """Between an onset and its offset."""
+        return self._speaking
+
     def reset(self) -> None:
         """As if nothing had been heard: speech that goes on is a new onset."""
         self._speaking = self.voiced = False

@@ -6,13 +6,16 @@ is (`session`), replies, models.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from voxtral_voice.conversation import events as ev
+from voxtral_voice.conversation.endpoint import Signals
 from voxtral_voice.conversation.gate import FRAME_SAMPLES, RATE_HZ, Offset, Onset, SpeechGate
 from voxtral_voice.conversation.history import History
+from voxtral_voice.conversation.overheard import UNKNOWN_DB, Level, Overheard
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.conversation.timeline import Timeline
 
@@ -20,6 +23,15 @@ MAX_COMMIT_MS: Final = 30_000
 """Under voice activity, a client's commit takes at most this much audio from before it."""
 FORGET_STEP_MS: Final = 5_000
 """Audio that no turn can need any more is given up in steps of this length."""
+MOST_ONSET_FRAMES: Final = 31
+"""1 s: no onset takes longer."""
+SOUND_PADDING_MS: Final = 200
+"""Audio from before a sound during a reply that is transcribed with it."""
+USUAL_SHARE: Final = 0.3
+"""Of the newest turn in the user's usual level."""
+REMEMBERED_PAUSES: Final = 8
+NUDGE: Final = "The user has said nothing for a while. Ask in one short sentence whether they are still there."
+"""What the responder is told when the idle timeout is reached."""
 
 
 @dataclass(slots=True)
@@ -30,6 +42,11 @@ class Turn:
     start_sample: int
     end_sample: int
     """Behind the last voiced sample."""
+    onset: int = 0
+    """First voiced sample."""
+    level: Level = field(default_factory=Level)
+    attempt: int = 0
+    """The last one: of its last partial, or of the silence that it is in."""
     partial_to: int = 0
     """Sample behind the last partial transcript."""
     partial_text: str = ""
@@ -41,6 +58,11 @@ class Turn:
     lost: str | None = None
     """Why there will be no transcript."""
     judged: float | None = None
+    words_judged: float | None = None
+    prepared: bool = False
+    """The responder has seen the words."""
+    dropped: int = 0
+    """Answers that were prepared for nothing."""
     committed: bool = False
     timeline: Timeline = field(default_factory=Timeline)
 
@@ -66,6 +88,10 @@ class Listener:
         """Not committed yet."""
         self.onset = 0
         """First voiced sample of the last speech."""
+        self.overheard: Overheard | None = None
+        """The sound that is heard during a reply."""
+        self.usual_db: float | None = None
+        """The user's level in the turns before."""
         self.heard_to = 0
         """Behind the last frame that voice activity has judged."""
         self.received = 0
@@ -77,15 +103,23 @@ class Listener:
         """Behind the last dropped turn: the next one begins no earlier."""
         self._forgotten = 0
         self._attempts = 0
+        self._run_db: list[float] = []
+        """Levels of the voiced frames since the last unvoiced one, up to the onset."""
+        self._pauses_ms: deque[float] = deque(maxlen=REMEMBERED_PAUSES)  # full: the oldest goes
         self._under_way: dict[int, Turn] = {}
         """By attempt; of the open turn at most one, of committed ones those whose transcript is not there yet."""
 
     # --- voice activity -----------------------------------------------------------------------------------------
 
-    def hear(self, first_sample: int, probability: float) -> Onset | Offset | None:
+    def hear(self, first_sample: int, probability: float, level_db: float = UNKNOWN_DB) -> Onset | Offset | None:
         """One frame."""
         self.heard_to = first_sample + FRAME_SAMPLES
         edge = self._gate.push(first_sample, probability)
+        if self._gate.voiced and self.turn is not None:
+            self.turn.level.add(level_db)
+        if self.overheard is not None:
+            self.overheard.hear(voiced=self._gate.voiced, level_db=level_db)
+        self._run_db = [*self._run_db[-MOST_ONSET_FRAMES:], level_db] if self._gate.voiced else []
         if isinstance(edge, Onset):
             self.onset = edge.sample
         elif isinstance(edge, Offset) and self.turn is not None:
@@ -93,16 +127,19 @@ class Listener:
         return edge
 
     @property
-    def voiced(self) -> bool:
-        """The last frame was."""
-        return self._gate.voiced
+    def speaking(self) -> bool:
+        """The user is, by voice activity."""
+        return self._gate.speaking
 
     def configure(self, settings: ev.Settings) -> None:
         self.settings = settings
-        if settings.turn_detection is None:
+        detection = settings.turn_detection
+        if detection is None or not detection.interrupt_response:
+            self.forget_sound()
+        if detection is None:
             self._gate.reset()
         else:
-            self._gate.threshold = settings.turn_detection.threshold
+            self._gate.threshold = detection.threshold
 
     @property
     def detection(self) -> ev.TurnDetection:
@@ -117,10 +154,57 @@ class Listener:
     # --- the turn -----------------------------------------------------------------------------------------------
 
     def open_turn(self) -> None:
+        """What was heard during a reply is the turn's beginning; perhaps it is over already."""
+        sound = self.overheard
+        if sound is not None:
+            self.onset = sound.onset
+            self.forget_sound()
         padded = self.onset - samples(self.detection.prefix_padding_ms)
         start = max(self._buffer_start, self._dropped_to, padded)
-        self.turn = Turn(self._ids("item"), start, end_sample=self.heard_to, partial_to=self.onset)
+        end = self.heard_to if sound is None or self.speaking else sound.voiced_to
+        self.turn = Turn(self._ids("item"), start, end, self.onset, partial_to=self.onset)
         self._out.append(ev.SpeechStarted(self.turn.item_id, start))
+
+    # --- during a reply -----------------------------------------------------------------------------------------
+
+    def overhear(self) -> None:
+        """A sound begins during a reply, or goes on."""
+        if self.overheard is None:
+            frames = (self.heard_to - self.onset) // FRAME_SAMPLES
+            self.overheard = Overheard(self.onset, self._run_db[-frames:])
+
+    def transcribe_sound_if_due(self) -> None:
+        sound = self.overheard
+        if sound is None or not sound.transcript_due():
+            return
+        self._attempts += 1
+        sound.ask(self._attempts)
+        start = max(self._buffer_start, sound.onset - samples(SOUND_PADDING_MS))
+        language, prompt = self.settings.language, self.settings.transcription_prompt
+        self._out.append(ev.Transcribe(self._attempts, start, self.heard_to, language, prompt, final=False))
+
+    def sound_transcript(self, event: ev.TranscriptHeard) -> bool:
+        """Take a transcript of the sound. False: it is none."""
+        sound = self.overheard
+        if sound is None or event.attempt != sound.attempt:
+            return False
+        sound.answer(event.text, event.language)
+        return True
+
+    def sound_failed(self, event: ev.TranscriptFailed) -> bool:
+        """The sound goes without words. False: it was another transcript that failed."""
+        sound = self.overheard
+        if sound is None or event.attempt != sound.attempt:
+            return False
+        sound.attempt = None
+        return True
+
+    def forget_sound(self) -> None:
+        if self.overheard is not None and self.overheard.attempt is not None:
+            self._out.append(ev.Abandon(self.overheard.attempt))
+        self.overheard = None
+
+    # --- the turn's end -----------------------------------------------------------------------------------------
 
     def is_overlong(self) -> bool:
         return self.heard_to - self.open.start_sample >= samples(self._policy.max_turn_ms)
@@ -141,6 +225,7 @@ class Listener:
 
     def clear(self) -> None:
         self._gate.reset()
+        self.forget_sound()
         self._buffer_start = self.received
         self._out += [ev.ForgetAudio(self.received), ev.ResetVoiceActivity(), ev.AudioCleared()]
 
@@ -152,6 +237,7 @@ class Listener:
         turn, self.turn = self.open, None
         turn.committed = True
         turn.timeline = replace(turn.timeline, commit=now)
+        self._learn_level(turn)
         self._out.append(ev.SpeechStopped(turn.item_id, turn.end_sample))
         self._buffer_start = max(turn.end_sample, self.heard_to)
         self._add_item(turn)
@@ -168,6 +254,22 @@ class Listener:
         self._buffer_start = self.received
         self._add_item(turn)
 
+    def commit_silence(self) -> None:
+        """Nobody spoke for as long as the client allows: a nudge for the responder, and a turn without words."""
+        item = ev.Item(self._ids("item"), "user", "audio", "")
+        nudge = ev.Item(self._ids("item"), "system", "text", NUDGE)
+        self._out.append(ev.IdleTimeout(item.id, self._buffer_start, self.received))
+        self._out.append(ev.ItemAdded(nudge, self._history.add(nudge)))
+        self._out.append(ev.AudioCommitted(item, self._history.add(item)))
+        self._out.append(ev.TranscriptDone(item.id, "", 0.0))
+        self._buffer_start = self.received
+
+    def _learn_level(self, turn: Turn) -> None:
+        level_db = turn.level.db
+        if level_db is not None:
+            usual_db = level_db if self.usual_db is None else self.usual_db
+            self.usual_db = (1 - USUAL_SHARE) * usual_db + USUAL_SHARE * level_db
+
     def _add_item(self, turn: Turn) -> None:
         item = ev.Item(turn.item_id, "user", "audio", None)
         self._out.append(ev.AudioCommitted(item, self._history.add(item)))
@@ -180,7 +282,7 @@ class Listener:
             self._forgotten = before
             self._out.append(ev.ForgetAudio(before))
 
-    # --- speculation --------------------------------------------------------------------------------------------
+    # --- is it over? --------------------------------------------------------------------------------------------
 
     def speculate(self, now: float) -> None:
         """The user is silent: have the turn transcribed and judged as if it were over."""
@@ -188,23 +290,39 @@ class Listener:
         self._abandon(turn)
         heard_ago = max(0, self.heard_to - turn.end_sample) / RATE_HZ
         turn.timeline = Timeline(speech_end=now - heard_ago, tentative_end=now)
-        turn.judged = None
         attempt = self._transcribe(turn, self.heard_to, final=True)
         if self.detection.kind == "semantic_vad":
             self._out.append(ev.Judge(attempt, turn.start_sample, self.heard_to))
 
+    def signals(self) -> Signals:
+        """What is known about the turn's end."""
+        turn = self.open
+        speech_ms = 1000 * (turn.end_sample - turn.onset) / RATE_HZ
+        pauses_ms = tuple(self._pauses_ms)
+        return Signals(turn.judged, turn.transcript, turn.words_judged, turn.language, speech_ms, pauses_ms)
+
     def judged(self, event: ev.TurnJudged) -> bool:
         """Take a judgement. False: it is of an earlier silence."""
-        if self.turn is None or event.attempt != self._attempts:
+        if self.turn is None or event.attempt != self.turn.attempt:
             return False
         self.turn.judged = event.probability
         return True
 
-    def drop_speculation(self) -> None:
-        """The user goes on: as if nothing had been prepared."""
+    def words_judged(self, event: ev.WordsJudged) -> bool:
+        """Take the responder's view of the words. False: they are of an earlier silence, or a partial's."""
+        if self.turn is None or event.attempt != self.turn.attempt or self.turn.transcript is None:
+            return False
+        self.turn.words_judged = event.probability
+        self.turn.prepared = True
+        return True
+
+    def go_on(self) -> None:
+        """The user goes on: what is known of the turn's end is of no use."""
         turn = self.open
         self._abandon(turn)
-        turn.transcript = turn.lost = turn.judged = None
+        self._pauses_ms.append(1000 * (self.onset - turn.end_sample) / RATE_HZ)
+        turn.transcript = turn.lost = turn.judged = turn.words_judged = None
+        turn.prepared = False
         turn.timeline = Timeline()
 
     # --- transcripts --------------------------------------------------------------------------------------------
@@ -223,10 +341,22 @@ class Listener:
             return None
         if not event.final:
             self._tell_stable_words(turn, event.text)
+            turn.partial_text = event.text
             return None
         turn.transcript, turn.language = event.text.strip(), event.language
         turn.timeline = replace(turn.timeline, transcript=now)
         return turn
+
+    def partial(self, event: ev.TranscriptHeard) -> str | None:
+        """The words of the turn that goes on, if these are they."""
+        turn = self.turn
+        words = event.text.strip()
+        return words if words and turn is not None and event.attempt == turn.attempt and not event.final else None
+
+    @property
+    def spoken_on_ms(self) -> float:
+        """Since the last onset."""
+        return 1000 * (self.heard_to - self.onset) / RATE_HZ
 
     def transcript_failed(self, event: ev.TranscriptFailed) -> Turn | None:
         """Returns the turn that will have no transcript; None for a partial (the final one will say so too)."""
@@ -255,7 +385,6 @@ class Listener:
     def _tell_stable_words(self, turn: Turn, text: str) -> None:
         """The words that two partials in a row agree on; they are never taken back."""
         words, previous = text.split(), turn.partial_text.split()
-        turn.partial_text = text
         agreed = 0
         while agreed < min(len(words), len(previous)) and words[agreed] == previous[agreed]:
             agreed += 1
@@ -267,6 +396,7 @@ class Listener:
     def _transcribe(self, turn: Turn, end_sample: int, *, final: bool) -> int:
         self._attempts += 1
         self._under_way[self._attempts] = turn
+        turn.attempt = self._attempts
         language, prompt = self.settings.language, self.settings.transcription_prompt
         self._out.append(ev.Transcribe(self._attempts, turn.start_sample, end_sample, language, prompt, final))
         return self._attempts
@@ -275,9 +405,11 @@ class Listener:
         return [attempt for attempt, listened in self._under_way.items() if listened is turn]
 
     def _abandon(self, turn: Turn) -> None:
-        for attempt in self._attempts_at(turn):
-            del self._under_way[attempt]
+        """What is under way for it, and what it has of the silence that it was in."""
+        for attempt in sorted({*self._attempts_at(turn), turn.attempt} - {0}):
+            self._under_way.pop(attempt, None)
             self._out.append(ev.Abandon(attempt))
+        turn.attempt = 0
 
 
 def samples(ms: float) -> int:

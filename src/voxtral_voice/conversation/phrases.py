@@ -59,6 +59,11 @@ class PhraseSplitter:
         self._text = ""
         self._limits = FIRST
 
+    @property
+    def pending(self) -> str:
+        """Of the text, what is in no phrase yet."""
+        return self._text
+
     def feed(self, delta: str) -> list[str]:
         self._text += delta
         phrases = []

@@ -15,10 +15,16 @@ class Policy:
     """Voiced audio before a sound counts as speech: 3 frames, so that a click is none."""
     tentative_silence_ms: int = 64
     """Silence after which the turn may be over and speculation begins."""
-    min_endpoint_ms: int = 300
-    """Semantic detection: silence before a turn is over when the judge is certain that it is."""
-    contest_ms: int = 300
-    """A sound this long during a reply is an interruption."""
+    park_ms: int = 400
+    """A prepared answer outlives so much more speech; if the words are the same after it, it is kept."""
+    begin_before_ms: int = 800
+    """An answer is prepared no earlier than this before the turn would be over: an unfinished sentence costs none."""
+    max_dropped: int = 6
+    """After so many dropped answers to one turn, the next is prepared when the turn is over."""
+    stall_ms: int = 1500
+    """Speech of which no more audio comes for this long has fallen silent."""
+    sound_gap_ms: int = 480
+    """Sounds during a reply with less silence between them are one ("no, no, stop")."""
     partial_every_ms: int = 1000
     """New speech between two partial transcripts; 0 = none."""
     lead_ms: int = 400

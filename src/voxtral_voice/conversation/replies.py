@@ -7,9 +7,10 @@ the client. Does not know: whose turn it is (`session`), how a phrase is cut or 
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from voxtral_voice.conversation import events as ev
@@ -21,7 +22,21 @@ from voxtral_voice.conversation.reply import NewPhrase, Reply
 REMEMBERED_REPLIES: Final = 32
 """Replies whose audio can still be truncated by the client; when full the oldest goes."""
 
+SAYING_CHARS: Final = 300
+"""About 20 s of speech."""
+
 CancelReason = Literal["turn_detected", "client_cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Of an interrupted reply."""
+
+    text: str
+    """What was made and not heard."""
+    whole: bool
+    """All of its text had been made."""
+    voice: str
 
 
 class Replies:
@@ -40,6 +55,10 @@ class Replies:
         """Speculative, live, or ended with its last audio still playing."""
         self.answering: Turn | None = None
         """What the current reply answers, or will answer when the words are there."""
+        self.parked: Reply | None = None
+        """Was prepared for a turn that went on; wanted again if that adds no words."""
+        self._cut: _Cut | None = None
+        """What the user did not hear because of the last interruption."""
         self._ids, self._policy, self._history, self._out = ids, policy, history, out
         self._spoken: OrderedDict[str, Reply] = OrderedDict()
 
@@ -55,19 +74,64 @@ class Replies:
         """Begin to answer a turn whose words are there; nothing leaves before `release`."""
         reply = self._new(options)
         self.answering = turn
+        if not turn.committed:
+            reply.guessed = turn.transcript
+            self._tell_guess(reply, "begun")
         self._respond(reply)
 
     def drop(self) -> None:
-        """The speculative reply, if any, is not wanted any more."""
+        """What was prepared, if anything, is not wanted any more."""
+        self.drop_parked()
         if self.current is not None:
-            self._out.append(ev.StopReply(self.current.id))
+            self._drop(self.current)
             self.current = self.answering = None
+
+    def park(self) -> None:
+        """The user goes on; perhaps without another word."""
+        self.drop_parked()
+        if self.current is not None:
+            self.parked, self.current, self.answering = self.current, None, None
+
+    def unpark(self, turn: Turn, now: float) -> bool:
+        """The turn has these words now. True: they are those that the parked reply answers, and it is current again."""
+        reply = self.parked
+        if reply is None:
+            return False
+        if reply.failure is not None or not _same_words(reply.guessed or "", turn.transcript or ""):
+            self.drop_parked()
+            return False
+        self.current, self.answering, self.parked = reply, turn, None
+        if reply.has_text:
+            self._stamp(first_token=now)
+        if reply.has_phrase:
+            self._stamp(first_phrase=now)
+        if reply.has_audio:
+            self._stamp(first_audio=now)
+        return True
+
+    def drop_parked(self) -> bool:
+        """True: there was one."""
+        reply, self.parked = self.parked, None
+        if reply is not None:
+            self._drop(reply)
+        return reply is not None
+
+    def _drop(self, reply: Reply) -> None:
+        self._out.append(ev.StopReply(reply.id))
+        self._tell_guess(reply, "dropped")
+
+    def _tell_guess(self, reply: Reply, outcome: Literal["begun", "kept", "dropped"]) -> None:
+        if reply.guessed is not None:
+            self._out.append(ev.Speculated(outcome, reply.guessed))
 
     def release(self, request: str | None) -> None:
         """The prepared reply is wanted: the client is told of it."""
         reply = self._under_way
         reply.options = replace(reply.options, request=request)
+        self._tell_guess(reply, "kept")
         self._tell_started(reply)
+        self._out += [self._spoken_phrase(reply, phrase) for phrase in reply.waiting]
+        reply.waiting.clear()
 
     def start(self, options: ev.ReplyOptions, turn: Turn | None) -> None:
         """A reply that the client is told of at once. With a turn, it waits for that turn's words (`go_on`)."""
@@ -76,6 +140,25 @@ class Replies:
         self._tell_started(reply)
         if turn is None:
             self._respond(reply)
+
+    def resume(self) -> bool:
+        """The interruption had no words: say what was not heard. False: there is nothing, or not all was made."""
+        cut = self._cut
+        if cut is None or not cut.whole or not cut.text:
+            return False
+        reply = self._new(ev.ReplyOptions())
+        reply.modality, reply.voice = "audio", cut.voice
+        self.answering = None
+        self._tell_started(reply)
+        self._out.append(ev.Recite(reply.id))
+        phrases = [*reply.add_text(cut.text), *reply.end_text()]
+        self._out += [self._spoken_phrase(reply, phrase) for phrase in phrases]
+        return True
+
+    @property
+    def was_cut(self) -> bool:
+        """The user interrupted a reply that had more to say, and no other has begun since."""
+        return self._cut is not None and bool(self._cut.text or not self._cut.whole)
 
     def go_on(self) -> None:
         """The words that the started reply waited for are in the history."""
@@ -95,7 +178,13 @@ class Replies:
         reply = Reply(self._ids("resp"), self._ids("item"), modality, voice, self._policy.chunk_ms, free_at)
         reply.options = options
         self.current = reply
+        self._cut = None
         return reply
+
+    def preparation(self, attempt: int, words: str, language: str | None) -> ev.Prepare:
+        """For an answer to the user's words so far."""
+        messages = (*self._history.messages(self.settings.instructions), ("user", words))
+        return ev.Prepare(attempt, messages, language)
 
     def _respond(self, reply: Reply) -> None:
         turn, instructions = self.answering, reply.options.instructions
@@ -120,11 +209,16 @@ class Replies:
             ev.ReplyStarted(reply.id, reply.item_id, after, reply.modality, reply.voice, max_tokens, request)
         )
 
+    @property
+    def saying(self) -> str:
+        """The end of what has left of the reply."""
+        return self.current.sent_text[-SAYING_CHARS:] if self.current is not None else ""
+
     # --- from the engines ---------------------------------------------------------------------------------------
 
     def text(self, event: ev.ReplyText, now: float) -> None:
         if (reply := self._live(event.reply_id)) is not None:
-            self._stamp(first_token=now)
+            self._stamp_of(reply, first_token=now)
             self._speak(reply, reply.add_text(event.delta), now)
 
     def text_ended(self, event: ev.ReplyTextEnded, now: float) -> None:
@@ -134,29 +228,43 @@ class Replies:
     def phrase_audio(self, event: ev.PhraseAudio, now: float) -> None:
         if (reply := self._live(event.reply_id)) is not None:
             reply.add_audio(event)
-            self._stamp(first_audio=now)
+            self._stamp_of(reply, first_audio=now)
 
     def phrase_ended(self, event: ev.PhraseEnded, _: float) -> None:
         if (reply := self._live(event.reply_id)) is not None:
             reply.end_phrase(event.phrase)
 
     def failed(self, event: ev.ReplyFailed, _: float) -> None:
-        if self._live(event.reply_id) is not None:
+        reply = self._live(event.reply_id)
+        if reply is not None and reply is self.parked:
+            self.drop_parked()
+        elif reply is not None:
             self.fail(f"{event.engine}: {event.message}")
 
     def _live(self, reply_id: str) -> Reply | None:
         """The reply with this id, if its engines' results are still wanted."""
-        reply = self.current
-        if reply is None or reply.id != reply_id or reply.ended or reply.failure is not None:
-            return None
-        return reply
+        for reply in (self.current, self.parked):
+            if reply is not None and reply.id == reply_id and not reply.ended and reply.failure is None:
+                return reply
+        return None
 
     def _speak(self, reply: Reply, phrases: list[NewPhrase], now: float) -> None:
+        """Before its release only the first phrase of a reply is spoken: that is all that has to be ready then."""
         if phrases:
-            self._stamp(first_phrase=now)
+            self._stamp_of(reply, first_phrase=now)
         if reply.modality == "audio":
-            speed = self.settings.speed
-            self._out += [ev.Speak(reply.id, p.index, p.text, reply.voice, speed) for p in phrases]
+            for phrase in phrases:
+                if reply.released or phrase.index == 0:
+                    self._out.append(self._spoken_phrase(reply, phrase))
+                else:
+                    reply.waiting.append(phrase)
+
+    def _spoken_phrase(self, reply: Reply, phrase: NewPhrase) -> ev.Speak:
+        return ev.Speak(reply.id, phrase.index, phrase.text, reply.voice, self.settings.speed)
+
+    def _stamp_of(self, reply: Reply, **at: float) -> None:
+        if reply is self.current:
+            self._stamp(**at)
 
     def _stamp(self, **at: float) -> None:
         """Set stamps of the answered turn that are not set yet."""
@@ -201,11 +309,14 @@ class Replies:
     def stop(self, now: float, reason: CancelReason) -> None:
         """The user or the client does not want to hear the rest."""
         reply = self.current
-        if reply is not None and not reply.ended:
-            self._end(reply, now, "cancelled", reason)
-        elif reply is not None:  # all was sent, but not all was heard
-            heard = reply.heard_text(reply.ledger.heard_ms(now))
-            self._history.update(reply.item_id, text=heard, status="incomplete")
+        if reply is not None:
+            cut = _Cut(reply.unheard_text(reply.ledger.heard_ms(now)), reply.text_ended, reply.voice)
+            if not reply.ended:
+                self._end(reply, now, "cancelled", reason)
+            else:  # all was sent, but not all was heard
+                heard = reply.heard_text(reply.ledger.heard_ms(now))
+                self._history.update(reply.item_id, text=heard, status="incomplete")
+            self._cut = cut if reason == "turn_detected" and reply.modality == "audio" else None
         self.current = self.answering = None
 
     def _end(
@@ -240,3 +351,17 @@ class Replies:
     def _under_way(self) -> Reply:
         assert self.current is not None
         return self.current
+
+
+def _same_words(one: str, other: str) -> bool:
+    """But for case and marks."""
+    return _words(one) == _words(other)
+
+
+def _words(text: str) -> list[str]:
+    return ["".join(filter(_counts, word)) for word in text.casefold().split() if any(map(_counts, word))]
+
+
+def _counts(letter: str) -> bool:
+    """Letters, vowel signs and digits."""
+    return unicodedata.category(letter)[0] in "LMN"

@@ -83,6 +83,8 @@ class Reply:
         self.voice = voice
         self.options = ReplyOptions()
         """What the client asked for, when it asked for this reply."""
+        self.guessed: str | None = None
+        """The user's words that it answers, if it was begun before their turn was over."""
         self.released = False
         """The client knows of it."""
         self.ended = False
@@ -90,6 +92,8 @@ class Reply:
         self.failure: str | None = None
         self.sent_text = ""
         self.text_ended = False
+        self.waiting: list[NewPhrase] = []
+        """Phrases that are spoken when the reply is released."""
         self.ledger = PlayoutLedger(free_at)
         self._chunk_samples = RATE_HZ * chunk_ms // 1000
         self._phrases: list[Phrase] = []
@@ -172,7 +176,24 @@ class Reply:
         for phrase in self._phrases:
             phrase.pieces.clear()
 
+    @property
+    def has_text(self) -> bool:
+        return bool(self._phrases or self._splitter.pending)
+
+    @property
+    def has_phrase(self) -> bool:
+        return bool(self._phrases)
+
+    @property
+    def has_audio(self) -> bool:
+        return any(phrase.audio_ms for phrase in self._phrases)
+
     # --- what was heard -----------------------------------------------------------------------------------------
+
+    def unheard_text(self, heard_ms: float) -> str:
+        """The rest of what was made. To be asked for before `discard`."""
+        made = "".join(phrase.text for phrase in self._phrases) + self._splitter.pending
+        return made[len(self.heard_text(heard_ms)) :].strip()
 
     def heard_text(self, heard_ms: float) -> str:
         """The words in the first `heard_ms` of the reply's audio. A text reply is read as soon as it is sent."""

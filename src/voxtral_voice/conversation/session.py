@@ -14,18 +14,25 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from voxtral_voice.audio.echo import ECHO
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.conversation.endpoint import judged_wait_ms
+from voxtral_voice.conversation.contest import OVER_MS, Verdict, look_again_ms, verdict
+from voxtral_voice.conversation.endpoint import endpoint_wait_ms
 from voxtral_voice.conversation.floor import DEADLINE_STATES, TABLE, Action, Signal, State
-from voxtral_voice.conversation.gate import FRAME_MS, FRAME_SAMPLES, RATE_HZ, Offset, Onset
+from voxtral_voice.conversation.gate import FRAME_SAMPLES, Offset, Onset
 from voxtral_voice.conversation.history import History
 from voxtral_voice.conversation.listener import Listener, Turn
+from voxtral_voice.conversation.overheard import UNKNOWN_DB
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.conversation.replies import Replies
 from voxtral_voice.conversation.reply import Reply
 
 MIN_COMMIT_MS: Final = 100
 """Shortest audio that the client may commit (OpenAI Realtime API)."""
+
+
+CONTEST_GRACE_S: Final = 0.15
+"""A contest is decided without the user's audio when it is so late."""
 
 
 class Session:
@@ -40,8 +47,10 @@ class Session:
         self._listener = Listener(settings, ids, self._policy, self.history, self._out)
         self._replies = Replies(settings, ids, self._policy, self.history, self._out)
         self._deadline: float | None = None
-        self._in_grace = False
-        """The contest's deadline was reached in a silence."""
+        self._idle_at: float | None = None
+        """When the client's idle timeout is reached."""
+        self._heard_at = 0.0
+        """When voice activity last said something."""
         self._ask = ev.ReplyOptions()
         """Of the ASK that is being signalled."""
         self._asked: ev.ReplyOptions | None = None
@@ -53,14 +62,24 @@ class Session:
 
     def receive(self, event: ev.Event, now: float) -> list[ev.Command]:
         self._handlers[type(event)](event, now)
+        if self.state is State.HEARING and not self._listener.speaking:  # what was heard during a reply is over already
+            self._signal(Signal.SILENCE, now)
         if self._replies.send_due(now, held=self._held):
             self._done(now)
+        if (due := self._begin_at()) is not None and now >= due:
+            self._replies.prepare(self._asked or ev.ReplyOptions(), self._listener.open)
         commands = self._out.copy()
         self._out.clear()
         return commands
 
     def wake_at(self) -> float | None:
-        times = (self._deadline, self._replies.wake_at(held=self._held))
+        times = (
+            self._deadline,
+            self._begin_at(),
+            self._stalls_at(),
+            self._idle_at,
+            self._replies.wake_at(held=self._held),
+        )
         return min((t for t in times if t is not None), default=None)
 
     # --- the floor ----------------------------------------------------------------------------------------------
@@ -72,28 +91,41 @@ class Session:
             return
         if step.state is not self.state:
             self.state = step.state
-            self._deadline = None
-            self._in_grace = False
+            self._deadline = self._idle_at = None
+            self._out.append(ev.FloorChanged(step.state.value))
         for action in step.actions:
             self._actions[action](now)
         if self.state not in DEADLINE_STATES:
             self._deadline = None
 
     def _wake(self, _: ev.Wake, now: float) -> None:
-        if self._deadline is None or now < self._deadline:
-            return
-        if self.state is State.SETTLING or self._listener.voiced:
-            self._signal(Signal.DEADLINE, now)
-        elif not self._in_grace:  # just fallen silent: the next frames decide
-            self._in_grace = True
-            self._deadline = now + (self._policy.tentative_silence_ms + 2 * FRAME_MS) / 1000
-        else:  # there were no frames
+        if (idle_at := self._idle_at) is not None and now >= idle_at:
+            self._idle_at = None
+            self._signal(Signal.IDLE, now)
+        if (stalls_at := self._stalls_at()) is not None and now >= stalls_at:
             self._listener.end_here()
             self._signal(Signal.SILENCE, now)
+        if self._deadline is None or now < self._deadline:
+            return
+        if self.state is State.SETTLING:
+            self._signal(Signal.DEADLINE, now)
+        else:
+            self._decide_contest(now)
+
+    def _stalls_at(self) -> float | None:
+        """When speech of which no more audio comes counts as fallen silent."""
+        return self._heard_at + self._policy.stall_ms / 1000 if self.state is State.HEARING else None
 
     def _done(self, now: float) -> None:
         self._replies.current = self._replies.answering = None
         self._signal(Signal.DONE, now)
+        if self.state is State.OPEN:
+            self._await_idle(now)
+
+    def _await_idle(self, now: float) -> None:
+        detection = self.settings.turn_detection
+        idle_ms = detection.idle_timeout_ms if detection is not None else None
+        self._idle_at = None if idle_ms is None else now + idle_ms / 1000
 
     @property
     def _held(self) -> bool:
@@ -108,22 +140,73 @@ class Session:
     def _frames_heard(self, event: ev.FramesHeard, now: float) -> None:
         if self.settings.turn_detection is None:
             return
+        self._heard_at = now
         for index, probability in enumerate(event.probabilities):
-            edge = self._listener.hear(event.first_sample + index * FRAME_SAMPLES, probability)
-            if isinstance(edge, Onset):
-                self._signal(Signal.SPEECH, now)
-            elif isinstance(edge, Offset):
-                self._signal(Signal.SILENCE, now)
+            level_db = event.levels_db[index] if event.levels_db else UNKNOWN_DB
+            ours = bool(event.echoes) and event.echoes[index] >= ECHO
+            sample = event.first_sample + index * FRAME_SAMPLES
+            self._edge(self._listener.hear(sample, 0.0 if ours else probability, level_db), now)
+            self._overhear(now)
         if self.state is State.HEARING:
             self._go_on_hearing(now)
         self._listener.forget_old_audio()
+
+    def _edge(self, edge: Onset | Offset | None, now: float) -> None:
+        over_a_reply = self.state in (State.REPLYING, State.CONTESTED)
+        if isinstance(edge, Onset):
+            if over_a_reply and self._listener.detection.interrupt_response:
+                self._listener.overhear()
+            else:
+                self._signal(Signal.SPEECH, now)
+        elif isinstance(edge, Offset):
+            if over_a_reply and self._listener.overheard is None:
+                self._signal(Signal.GO_ON, now)
+            self._signal(Signal.SILENCE, now)
 
     def _go_on_hearing(self, now: float) -> None:
         if self._listener.is_overlong():
             self._listener.end_here()
             self._signal(Signal.COMMIT, now)
-        else:
-            self._listener.transcribe_partial_if_due()
+            return
+        self._listener.transcribe_partial_if_due()
+        if self._listener.spoken_on_ms >= self._policy.park_ms and self._replies.drop_parked():
+            self._listener.open.dropped += 1
+
+    # --- a sound during the reply: was that for me? -------------------------------------------------------------
+
+    def _overhear(self, now: float, later_ms: float = 0.0) -> None:
+        """What is known of the sound now decides, each time anew. later_ms: silence of which there were no frames."""
+        heard = self._listener.overheard
+        if heard is None:
+            return
+        sound = heard.sound(usual_db=self._listener.usual_db, saying=self._replies.saying, later_ms=later_ms)
+        patience = self._listener.detection.patience
+        match verdict(sound, patience):
+            case Verdict.INTERRUPTION:
+                self._yield(now)
+            case Verdict.UNDECIDED if self.state is State.OPEN and sound.words:
+                self._yield(now)  # there is nothing left to interrupt
+            case Verdict.UNDECIDED if sound.silent_ms < OVER_MS:
+                self._signal(Signal.SPEECH, now)
+                self._arm_contest((look_again_ms(sound, patience) or sound.elapsed_ms) - sound.elapsed_ms, now)
+            case _:
+                self._signal(Signal.GO_ON, now)
+        self._listener.transcribe_sound_if_due()
+        if sound.silent_ms >= self._policy.sound_gap_ms and heard.attempt is None:
+            self._listener.forget_sound()
+
+    def _arm_contest(self, undecided_ms: float, now: float) -> None:
+        if self.state is State.CONTESTED:
+            self._deadline = now + undecided_ms / 1000 + CONTEST_GRACE_S
+
+    def _decide_contest(self, now: float) -> None:
+        """No frames came, or not enough of them: the sound is over."""
+        self._overhear(now, later_ms=max(0.0, now - self._heard_at) * 1000)
+        self._signal(Signal.GO_ON, now)
+
+    def _yield(self, now: float) -> None:
+        """The user has the floor; what was heard is the turn's beginning, or all of it."""
+        self._signal(Signal.SPEECH if self.state is State.OPEN else Signal.YIELD, now)
 
     def _open_turn(self, _: float) -> None:
         self._listener.open_turn()
@@ -160,23 +243,46 @@ class Session:
     def _arm_endpoint(self, _: float) -> None:
         turn = self._listener.open
         assert turn.timeline.speech_end is not None
-        wait_ms = judged_wait_ms(self._listener.detection, turn.judged, self._policy.min_endpoint_ms)
+        wait_ms = endpoint_wait_ms(self._listener.detection, self._listener.signals())
         self._deadline = turn.timeline.speech_end + wait_ms / 1000
+
+    def _begin_at(self) -> float | None:
+        """When the answer to a turn that may be over is prepared; None: it is, or need not be."""
+        turn, deadline = self._listener.turn, self._deadline
+        if self.state is not State.SETTLING or turn is None or deadline is None or self._replies.current is not None:
+            return None
+        if not turn.prepared or not self._wants_reply or turn.dropped >= self._policy.max_dropped:
+            return None
+        return deadline - self._policy.begin_before_ms / 1000
 
     def _turn_judged(self, event: ev.TurnJudged, now: float) -> None:
         if self._listener.judged(event):
             self._signal(Signal.JUDGED, now)
 
+    def _words_judged(self, event: ev.WordsJudged, now: float) -> None:
+        if self._listener.words_judged(event):
+            self._signal(Signal.JUDGED, now)
+
+    def _park_speculation(self, _: float) -> None:
+        self._listener.go_on()
+        self._replies.park()
+
     def _drop_speculation(self, _: float) -> None:
-        self._listener.drop_speculation()
         self._replies.drop()
 
     def _transcript_heard(self, event: ev.TranscriptHeard, now: float) -> None:
+        if self._listener.sound_transcript(event):
+            self._overhear(now)
+            return
         turn = self._listener.transcript(event, now)
         if turn is not None:
             self._settled(turn, now)
+        elif (partial := self._listener.partial(event)) is not None:
+            self._out.append(self._replies.preparation(event.attempt, partial, event.language))
 
     def _transcript_failed(self, event: ev.TranscriptFailed, now: float) -> None:
+        if self._listener.sound_failed(event):
+            return
         turn = self._listener.transcript_failed(event)
         if turn is not None:
             self._settled(turn, now)
@@ -187,8 +293,16 @@ class Session:
             self._listener.tell_transcript(turn)
             if turn is self._replies.answering:
                 self._answer(turn, self._ask, now)
-        elif turn.transcript and self._wants_reply:
-            self._replies.prepare(self._asked or ev.ReplyOptions(), turn)
+        else:
+            self._expect(turn, now)
+
+    def _expect(self, turn: Turn, now: float) -> None:
+        """The words of a turn that may be over: have the responder read them, unless their answer is there already."""
+        if self._replies.parked is not None and not self._replies.unpark(turn, now):
+            turn.dropped += 1
+        if turn.transcript and self._wants_reply:
+            self._out.append(self._replies.preparation(turn.attempt, turn.transcript, turn.language))
+        self._signal(Signal.JUDGED, now)
 
     # --- the reply ----------------------------------------------------------------------------------------------
 
@@ -210,6 +324,11 @@ class Session:
             self._ask = ev.ReplyOptions()
             self._signal(Signal.ASK, now)
 
+    def _commit_silence(self, now: float) -> None:
+        self._listener.commit_silence()
+        self._ask = ev.ReplyOptions()
+        self._signal(Signal.ASK, now)
+
     def _release(self, now: float) -> None:
         """After the commit: what was prepared may leave; what is not there yet will be waited for."""
         turn = self._replies.answering
@@ -227,16 +346,28 @@ class Session:
     def _answer(self, turn: Turn, options: ev.ReplyOptions, now: float) -> None:
         """A committed turn is settled and its reply is due."""
         if turn.lost is not None:
+            self._replies.drop_parked()
             if self._replies.current is None:
                 self._replies.start(options, turn)
             self._replies.fail(turn.lost)
         elif self._replies.current is not None:  # the client asked for it, it waited for the words
             self._replies.go_on()
         elif turn.transcript:
-            self._replies.prepare(options, turn)
+            if not self._replies.unpark(turn, now):
+                self._replies.prepare(options, turn)
             self._replies.release(options.request)
         else:
-            self._done(now)
+            self._replies.drop_parked()
+            if not self._replies.resume():
+                self._start_anew(now)
+
+    def _start_anew(self, now: float) -> None:
+        """There are no words: a reply that was cut off for nothing begins again, else there is nothing to say."""
+        cut = self._replies.was_cut
+        self._done(now)
+        if cut:
+            self._ask = ev.ReplyOptions()
+            self._signal(Signal.ASK, now)
 
     def _remember_ask(self, _: float) -> None:
         """The reply comes when the turn is over; one that was prepared with other options is prepared again."""
@@ -247,11 +378,6 @@ class Session:
     def _start_reply(self, _: float) -> None:
         """The client wants a reply now: to its last words, when they are known."""
         self._replies.start(self._ask, self._listener.awaited())
-
-    def _contest(self, now: float) -> None:
-        if self._listener.detection.interrupt_response:
-            heard_ago = (self._listener.heard_to - self._listener.onset) / RATE_HZ
-            self._deadline = now - heard_ago + self._policy.contest_ms / 1000
 
     def _interrupt(self, now: float) -> None:
         self._replies.stop(now, "turn_detected")
@@ -346,14 +472,15 @@ class Session:
             Action.OPEN_TURN: self._open_turn,
             Action.SPECULATE: self._speculate,
             Action.MOVE_DEADLINE: self._arm_endpoint,
+            Action.PARK_SPECULATION: self._park_speculation,
             Action.DROP_SPECULATION: self._drop_speculation,
             Action.DROP_TURN: self._drop_turn,
             Action.COMMIT_TURN: self._commit_turn,
             Action.COMMIT_BUFFER: self._commit_buffer,
+            Action.COMMIT_SILENCE: self._commit_silence,
             Action.RELEASE: self._release,
             Action.START_REPLY: self._start_reply,
             Action.REMEMBER_ASK: self._remember_ask,
-            Action.CONTEST: self._contest,
             Action.INTERRUPT: self._interrupt,
             Action.CANCEL_REPLY: self._cancel_reply,
         }
@@ -371,6 +498,7 @@ class Session:
             ev.CancelReply: self._cancel,
             ev.FramesHeard: self._frames_heard,
             ev.TurnJudged: self._turn_judged,
+            ev.WordsJudged: self._words_judged,
             ev.TranscriptHeard: self._transcript_heard,
             ev.TranscriptFailed: self._transcript_failed,
             ev.ReplyText: self._replies.text,

@@ -51,6 +51,12 @@ class Metrics:
             "How late the event loop was, at worst, in the last 10 s.",
             registry=r,
         )
+        self.work = Counter(
+            "voxtral_voice_work_seconds",
+            "Time that engines were at work, by engine, and whether the result was used or dropped.",
+            ["engine", "outcome"],
+            registry=r,
+        )
         self.ingest_cpu = Counter(
             "voxtral_voice_ingest_cpu_seconds", "CPU time on decoding and resampling user audio.", registry=r
         )

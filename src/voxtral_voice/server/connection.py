@@ -19,15 +19,18 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import math
 import secrets
 import time
 from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from voxtral_voice.audio.echo import EchoGuard
+from voxtral_voice.audio.level import frames_dbfs
 from voxtral_voice.audio.pcm import BYTES_PER_SAMPLE, Samples
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.engines.base import LISTEN_RATE_HZ
+from voxtral_voice.engines.base import LISTEN_RATE_HZ, SPEAK_RATE_HZ, VAD_FRAME_SAMPLES
 from voxtral_voice.errors import first_of
 from voxtral_voice.observe import log
 from voxtral_voice.observe.trace import observe
@@ -55,6 +58,9 @@ PIECE_BYTES: Final = 24_000
 """0.5 s: a larger append is heard in several pieces."""
 IN_A_ROW: Final = 8
 """Client frames that are read without letting the loop do its other work, however many wait."""
+FRAME_S: Final = VAD_FRAME_SAMPLES / LISTEN_RATE_HZ
+ECHO_S: Final = 0.7
+"""So long after the last audio was played its echo may still come."""
 HEAR_S: Final = 10.0
 """Voice activity that takes longer than this for a batch is broken."""
 SEND_S: Final = 5.0
@@ -112,6 +118,9 @@ class Connection:
         self._frames_whole = asyncio.Event()
         self._deaf_to = 0
         """Frames before this sample were dropped by the client."""
+        self._echo = EchoGuard()
+        self._played_to = -math.inf
+        """When the client has played what it was sent."""
         self._alarm = Alarm()
         self._runner: Runner | None = None
 
@@ -254,9 +263,17 @@ class Connection:
                 raise Hangup(INTERNAL_ERROR, f"voice_activity: {message}", "internal_error") from error
             self._runtime.worked("voice_activity")
             if first >= self._deaf_to:
-                self._feed(ev.FramesHeard(first, tuple(probabilities)))
+                self._feed(ev.FramesHeard(first, tuple(probabilities), frames_dbfs(frames), self._echoes(frames)))
         self._heard_to = max(self._heard_to, first + frames.size)
         self._backlog.less()
+
+    def _echoes(self, frames: Samples) -> tuple[float, ...]:
+        """How much each frame is like what the client plays; () while it plays nothing."""
+        now = asyncio.get_running_loop().time()
+        if now > self._played_to + ECHO_S:
+            return ()
+        began = now - len(frames) * FRAME_S
+        return tuple(self._echo.likeness(frame, began + index * FRAME_S) for index, frame in enumerate(frames))
 
     def _forget_frames(self) -> None:
         """What came until now is not heard any more, also where it waits or is being judged."""
@@ -288,6 +305,16 @@ class Connection:
             elif isinstance(command, ev.EngineCommand):
                 self._runner.run(command)
             else:
+                self._note(command)
                 observe(command, self._runtime.metrics)
                 self._send(self._wire.notice(command, client_event_id))
         self._alarm.set(self._session.wake_at())
+
+    def _note(self, notice: ev.Notice) -> None:
+        """What the shell has to know of what the client is told."""
+        if isinstance(notice, ev.ReplyAudioDelta):
+            self._echo.played(notice.samples, notice.plays_at)
+            self._played_to = notice.plays_at + notice.samples.size / SPEAK_RATE_HZ
+        elif isinstance(notice, ev.ReplyStarted):
+            assert self._runner is not None
+            self._runner.released(notice.reply_id)

@@ -19,9 +19,11 @@ from voxtral_voice.conversation import events as ev
 from voxtral_voice.engines.base import SPEAK_RATE_HZ, Message, Samples
 from voxtral_voice.errors import EngineError
 from voxtral_voice.server.runtime import Runtime
+from voxtral_voice.server.work import Account, Outcome
 
 TRANSCRIBE_S: Final = 20.0
 JUDGE_S: Final = 5.0
+PREPARE_S: Final = 5.0
 RESPOND_STEP_S: Final = 20.0
 """Until the first piece of text, and between two pieces."""
 SPEAK_STEP_S: Final = 30.0
@@ -51,6 +53,8 @@ class Runner:
         self._group = group
         self._tell = tell
         self._attempts: dict[int, list[asyncio.Task[None]]] = {}
+        self._accounts: dict[int | str, Account] = {}
+        """Of attempts and replies whose outcome is not known yet."""
         self._replies: dict[str, asyncio.Task[None]] = {}
         self._phrases: dict[str, asyncio.Queue[ev.Speak]] = {}
 
@@ -58,27 +62,48 @@ class Runner:
         """Begin or stop a piece of work; never waits."""
         match command:
             case ev.Transcribe():
-                self._begin_attempt(command.attempt, self._transcribe(command, self._slice(command)))
-            case ev.Judge():
-                self._begin_attempt(command.attempt, self._judge(command, self._slice(command)))
+                self._transcribe_attempt(command)
+            case ev.Judge(attempt):
+                self._begin_attempt(attempt, self._judge(command, self._slice(command), self._account(attempt)))
+            case ev.Prepare(attempt):
+                self._begin_attempt(attempt, self._prepare(command, self._account(attempt)))
             case ev.Abandon(attempt):
+                self._settle(attempt, "dropped")
                 for task in self._attempts.pop(attempt, []):
                     task.cancel()
             case ev.Respond(reply_id):
-                self._phrases[reply_id] = asyncio.Queue(MAX_PHRASES)  # full: the reply fails
-                self._replies[reply_id] = self._group.create_task(self._reply(command))
+                self._begin_reply(reply_id, self._reply(command, self._account(reply_id)))
+            case ev.Recite(reply_id):
+                self._begin_reply(reply_id, self._recite(reply_id, self._account(reply_id)))
             case ev.Speak():
                 self._queue_phrase(command)
             case ev.StopReply(reply_id):
+                self._settle(reply_id, "dropped")  # unless it was released
                 self._stop_reply(reply_id)
             case ev.ForgetAudio(before_sample):
                 self._audio.forget(before_sample)
-            case ev.Prepare() | ev.Recite():
-                raise NotImplementedError
             case ev.ResetVoiceActivity():
                 raise AssertionError("the connection does this itself")
 
+    def released(self, reply_id: str) -> None:
+        """The reply is the client's business now: its work was not for nothing, nor was that of its turn."""
+        for key in [key for key in self._accounts if key == reply_id or isinstance(key, int)]:
+            self._settle(key, "used")
+
+    def _account(self, key: int | str) -> Account:
+        return self._accounts.setdefault(key, Account(self._runtime.metrics.work))
+
+    def _settle(self, key: int | str, outcome: Outcome) -> None:
+        if (account := self._accounts.pop(key, None)) is not None:
+            account.settle(outcome)
+
     # --- turns --------------------------------------------------------------------------------------------------
+
+    def _transcribe_attempt(self, job: ev.Transcribe) -> None:
+        account = self._account(job.attempt)
+        if not job.final:  # people read it while it lasts
+            self._settle(job.attempt, "used")
+        self._begin_attempt(job.attempt, self._transcribe(job, self._slice(job), account))
 
     def _begin_attempt(self, attempt: int, work: Coroutine[None, None, None]) -> None:
         task = self._group.create_task(work)
@@ -96,12 +121,13 @@ class Runner:
         """Taken at once: the next command may be to forget it."""
         return self._audio.slice(job.start_sample, job.end_sample)
 
-    async def _transcribe(self, job: ev.Transcribe, audio: Samples) -> None:
+    async def _transcribe(self, job: ev.Transcribe, audio: Samples, account: Account) -> None:
         try:
             async with asyncio.timeout(TRANSCRIBE_S):
-                heard = await self._runtime.engines.transcriber.transcribe(
-                    audio, language=job.language, prompt=job.prompt, final=job.final
-                )
+                with account.working("transcriber"):
+                    heard = await self._runtime.engines.transcriber.transcribe(
+                        audio, language=job.language, prompt=job.prompt, final=job.final
+                    )
         except ENGINE_FAULTS as error:
             message = self._runtime.failed("transcriber", error)
             await self._tell(ev.TranscriptFailed(job.attempt, f"transcriber: {message}"))
@@ -109,10 +135,11 @@ class Runner:
             self._runtime.worked("transcriber")
             await self._tell(ev.TranscriptHeard(job.attempt, heard.text, heard.language, job.final))
 
-    async def _judge(self, job: ev.Judge, audio: Samples) -> None:
+    async def _judge(self, job: ev.Judge, audio: Samples, account: Account) -> None:
         try:
             async with asyncio.timeout(JUDGE_S):
-                probability = await self._runtime.engines.turn_judge.complete_probability(audio)
+                with account.working("turn_judge"):
+                    probability = await self._runtime.engines.turn_judge.complete_probability(audio)
         except ENGINE_FAULTS as error:
             self._runtime.failed("turn_judge", error)  # the turn then ends after the wait for an unjudged one
         else:
@@ -120,14 +147,32 @@ class Runner:
             if probability is not None:
                 await self._tell(ev.TurnJudged(job.attempt, probability))
 
+    async def _prepare(self, job: ev.Prepare, account: Account) -> None:
+        messages = [Message(role, text) for role, text in job.messages]
+        probability = None
+        try:
+            async with asyncio.timeout(PREPARE_S):
+                with account.working("responder"):
+                    probability = await self._runtime.engines.responder.prepare(messages, language=job.language)
+        except ENGINE_FAULTS as error:
+            self._runtime.failed("responder", error)  # the reply will say so
+        await self._tell(ev.WordsJudged(job.attempt, probability))
+
     # --- replies ------------------------------------------------------------------------------------------------
 
-    async def _reply(self, job: ev.Respond) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._respond(job))
-            group.create_task(self._speak(job.reply_id, self._phrases[job.reply_id]))
+    def _begin_reply(self, reply_id: str, work: Coroutine[None, None, None]) -> None:
+        self._phrases[reply_id] = asyncio.Queue(MAX_PHRASES)  # full: the reply fails
+        self._replies[reply_id] = self._group.create_task(work)
 
-    async def _respond(self, job: ev.Respond) -> None:
+    async def _reply(self, job: ev.Respond, account: Account) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._respond(job, account))
+            group.create_task(self._speak(job.reply_id, self._phrases[job.reply_id], account))
+
+    async def _recite(self, reply_id: str, account: Account) -> None:
+        await self._speak(reply_id, self._phrases[reply_id], account)
+
+    async def _respond(self, job: ev.Respond, account: Account) -> None:
         messages = [Message(role, text) for role, text in job.messages]
         responder = self._runtime.engines.responder
         chars = 0
@@ -136,8 +181,9 @@ class Runner:
                 responder.respond(messages, language=job.language, max_tokens=job.max_tokens)
             ) as pieces:
                 while True:
-                    async with asyncio.timeout(RESPOND_STEP_S):
-                        delta = await anext(pieces, None)
+                    with account.working("responder"):
+                        async with asyncio.timeout(RESPOND_STEP_S):
+                            delta = await anext(pieces, None)
                     if delta is None:
                         break
                     chars += len(delta)
@@ -169,25 +215,26 @@ class Runner:
             message = self._runtime.failed("responder", error)
             self._group.create_task(self._tell(ev.ReplyFailed(job.reply_id, "responder", message)))
 
-    async def _speak(self, reply_id: str, phrases: asyncio.Queue[ev.Speak]) -> None:
+    async def _speak(self, reply_id: str, phrases: asyncio.Queue[ev.Speak], account: Account) -> None:
         """One phrase after the other, until the reply is stopped."""
         try:
             while True:
                 phrase = await phrases.get()
-                await self._speak_phrase(phrase)
+                await self._speak_phrase(phrase, account)
                 self._runtime.worked("speaker")
                 await self._tell(ev.PhraseEnded(reply_id, phrase.phrase))
         except ENGINE_FAULTS as error:
             message = self._runtime.failed("speaker", error)
             await self._tell(ev.ReplyFailed(reply_id, "speaker", message))
 
-    async def _speak_phrase(self, job: ev.Speak) -> None:
+    async def _speak_phrase(self, job: ev.Speak, account: Account) -> None:
         speaker = self._runtime.engines.speaker
         limit_s, samples = _longest_audio_s(job), 0
         async with aclosing(speaker.speak(job.text, voice=job.voice, speed=job.speed)) as chunks:
             while True:
-                async with asyncio.timeout(SPEAK_STEP_S):
-                    chunk = await anext(chunks, None)
+                with account.working("speaker"):
+                    async with asyncio.timeout(SPEAK_STEP_S):
+                        chunk = await anext(chunks, None)
                 if chunk is None:
                     return
                 samples += chunk.samples.size

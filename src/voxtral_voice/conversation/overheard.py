@@ -1,0 +1,97 @@
+"""What is heard during a reply: one sound, its short gaps included, measured for the contest.
+
+Knows: frames, levels, when a transcript of the sound is worth its cost. Does not know: what it is (`contest`), the
+floor, time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from voxtral_voice.conversation.contest import OVER_MS, TRANSCRIBE_AT_MS, Sound
+from voxtral_voice.conversation.gate import FRAME_MS, FRAME_SAMPLES, RATE_HZ
+
+UNKNOWN_DB: Final = math.nan
+"""Level of a frame that was given without one."""
+
+
+class Level:
+    """Mean power of frames, in dBFS."""
+
+    def __init__(self) -> None:
+        self._power = 0.0
+        self._frames = 0
+
+    def add(self, level_db: float) -> None:
+        if not math.isnan(level_db):
+            self._power += 10 ** (level_db / 10)
+            self._frames += 1
+
+    @property
+    def db(self) -> float | None:
+        return 10 * math.log10(self._power / self._frames) if self._power else None
+
+
+class Overheard:
+    """onset: its first voiced sample. levels_db: of the frames from there on, all of them voiced."""
+
+    def __init__(self, onset: int, levels_db: Sequence[float]) -> None:
+        self.onset = onset
+        self.voiced_to = onset + len(levels_db) * FRAME_SAMPLES
+        """Behind its last voiced sample."""
+        self.attempt: int | None = None
+        """Of the transcript that is under way."""
+        self._heard_to = self.voiced_to
+        self._voiced_ms = len(levels_db) * FRAME_MS
+        self._level = Level()
+        for level_db in levels_db:
+            self._level.add(level_db)
+        self._words: str | None = None
+        self._words_to = onset
+        self._asked_at_ms = 0.0
+        """`_voiced_ms` when the last transcript was asked for."""
+        self._asked_to = onset
+        self._language: str | None = None
+
+    def hear(self, *, voiced: bool, level_db: float) -> None:
+        """One more frame."""
+        self._heard_to += FRAME_SAMPLES
+        if voiced:
+            self.voiced_to = self._heard_to
+            self._voiced_ms += FRAME_MS
+            self._level.add(level_db)
+
+    @property
+    def silent_ms(self) -> float:
+        return 1000 * (self._heard_to - self.voiced_to) / RATE_HZ
+
+    def transcript_due(self) -> bool:
+        """At certain lengths, and once more when it is over and has grown since."""
+        if self.attempt is not None or self._voiced_ms == self._asked_at_ms:
+            return False
+        grown = any(self._asked_at_ms < at <= self._voiced_ms for at in TRANSCRIBE_AT_MS)
+        return grown or self.silent_ms >= OVER_MS
+
+    def ask(self, attempt: int) -> None:
+        """A transcript of all of it was asked for."""
+        self.attempt, self._asked_at_ms, self._asked_to = attempt, self._voiced_ms, self._heard_to
+
+    def answer(self, words: str, language: str | None) -> None:
+        self.attempt = None
+        self._words, self._words_to, self._language = words, self._asked_to, language
+
+    def sound(self, *, usual_db: float | None, saying: str, later_ms: float = 0.0) -> Sound:
+        """later_ms: silence behind the last frame, of which there were no frames."""
+        return Sound(
+            elapsed_ms=1000 * (self._heard_to - self.onset) / RATE_HZ + later_ms,
+            voiced_ms=self._voiced_ms,
+            silent_ms=self.silent_ms + later_ms,
+            level_db=self._level.db,
+            usual_db=usual_db,
+            words=self._words,
+            words_to_ms=1000 * (self._words_to - self.onset) / RATE_HZ,
+            language=self._language,
+            saying=saying,
+        )

@@ -1,0 +1,46 @@
+"""How long engines worked for what was used, and for what was thrown away.
+
+Knows: seconds and their outcome. Does not know: what the work was, who decides that it is not wanted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from prometheus_client import Counter
+
+Outcome = Literal["used", "dropped"]
+
+
+class Account:
+    """Of one attempt or reply. seconds: the counter, with the labels engine and outcome."""
+
+    def __init__(self, seconds: Counter) -> None:
+        self._seconds = seconds
+        self._spent: dict[str, float] = {}
+        self._outcome: Outcome | None = None
+
+    @contextmanager
+    def working(self, engine: str) -> Iterator[None]:
+        """The engine is asked at the beginning and answers at the end, or is stopped."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._spend(engine, time.monotonic() - began)
+
+    def settle(self, outcome: Outcome) -> None:
+        """From now on it is known what the work was good for. The first word stands."""
+        if self._outcome is None:
+            self._outcome = outcome
+            for engine, seconds in self._spent.items():
+                self._seconds.labels(engine, outcome).inc(seconds)
+
+    def _spend(self, engine: str, seconds: float) -> None:
+        if self._outcome is None:
+            self._spent[engine] = self._spent.get(engine, 0.0) + seconds
+        else:
+            self._seconds.labels(engine, self._outcome).inc(seconds)
