@@ -11,6 +11,7 @@ import pytest
 from tests.server.caller import Caller, appended, calling, silence, subprotocols, tone
 from tests.server.conftest import Server, Serving, quick, quick_config
 from voxtral_voice.audio.pcm import Samples
+from voxtral_voice.config import TurnsConfig
 from voxtral_voice.engines.base import Message, VoiceActivitySession
 from voxtral_voice.engines.fakes import Broken, FakeResponder, FakeTranscriber, FakeVoiceActivity
 from voxtral_voice.observe import log
@@ -53,6 +54,14 @@ async def test_a_spoken_turn_is_answered(serving: Serving) -> None:
         steps = ["speech_started", "speech_stopped", "committed"]
         places = [kinds.index(f"input_audio_buffer.{step}") for step in steps] + [kinds.index("response.created")]
         assert places == sorted(places)
+
+
+async def test_a_patience_that_the_operator_chose_is_told_and_no_other(serving: Serving) -> None:
+    plain = quick_config().model_copy(update={"turns": TurnsConfig()})
+    for config, patience in ((quick_config(), 0), (plain, None)):
+        async with serving(config=config) as server, calling(server.url) as caller:
+            [created] = caller.all("session.created")
+            assert created["session"]["audio"]["input"]["turn_detection"].get("patience") == patience
 
 
 async def test_the_stages_of_a_turn_sum_to_its_latency(serving: Serving) -> None:
