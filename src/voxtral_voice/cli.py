@@ -267,13 +267,14 @@ def _bench_words(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--clips", type=_words, metavar="SETS", help="sets of clips, with commas; `list` lists them")
     group.add_argument("--turns", type=_positive, default=40, help="turns said into silence, per session (40)")
     group.add_argument("--barge-ins", type=_count, default=10, help="interruptions (10)")
+    group.add_argument("--echoes", type=_count, default=6, help="replies that the caller's microphone takes up (6)")
     group.add_argument("--sessions", type=_positive, default=1, help="conversations at once (1)")
     group.add_argument(
         "--endpoint",
         dest="endpoints",
         action="append",
         metavar="HOW",
-        help="default, server_vad:500, semantic_vad:high; "
+        help="default, server_vad:500, semantic_vad:high, semantic_vad:0.25 (patience); "
         "several are measured one after the other, for latency against false cut-ins",
     )
     group.add_argument("--seed", type=int, default=1, help="of the order and the pauses (1)")

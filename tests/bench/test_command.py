@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from tests.realtime_stub import Call, Script, answers, stub_server, tone
 from voxtral_voice import cli
 from voxtral_voice.bench import command, corpus, scenario
 from voxtral_voice.bench import measure as measure_module
+from voxtral_voice.bench.caller import Caller
 from voxtral_voice.bench.clip import Clip, Kind
 
 
@@ -70,8 +72,8 @@ def bench(*words: str) -> int:
 def test_a_server_that_is_not_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, page = tmp_path / "out.json", tmp_path / "out.html"
     with server(answers(tone(300), delay_ms=250)) as url:
-        status = bench("--url", url, "--clips", "questions", "--turns", "3", "--barge-ins", "0", "--api-key", "s3cret",
-                       "--pid", str(os.getpid()), "--json", str(out), "--html", str(page))  # fmt: skip
+        status = bench("--url", url, "--clips", "questions", "--turns", "3", "--barge-ins", "0", "--echoes", "0",
+              "--api-key", "s3cret",          "--pid", str(os.getpid()), "--json", str(out), "--html", str(page))  # fmt: skip
     result = json.loads(out.read_text())
     run = result["runs"][0]
     assert status == int(result["void"]), "a void run is no success"
@@ -88,8 +90,8 @@ def test_a_server_that_is_not_ours(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_every_endpoint_setting_is_a_run(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     with server(answers(tone(100), delay_ms=100)) as url:
-        bench("--url", url, "--clips", "questions", "--turns", "1", "--barge-ins", "0", "--json", str(out),
-              "--endpoint", "server_vad:200", "--endpoint", "default")  # fmt: skip
+        bench("--url", url, "--clips", "questions", "--turns", "1", "--barge-ins", "0", "--echoes", "0",
+              "--json", str(out), "--endpoint", "server_vad:200", "--endpoint", "default")  # fmt: skip
     assert [run["name"] for run in json.loads(out.read_text())["runs"]] == ["server_vad:200", "default"]
 
 
@@ -100,22 +102,51 @@ def test_silence_is_a_miss_and_not_nothing(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(measure_module, "ANSWER_TIMEOUT_S", 0.3)
     out = tmp_path / "out.json"
     with server(says_nothing) as url:
-        bench("--url", url, "--clips", "questions", "--turns", "2", "--barge-ins", "1", "--json", str(out))
+        bench(
+            "--url",
+            url,
+            "--clips",
+            "questions",
+            "--turns",
+            "2",
+            "--barge-ins",
+            "1",
+            "--echoes",
+            "0",
+            "--json",
+            str(out),
+        )
     figures = json.loads(out.read_text())["runs"][0]["figures"]
     assert figures["missed"] == figures["missed"] | {"count": 3, "of": 3}
     assert figures["latency"]["v2v_ms"]["p50"]["value"] == 300
 
 
-def test_a_server_that_goes_away_is_measured_to_the_end(tmp_path: Path) -> None:
+def test_a_server_that_goes_away_is_measured_to_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async def leaves(call: Call) -> None:
         await call.ends.get()
         await call.close(1011)
 
     out = tmp_path / "out.json"
     with server(leaves) as url:
-        bench("--url", url, "--clips", "questions", "--turns", "3", "--barge-ins", "0", "--json", str(out))
-    figures = json.loads(out.read_text())["runs"][0]["figures"]
+        status = bench(
+            "--url",
+            url,
+            "--clips",
+            "questions",
+            "--turns",
+            "3",
+            "--barge-ins",
+            "0",
+            "--echoes",
+            "0",
+            "--json",
+            str(out),
+        )
+    result = json.loads(out.read_text())
+    figures = result["runs"][0]["figures"]
     assert (figures["lost"], figures["missed"]["count"]) == (1, 3)
+    assert (status, result["lost"]) == (1, True)
+    assert "LOST: every connection broke" in capsys.readouterr().out
 
 
 def test_capacity(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,10 +173,41 @@ def test_a_process_that_ends_costs_no_turn(tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1)"]) as other,
         server(answers(tone(100))) as url,
     ):
-        bench("--url", url, "--clips", "questions", "--turns", "2", "--barge-ins", "0", "--json", str(out),
-              "--pid", str(other.pid))  # fmt: skip
+        bench("--url", url, "--clips", "questions", "--turns", "2", "--barge-ins", "0", "--echoes", "0",
+              "--json", str(out), "--pid", str(other.pid))  # fmt: skip
     run = json.loads(out.read_text())["runs"][0]
     assert (run["cost"], run["figures"]["turns"], run["figures"]["missed"]["count"]) == (None, 2, 0)
+
+
+def test_ctrl_c_keeps_what_was_measured_so_far(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The third question (the first is the warm-up) is interrupted while it is spoken."""
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    stepped: list[str] = []
+
+    say = scenario._take
+
+    async def noted(caller: Caller, step: scenario.Step) -> None:
+        if len(stepped) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        await say(caller, step)
+        stepped.append(step.clip.id)
+
+    monkeypatch.setattr(scenario, "_take", noted)
+    out = tmp_path / "out.json"
+    try:
+        with server(answers(tone(100), delay_ms=50)) as url:
+            status = bench("--url", url, "--clips", "questions", "--turns", "9", "--barge-ins", "0", "--echoes", "0",
+                           "--json", str(out))  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+    result = json.loads(out.read_text())
+    figures = result["runs"][0]["figures"]
+    assert (status, result["interrupted"]) == (130, True)
+    assert (figures["turns"], figures["missed"]["count"], figures["lost"]) == (1, 0, 0)
+    assert "INTERRUPTED" in capsys.readouterr().out
 
 
 def test_one_file_that_cannot_be_written_costs_neither_the_table_nor_the_other(
@@ -153,7 +215,7 @@ def test_one_file_that_cannot_be_written_costs_neither_the_table_nor_the_other(
 ) -> None:
     page = tmp_path / "out.html"
     with server(answers(tone(100))) as url:
-        status = bench("--url", url, "--clips", "questions", "--turns", "1", "--barge-ins", "0",
+        status = bench("--url", url, "--clips", "questions", "--turns", "1", "--barge-ins", "0", "--echoes", "0",
                        "--json", "/dev/full", "--html", str(page))  # fmt: skip
     printed = capsys.readouterr()
     assert status == 1

@@ -103,7 +103,7 @@ def test_the_table_has_a_line_for_every_fact(one: dict[str, Any]) -> None:
     assert table["missed turns"].endswith("1 of 5 turns")
     assert table["barge-in, heard stop p50"].split("  ")[0] == "300 ms"
     assert table["barge-in, server stop p50"].endswith("100 ms of old audio after it")
-    assert table["false stops"].endswith("1 of 1 backchannels and noises")
+    assert table["false stops"].endswith("1 of 1 sounds over a reply; 1 of 1 backchannel")
     assert table["underruns"].startswith("1 ")
     assert table["right answers"].startswith("1 of 1")
     assert table["endpoint wait p50"].startswith("180 ms")

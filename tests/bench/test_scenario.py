@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -58,6 +59,11 @@ class Notebook:
         self.said.append(spoken)
         self._check()
         return spoken
+
+    async def hear_itself(self, clip: Clip, level_db: float) -> Said:
+        said = await self.say(clip)
+        self.said.append(replace(said, clip=f"own-echo/{level_db:g} dB", purpose="echo"))
+        return said
 
     def _check(self) -> None:
         if self.breaks_at is not None and self.utterances > self.breaks_at:

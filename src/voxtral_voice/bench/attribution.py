@@ -7,10 +7,11 @@ Knows: the rules below, the player. Does not know: figures (`score`).
    retracted.
 2. A reply belongs to the latest thing said whose onset was before the reply began; but the first reply after a commit
    belongs to what was committed, even when something else has been said meanwhile (a late answer). Taps count as things
-   said, so that an answer to a "mhm" is not taken for a second answer to the question before it.
+   said, so that an answer to a "mhm" is not taken for a second answer to the question before it; so does the echo of a
+   reply, from when it is first heard.
 3. A cut-in is a reply that began to be audible, or a turn that was committed and not retracted, before the last voiced
    sample of the thing said that it belongs to. A commit and the reply to it are one. A reply that began early and was
-   withdrawn unheard is none. A tap has no turn, so nothing cuts into it.
+   withdrawn unheard is none. A tap, an echo and a noise have no turn, so nothing cuts into them.
 4. The answer is the first audible reply that is neither a cut-in nor broken off without anybody speaking; what follows
    it in the same exchange are further parts of it (a reply on either side of a tool call). Without such a reply it is
    the last one that began, whatever became of it.
@@ -32,6 +33,7 @@ from voxtral_voice.bench.record import (
     Lost,
     Observation,
     Refused,
+    Remembered,
     ReplyBegan,
     ReplyEnded,
     Said,
@@ -52,6 +54,10 @@ class Reply:
     ended: ReplyEnded | None = None
     arrivals: list[tuple[float, float]] = field(default_factory=list)
     """(at, ms of audio), also of audio that was not played."""
+    remembered: str | None = None
+    """What the server says was heard of it; None when it was not asked, or did not answer."""
+    by_ear: str | None = None
+    """What a transcriber makes of the part that was played."""
 
     @property
     def sound_at(self) -> float | None:
@@ -63,6 +69,13 @@ class Reply:
         if self.played and self.played.cut_at is not None:
             return self.played.cut_at
         return self.ended.at if self.ended and self.ended.status == "cancelled" else None
+
+    @property
+    def decided_at(self) -> float | None:
+        """The first message that says it is broken off: the user speaks, or it is cancelled."""
+        cancelled_at = self.ended.at if self.ended and self.ended.status == "cancelled" else None
+        signs = [at for at in (self.played.cut_at if self.played else None, cancelled_at) if at is not None]
+        return min(signs, default=None)
 
 
 @dataclass(slots=True, eq=False)
@@ -85,7 +98,7 @@ class Exchange:
 
     def cut_ins(self) -> list[float]:
         """When each happened."""
-        if self.said.purpose == "tap":
+        if not self.said.wants_answer:
             return []
         early = [at for at in self.commits.values() if at < self.said.end]
         heard = [r.sound_at for r in self.replies if not self._early_commit(r) and r.sound_at is not None]
@@ -120,6 +133,8 @@ def exchanges(record: SessionRecord, jitter_ms: float = 0.0) -> list[Exchange]:
     replay = _Replay(record, jitter_ms)
     for observation in record.seen:
         replay.take(observation)
+    for name, text in record.by_ear.items():
+        replay.replies[name].by_ear = text
     for exchange in replay.exchanges:
         exchange.older = replay.playing_at_onset(exchange)
     return replay.exchanges
@@ -132,7 +147,8 @@ class _Replay:
         self._nobody = Exchange(Said("", "turn", "turn", "", "", "", -math.inf, -math.inf, -math.inf), math.inf)
         """Where things go that answer nothing: a greeting."""
         self._player = Player(jitter_ms)
-        self._replies: dict[str, Reply] = {}
+        self.replies: dict[str, Reply] = {}
+        """By the server's names."""
         self._items: dict[str, Exchange] = {}
         self._unanswered: tuple[str, Exchange] | None = None
 
@@ -149,6 +165,8 @@ class _Replay:
                 self._audio(observation)
             case TextArrived(at, reply, text):
                 self._reply(at, reply).text += text
+            case Remembered(at, reply, text):
+                self._reply(at, reply).remembered = text
             case Flushed(at) | Silenced(at):
                 self._player.flushed(at)
             case ReplyEnded(at, reply):
@@ -163,7 +181,7 @@ class _Replay:
     def playing_at_onset(self, exchange: Exchange) -> Reply | None:
         """The latest audible one."""
         onset, older = exchange.said.onset, None
-        for reply in self._replies.values():
+        for reply in self.replies.values():
             played = reply.played
             if played and played.first_at < onset < played.ends_at and played.sound_at is not None:
                 older = reply
@@ -177,13 +195,13 @@ class _Replay:
 
     def _reply(self, at: float, name: str) -> Reply:
         """A driver need not say that a reply began before its first sign."""
-        if name not in self._replies:
+        if name not in self.replies:
             item, exchange = self._unanswered or (None, self._latest(at))
             self._unanswered = None
             reply = Reply(at, item or next(reversed(exchange.commits), None))
             exchange.replies.append(reply)
-            self._replies[name] = reply
-        return self._replies[name]
+            self.replies[name] = reply
+        return self.replies[name]
 
     def _audio(self, arrived: AudioArrived) -> None:
         reply = self._reply(arrived.at, arrived.reply)

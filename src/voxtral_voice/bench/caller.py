@@ -25,7 +25,8 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from voxtral_voice.bench.clip import Clip
+from voxtral_voice.audio.pcm import Samples
+from voxtral_voice.bench.clip import OWN_ECHO, Clip
 from voxtral_voice.bench.drivers.base import Driver, Translator
 from voxtral_voice.bench.microphone import CHUNK_MS, Message, Microphone, encoded
 from voxtral_voice.bench.player import Played, Player
@@ -37,6 +38,7 @@ from voxtral_voice.bench.record import (
     Lost,
     Observation,
     Purpose,
+    Remembered,
     ReplyBegan,
     ReplyEnded,
     Said,
@@ -45,6 +47,7 @@ from voxtral_voice.bench.record import (
     Status,
     TurnCommitted,
 )
+from voxtral_voice.bench.room import Room, room
 from voxtral_voice.errors import TalkError
 
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -52,6 +55,8 @@ SEND_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 2.0
 TRANSCRIPT_TIMEOUT_S: Final = 3.0
 """How long after a reply's end the transcript of the question may still come."""
+RECALL_TIMEOUT_S: Final = 1.0
+"""How long a server may take to say what was heard of an interrupted reply."""
 REPLY_TIMEOUT_S: Final = 120.0
 """After the end of what was said; a reply that goes on for longer is not listened to any more."""
 AFTER_TAP_S: Final = 2.0
@@ -128,6 +133,11 @@ class Caller:
         self._utterances: list[_Utterance] = []
         self._replies: dict[str, _Reply] = {}
         self._transcribed: set[str] = set()
+        self._remembered: set[str] = set()
+        self._cut: list[str] = []
+        """Replies that the server broke off while they were played, since the last thing said began."""
+        self._room: Room | None = None
+        """Between loudspeaker and microphone; None: they are apart."""
         self._answering: _Utterance | None = None
         self._failure: TalkError | None = None
         self._changed = asyncio.Event()
@@ -137,21 +147,41 @@ class Caller:
     async def say(self, clip: Clip, purpose: Purpose = "turn") -> Said:
         """Speak, and wait until the reply has been played, was cut, or is overdue: then it is not played any more.
 
-        A tap asks for no reply: it waits until the one that it was said over, and any that it was taken for, is over.
+        A tap, or a soak, asks for no reply: it waits until the one that it was said over, and any that it was taken
+        for, is over.
         """
+        self._cut.clear()
         utterance = self._speak(clip, purpose)
         await self._pass(utterance.said.end)
-        if purpose == "tap":
+        if not utterance.said.wants_answer:
             await self._pass(utterance.said.end + AFTER_TAP_S)
-        over = self._silent if purpose == "tap" else lambda: self._settled(utterance)
-        in_time = await self._until(over, lambda: self._overdue_at(utterance))
-        last = list(self._replies.values())[-1:] if purpose == "tap" else utterance.replies[-1:]
-        for reply in last:
-            patient = in_time or purpose == "tap"
-            await self._played_out(reply, utterance.said.end + REPLY_TIMEOUT_S if patient else _now())
-        if self._translator.transcribes and purpose != "tap":
-            due_at = _now() + TRANSCRIPT_TIMEOUT_S
-            await self._until(lambda: self._transcribed.issuperset(utterance.items), lambda: due_at)
+            await self._quiet(utterance)
+            return utterance.said
+        in_time = await self._until(lambda: self._settled(utterance), lambda: self._overdue_at(utterance))
+        for reply in utterance.replies[-1:]:
+            await self._played_out(reply, utterance.said.end + REPLY_TIMEOUT_S if in_time else _now())
+        await self._is_transcribed(utterance)
+        if purpose == "barge_in":
+            await self._recall()
+        return utterance.said
+
+    async def hear_itself(self, clip: Clip, level_db: float) -> Said:
+        """Speak, and then be silent, while the microphone takes up every reply through a room, `level_db` fainter than
+        it is played; until what was to come of that has come.
+
+        The echo is one more thing said, from its first sound on, if there is any.
+        """
+        utterance, self._room = self._speak(clip, "turn"), room(level_db)
+        await self._pass(utterance.said.end)
+        await self._until(lambda: bool(utterance.replies) and self._silent(), lambda: self._overdue_at(utterance))
+        for reply in list(self._replies.values())[-1:]:
+            await self._played_out(reply, utterance.said.end + REPLY_TIMEOUT_S)
+        await self._pass(_now() + AFTER_TAP_S)
+        echo = self._echo_of(utterance, self._room)
+        self._room = None
+        self._utterances += echo
+        await self._quiet(utterance)
+        await self._is_transcribed(utterance)
         return utterance.said
 
     async def idle(self, seconds: float) -> None:
@@ -206,8 +236,14 @@ class Caller:
                 due = self._began + number * CHUNK_S
                 await _sleep_until(due)
                 lateness_ms.append((_now() - due) * 1000)
-                await self._line.socket.send(microphone.next_chunk())
+                await self._line.socket.send(microphone.next_chunk(self._taken_up(due - CHUNK_S)))
                 still_writing()
+
+    def _taken_up(self, begin: float) -> Samples | None:
+        """What the microphone hears of the loudspeaker in the chunk that began then."""
+        if self._room is None:
+            return None
+        return self._room.heard(self._player, begin, self._microphone.chunk_samples, self._microphone.rate_hz)
 
     async def _listen(self) -> None:
         for at, message in self._line.received:
@@ -233,6 +269,8 @@ class Caller:
             case Heard(at, item, _, True):
                 self._transcribed.add(item)
                 self._owner(item, at)
+            case Remembered(_, reply):
+                self._remembered.add(reply)
             case ReplyBegan(at, reply):
                 self._reply_begins(reply, at)
             case ReplyEnded(_, reply, status):
@@ -240,6 +278,7 @@ class Caller:
 
     async def _fall_silent(self, at: float) -> None:
         if (cut := self._player.flushed(at)) is not None:
+            self._cut.append(cut.reply)
             for message in self._translator.cut(cut.reply, cut.played_ms(at)):
                 await self._line.send(message)
 
@@ -286,6 +325,40 @@ class Caller:
         loud_until = min(played.loud_until, played.ends_at) if played else -math.inf
         end = utterance.said.end
         return min(max(end, loud_until) + self.answer_timeout_s, end + REPLY_TIMEOUT_S)
+
+    # --- parts of a step
+
+    async def _quiet(self, utterance: _Utterance) -> None:
+        """No reply is under way any more, or it is overdue."""
+        await self._until(self._silent, lambda: self._overdue_at(utterance))
+        for reply in list(self._replies.values())[-1:]:
+            await self._played_out(reply, utterance.said.end + REPLY_TIMEOUT_S)
+
+    async def _is_transcribed(self, utterance: _Utterance) -> None:
+        if self._translator.transcribes:
+            due_at = _now() + TRANSCRIPT_TIMEOUT_S
+            await self._until(lambda: self._transcribed.issuperset(utterance.items), lambda: due_at)
+
+    async def _recall(self) -> None:
+        """What does the server think was heard of the replies that were just cut?"""
+        asked = {reply: messages for reply in self._cut if (messages := self._translator.recall(reply))}
+        for messages in asked.values():
+            for message in messages:
+                await self._line.send(message)
+        due_at = _now() + RECALL_TIMEOUT_S
+        await self._until(lambda: self._remembered.issuperset(asked), lambda: due_at)
+
+    def _echo_of(self, utterance: _Utterance, heard_in: Room) -> list[_Utterance]:
+        """One, or none when nothing was heard."""
+        since = [each for each in self._player.replies.values() if each.first_at > utterance.said.onset]
+        sounds = [at for each in since if (at := each.sound_at) is not None]
+        if not sounds:
+            return []
+        onset = min(sounds) + heard_in.direct_s
+        end = max(onset, min(_now(), max(each.ends_at for each in since) + heard_in.longest_s))
+        name = f"{heard_in.level_db:g} dB"
+        condition, language = f"{OWN_ECHO} {name}", utterance.said.language
+        return [_Utterance(Said(f"own-echo/{name}", "tap", "echo", "", language, condition, onset, onset, end))]
 
     # --- waiting
 

@@ -7,13 +7,18 @@ Does not know: where recordings come from (`corpus`) or when they are spoken (`s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from voxtral_voice.audio.pcm import Samples
 
-Kind = Literal["turn", "hold", "tap", "noise"]
+Kind = Literal["turn", "hold", "tap", "noise", "soak"]
 """turn: something to be answered; hold: the same with a pause inside, in which nobody may answer; tap: no turn at all
-(a backchannel, a cough, an echo), over which a reply must go on; noise: a turn under noise."""
+(a backchannel, a cough, an echo), over which a reply must go on; noise: a turn under noise; soak: sound
+without speech, into silence, to which nobody may answer."""
+OWN_ECHO: Final = "own echo"
+"""Of the echo of the very reply that is played; the level follows."""
+INTENT: Final = "intent"
+"""Condition of clips that our embedded responder answers without a language model."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,3 +44,7 @@ class Clip:
     """Words that a right answer holds, for the few clips that ask for a fact."""
     condition: str = ""
     """What was done to it, for tables: "pause 800 ms", "10 dB", "echo -20 dB"."""
+
+    @property
+    def wants_answer(self) -> bool:
+        return self.kind not in ("tap", "soak")

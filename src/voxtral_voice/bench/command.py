@@ -6,9 +6,10 @@ a result looks like (`result`, `report`).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -19,6 +20,7 @@ from tqdm import tqdm
 from voxtral_voice.bench import corpus, report
 from voxtral_voice.bench.caller import call
 from voxtral_voice.bench.capacity import Capacity, Trial
+from voxtral_voice.bench.ear import listened
 from voxtral_voice.bench.endpoint import DEFAULT
 from voxtral_voice.bench.measure import Measured, Script, Target, Wire, measure, measure_capacity
 from voxtral_voice.bench.process import usage
@@ -29,6 +31,8 @@ from voxtral_voice.errors import BenchError
 STANDARD: Final = ("questions", "hold", "tap")
 FOR_CAPACITY: Final = ("questions",)
 WARM_UP: Final = 3
+INTERRUPTED: Final = 130
+"""Exit status, as shells have it."""
 LIST: Final = "list"
 """In the place of sets: only say which there are."""
 
@@ -49,6 +53,7 @@ class BenchOptions:
     """Names of sets; None: those of the standard measurement."""
     turns: int
     barge_ins: int
+    echoes: int
     sessions: int
     endpoints: list[str] | None
     seed: int
@@ -62,10 +67,14 @@ class BenchOptions:
 class Outcome:
     runs: list[tuple[str, Measured]]
     capacity: Capacity | None = None
+    interrupted: bool = False
+    """By Ctrl-C: this is what there was by then."""
 
 
 def run(options: BenchOptions, command: str) -> int:
-    """Measure, print, write. command: as it was typed. Returns the exit status: 1 when the run is void.
+    """Measure, print, write. command: as it was typed. Returns the exit status: 1 when the run is void or every session
+    was lost, INTERRUPTED when it was stopped by Ctrl-C; what had been measured by then is printed and written all the
+    same.
 
     Raises VoiceError: one sentence for a server that is not there, a clip that is missing, a setting that is wrong.
     """
@@ -76,7 +85,7 @@ def run(options: BenchOptions, command: str) -> int:
     if options.url is not None:
         uvloop.run(_knock(_named(options)))
     sets = options.clips or (STANDARD if options.what == "run" else FOR_CAPACITY)
-    script = Script(corpus.load(sets), options.turns, options.barge_ins, WARM_UP, options.seed)
+    script = Script(corpus.load(sets), options.turns, options.barge_ins, WARM_UP, options.seed, echoes=options.echoes)
     with _target(options) as (target, ready_s):
         outcome = uvloop.run(
             _capacity(options, target, script) if options.what == "capacity" else _runs(options, target, script)
@@ -87,17 +96,20 @@ def run(options: BenchOptions, command: str) -> int:
         settings={"clips": list(sets), "seed": options.seed, **_used(options)},
         runs=outcome.runs,
         capacity=outcome.capacity,
+        interrupted=outcome.interrupted,
     )
     print(report.text(measured))
     _write(options, measured)
-    return int(measured["void"])
+    if outcome.interrupted:
+        return INTERRUPTED
+    return int(measured["void"] or measured["lost"])
 
 
 def _used(options: BenchOptions) -> dict[str, Any]:
     """The numbers that mattered."""
     if options.what == "capacity":
         return {"most_sessions": options.most, "p95_ms": options.p95_ms}
-    return {"turns": options.turns, "barge_ins": options.barge_ins, "sessions": options.sessions}
+    return {name: getattr(options, name) for name in ("turns", "barge_ins", "echoes", "sessions")}
 
 
 def _listing() -> str:
@@ -150,11 +162,19 @@ def _target(options: BenchOptions) -> Iterator[tuple[Target, float | None]]:
 
 
 async def _runs(options: BenchOptions, target: Target, script: Script) -> Outcome:
-    runs = []
+    runs: list[tuple[str, Measured]] = []
     for endpoint in options.endpoints or [DEFAULT]:
         steps = sum(len(plan.warm_up) + len(plan.steps) for plan in script.plans(options.sessions))
         with tqdm(total=steps, desc=endpoint, unit="turn", leave=False, disable=None) as bar:
-            runs.append((endpoint, await measure(target, script, endpoint, options.sessions, bar.update)))
+            try:
+                measured = await measure(target, script, endpoint, options.sessions, bar.update)
+            except asyncio.CancelledError:
+                if not runs:
+                    raise
+                return Outcome(runs, interrupted=True)
+        if measured.interrupted:
+            return Outcome([*runs, (endpoint, measured)], interrupted=True)
+        runs.append((endpoint, replace(measured, records=await listened(measured.records))))
     return Outcome(runs)
 
 

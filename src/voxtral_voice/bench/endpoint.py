@@ -1,10 +1,13 @@
-"""When a turn is over, as a bench is told: `default`, `server_vad:500`, `semantic_vad:high`.
+"""When a turn is over, as a bench is told: `default`, `server_vad:500`, `semantic_vad:high`,
+`semantic_vad:0.25`.
 
-Knows: OpenAI's two ways of turn detection and their one number each. Does not know: servers.
+Knows: OpenAI's two ways of turn detection and their one number each, and our own extension, `patience` (0 fast to 1
+careful). Does not know: servers.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,6 +15,7 @@ from voxtral_voice.errors import BenchError
 
 DEFAULT: Final = "default"
 EAGERNESS: Final = ("low", "medium", "high", "auto")
+PATIENCE: Final = re.compile(r"0(\.\d+)?|1(\.0+)?")
 
 
 def turn_detection(spec: str) -> Mapping[str, Any] | None:
@@ -24,7 +28,9 @@ def turn_detection(spec: str) -> Mapping[str, Any] | None:
         return {"type": kind, **silence}
     if kind == "semantic_vad" and (not value or value in EAGERNESS):
         return {"type": kind, **({"eagerness": value} if value else {})}
+    if kind == "semantic_vad" and PATIENCE.fullmatch(value):
+        return {"type": kind, "patience": float(value)}
     raise BenchError(
-        f"{spec!r} is no endpoint setting: write default, server_vad:500 (silence in ms) or semantic_vad:high "
-        f"(eagerness: {', '.join(EAGERNESS)})."
+        f"{spec!r} is no endpoint setting: write default, server_vad:500 (silence in ms), semantic_vad:high "
+        f"(eagerness: {', '.join(EAGERNESS)}) or semantic_vad:0.25 (patience, 0 to 1)."
     )

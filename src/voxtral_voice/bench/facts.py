@@ -93,10 +93,22 @@ def _latency(figures: Json) -> Iterator[Fact]:
         few = "" if v2v["n"] >= enough else f"; fewer than the {enough:,} it takes"
         rests_on = _joined(interval(v2v[name]), f"{v2v['n']} turns, {v2v['groups']} clips") + few
         yield Fact(f"V2V {name}", ms(point(v2v, name)), rests_on)
+    for name in ("p50", "p95"):
+        yield from _intent(figures, name)
     wire, silence = latency["wire_ms"], latency["leading_silence_ms"]
     yield Fact("wire time p50", ms(point(wire, "p50")), f"to the first audio message; p95 {ms(point(wire, 'p95'))}")
     yield Fact("leading silence p50", ms(point(silence, "p50")), f"at its start; p95 {ms(point(silence, 'p95'))}")
     yield Fact("endpoint wait p50", ms(point(figures["endpoint_ms"], "p50")), "by the server's own word")
+
+
+def _intent(figures: Json, name: str) -> Iterator[Fact]:
+    found = figures.get("intents")
+    if found and found["latency"]["v2v_ms"]["n"]:
+        v2v, recognised = found["latency"]["v2v_ms"], found["recognised"]
+        rests_on = _joined(
+            interval(v2v[name]), f"{v2v['n']} turns; {recognised['count']} of {recognised['of']} answered as an intent"
+        )
+        yield Fact(f"V2V {name}, intents", ms(point(v2v, name)), rests_on)
 
 
 def _buffered(run: Json) -> Iterator[Fact]:
@@ -107,7 +119,7 @@ def _buffered(run: Json) -> Iterator[Fact]:
 
 
 def _turn_taking(figures: Json) -> Iterator[Fact]:
-    cut_ins, barge_in, taps = figures["cut_ins"], figures["barge_in"], figures["false_stops"]["all"]
+    cut_ins, barge_in, stops = figures["cut_ins"], figures["barge_in"], figures["false_stops"]
     if cut_ins["hold"]["of"]:
         yield _share(FALSE_CUT_INS, cut_ins["hold"], "pauses inside a turn")
     else:
@@ -120,7 +132,19 @@ def _turn_taking(figures: Json) -> Iterator[Fact]:
     old_ms = barge_in["old_audio_after_stop_ms"]
     rests_on = f"p95 {ms(point(server, 'p95'))}; {ms(old_ms)} of old audio after it"
     yield Fact("barge-in, server stop p50", ms(point(server, "p50")), rests_on, old_ms > 0)
-    yield _share("false stops", taps, "backchannels and noises")
+    decision, words = barge_in.get("decision_stop_ms"), barge_in.get("words_off")
+    if decision and decision["n"]:
+        rests_on = f"p95 {ms(point(decision, 'p95'))}; to the last old sound"
+        yield Fact("barge-in, after the decision", ms(point(decision, "p50")), rests_on)
+    if words and words["n"]:
+        rests_on = f"p95 {point(words, 'p95'):.1f}; in the text of {words['n']} interrupted replies"
+        yield Fact("heard text, words off p50", f"{point(words, 'p50'):.1f}", rests_on)
+    kinds = [f"{share['count']} of {share['of']} {kind}" for kind, share in stops.get("by_kind", {}).items()]
+    yield _share("false stops", stops["all"], _joined("sounds over a reply", ", ".join(kinds)))
+    if (soak := figures.get("soak")) and soak["all"]["minutes"]:
+        heard = soak["all"]
+        rests_on = f"in {heard['minutes']:.1f} min of sound without speech; {heard['replies']} replies"
+        yield Fact("turns out of noise", str(heard["turns"]), rests_on, heard["turns"] + heard["replies"] > 0)
 
 
 def _reply(figures: Json) -> Iterator[Fact]:
@@ -154,6 +178,9 @@ def _cost(run: Json) -> Iterator[Fact]:
         minutes = f"{cost['audio_minutes']:.1f} min of callers' audio"
         yield Fact("server CPU", f"{cost['cpu_s_per_audio_minute']:.2f} s", f"per minute of audio; {minutes}")
         yield Fact("server memory", f"{cost['memory_mb']:,.0f} MB", "at the most")
+        if work := cost.get("work"):
+            seconds = f"{work['dropped_total_s']:.2f} CPU-s, by the server's own count"
+            yield Fact("work thrown away", percent(work["dropped_percent"]), seconds)
 
 
 def _share(label: str, share: Json, of: str, *, always_bad: bool = False) -> Fact:

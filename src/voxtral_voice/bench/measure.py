@@ -23,6 +23,7 @@ from voxtral_voice.bench.process import Usage, usage
 from voxtral_voice.bench.record import ANSWER_TIMEOUT_S, SessionRecord
 from voxtral_voice.bench.score import figures
 from voxtral_voice.bench.turn import TurnFigures, turns
+from voxtral_voice.bench.work import Counters, Work, between, counters
 from voxtral_voice.errors import BenchError, TalkError, VoiceError, first_of
 
 WATCH_EVERY_S: Final = 5.0
@@ -63,14 +64,17 @@ class Script:
     warm_up: int = 3
     """Turns before those that count."""
     seed: int = 1
+    echoes: int = 0
+    """Replies that the caller's microphone takes up."""
 
     def plans(self, sessions: int) -> tuple[scenario.Plan, ...]:
-        """Each session in an order of its own; with several, taps and interruptions are the first one's only."""
-        plain = replace(self, clips=tuple(clip for clip in self.clips if clip.kind != "tap"), barge_ins=0)
+        """Each session in an order of its own; with several, taps, soaks and interruptions are the first one's only."""
+        plain = replace(self, clips=tuple(clip for clip in self.clips if clip.wants_answer), barge_ins=0, echoes=0)
         return tuple((plain if number else self)._plan(self.seed + number) for number in range(sessions))
 
     def _plan(self, seed: int) -> scenario.Plan:
-        return scenario.plan(self.clips, turns=self.turns, barge_ins=self.barge_ins, warm_up=self.warm_up, seed=seed)
+        numbers = {"turns": self.turns, "barge_ins": self.barge_ins, "warm_up": self.warm_up, "echoes": self.echoes}
+        return scenario.plan(self.clips, **numbers, seed=seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,8 @@ class Cost:
     """Of the callers, all sessions together."""
     memory_mb: float
     """The most there was; PSS where the system tells it."""
+    work: Work | None = None
+    """What was thrown away; None when the server does not count it."""
 
     @property
     def cpu_s_per_audio_minute(self) -> float:
@@ -92,6 +98,8 @@ class Cost:
 class Measured:
     records: tuple[SessionRecord, ...]
     cost: Cost | None
+    interrupted: bool = False
+    """Not everything was said: it was cancelled."""
 
     @cached_property
     def turns(self) -> tuple[TurnFigures, ...]:
@@ -101,7 +109,8 @@ class Measured:
 async def measure(
     target: Target, script: Script, endpoint: str, sessions: int, after_step: AfterStep = lambda: None
 ) -> Measured:
-    """Raises TalkError (the server), BenchError (the endpoint setting, the pid)."""
+    """Raises TalkError (the server), BenchError (the endpoint setting, the pid). When it is cancelled while callers
+    speak, it returns what was measured by then."""
     driver = target.driver(endpoint)
     await asyncio.to_thread(prepare, driver, script.clips)
 
@@ -110,6 +119,7 @@ async def measure(
 
     records: tuple[SessionRecord, ...] = ()
     watched: list[Usage] = []
+    before = await _work(driver.url, target.pid)
     try:
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(_watch(target.pid, watched))
@@ -117,7 +127,20 @@ async def measure(
             watching.cancel()
     except* VoiceError as errors:
         raise first_of(errors) from None
-    return Measured(records, _cost(records, target.pid, watched))
+    cost = _cost(records, target.pid, watched)
+    if cost is not None:
+        cost = replace(cost, work=between(before, await _work(driver.url, target.pid)))
+    return Measured(records, cost, is_cancelled())
+
+
+def is_cancelled() -> bool:
+    """Whether somebody wants this task to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _work(url: str, pid: int | None) -> Counters | None:
+    return None if pid is None else await asyncio.to_thread(counters, url)
 
 
 async def _watch(pid: int | None, watched: list[Usage]) -> None:
@@ -162,10 +185,13 @@ async def measure_capacity(
 
 async def _trial(target: Target, script: Script, endpoint: str, sessions: int, long: bool) -> capacity.Trial:
     each = max(TRIAL_TURNS, -(-TRIAL_LEAST // sessions)) * (LONG_TRIAL if long else 1)
-    spoken = tuple(clip for clip in script.clips if clip.kind != "tap")
-    talk = replace(script, clips=spoken, turns=each, barge_ins=0, warm_up=1, seed=script.seed + sessions)
+    spoken = tuple(clip for clip in script.clips if clip.wants_answer)
+    talk = replace(script, clips=spoken, turns=each, barge_ins=0, echoes=0, warm_up=1, seed=script.seed + sessions)
     try:
-        return trial_of(await measure(target, talk, endpoint, sessions), sessions)
+        measured = await measure(target, talk, endpoint, sessions)
+        if measured.interrupted:
+            raise asyncio.CancelledError
+        return trial_of(measured, sessions)
     except TalkError as refused:  # a server that is full may say so; one that takes nobody is no server
         if sessions == 1:
             raise

@@ -59,10 +59,14 @@ class Microphone:
         self._waiting.extend(encoded(clip, self.rate_hz, self._encode))
         return begin
 
-    def next_chunk(self) -> Message:
-        """The next 20 ms."""
+    def next_chunk(self, over: Samples | None = None) -> Message:
+        """The next 20 ms. over: [chunk_samples] of other sound, mixed in; not where the caller speaks himself."""
         number, self._chunks = self._chunks, self._chunks + 1
-        return self._waiting.popleft() if self._waiting else self._tone[number % ROOM_TONE_CHUNKS]
+        if self._waiting:
+            return self._waiting.popleft()
+        if over is None or not over.any():
+            return self._tone[number % ROOM_TONE_CHUNKS]
+        return self._encode(float_to_pcm16(_noise(self.rate_hz)[number % ROOM_TONE_CHUNKS] + over))
 
 
 @lru_cache(maxsize=CLIPS_KEPT)

@@ -134,6 +134,18 @@ class Player:
         played = self.replies[reply] = Played(reply, PlayoutLedger(), at, at)
         return played
 
+    def played_from(self, begin: float, size: int) -> Samples:
+        """What came out of the loudspeaker in `size` samples from `begin` on; silence where nothing did."""
+        out = np.zeros(size, np.float32)
+        for played in reversed(self.replies.values()):
+            end = min(begin + size / PLAY_RATE_HZ, played.ends_at)
+            for at, samples in reversed(played.pieces):
+                if at + len(samples) / PLAY_RATE_HZ <= begin:
+                    break
+                until = min(size, round((end - begin) * PLAY_RATE_HZ))
+                _lay(out[: max(0, until)], samples, round((at - begin) * PLAY_RATE_HZ))
+        return out
+
     def flushed(self, now: float) -> Played | None:
         """Falls silent: whatever is in the queue is cut. Returns the reply that was being played, if one was; one that
         waited behind it is cut before its first sample."""
@@ -141,6 +153,14 @@ class Player:
         for played in waiting:
             played.cut_at = now
         return min(waiting, key=lambda played: played.pieces[0][0], default=None)
+
+
+def _lay(out: Samples, samples: Samples, at: int) -> None:
+    """samples into `out` from its sample `at` on, which may lie before or behind it."""
+    first = max(0, -at)
+    count = min(len(samples) - first, len(out) - (at + first))
+    if count > 0:
+        out[at + first : at + first + count] = samples[first : first + count]
 
 
 def _audible(samples: Samples) -> list[int]:

@@ -7,15 +7,16 @@ All times are seconds on the caller's one clock, which does not go backwards.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from voxtral_voice.audio.pcm import Samples
 from voxtral_voice.bench.clip import Clip, Kind
 
-Purpose = Literal["turn", "barge_in", "tap"]
+Purpose = Literal["turn", "barge_in", "tap", "echo", "soak"]
 """turn: said into silence; barge_in: said while a reply was heard, to stop it; tap: the same, and the reply has to go
-on."""
+on; echo: nothing was said, the microphone took up the reply itself; soak: sound without speech, into silence."""
+WANT_ANSWERS: Final = frozenset({"turn", "barge_in"})
 ANSWER_TIMEOUT_S: Final = 15.0
 """A turn that is silent for so long has no answer."""
 Status = Literal["completed", "cancelled", "failed", "incomplete"]
@@ -42,6 +43,10 @@ class Said:
     answer: str | None = None
     deadline_s: float = ANSWER_TIMEOUT_S
     """After `end`; without an audible answer by then the turn is missed."""
+
+    @property
+    def wants_answer(self) -> bool:
+        return self.purpose in WANT_ANSWERS
 
     @classmethod
     def of(cls, clip: Clip, purpose: Purpose, begin: float, deadline_s: float) -> Said:
@@ -109,6 +114,15 @@ class TextArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class Remembered:
+    """The server's word, asked for after an interruption, of what was heard of a reply."""
+
+    at: float
+    reply: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Flushed:
     """The server said something on which a client has to stop playing (speech_started, clear, interruption)."""
 
@@ -151,7 +165,17 @@ class Lost:
 
 
 Observation = (
-    TurnCommitted | Heard | ReplyBegan | AudioArrived | TextArrived | Flushed | Silenced | ReplyEnded | Refused | Lost
+    TurnCommitted
+    | Heard
+    | ReplyBegan
+    | AudioArrived
+    | TextArrived
+    | Remembered
+    | Flushed
+    | Silenced
+    | ReplyEnded
+    | Refused
+    | Lost
 )
 
 
@@ -168,3 +192,5 @@ class SessionRecord:
     began: float
     """The microphone's first sample."""
     ended: float
+    by_ear: Mapping[str, str] = field(default_factory=dict)
+    """Reply -> what a transcriber makes of that part of it which was played; of interrupted ones (`ear`)."""

@@ -32,7 +32,13 @@ NUMBERS: Final = {
 }
 """eot-bench's four, as the README of that bench has them."""
 CURVES: Final = {"v2v": "V2V, median", "endpoint_wait": "Endpoint wait, median, by the server's own word"}
-PURPOSES: Final = {"turn": "", "barge_in": "interrupts", "tap": "backchannel or noise"}
+PURPOSES: Final = {
+    "turn": "",
+    "barge_in": "interrupts",
+    "tap": "backchannel or noise",
+    "echo": "echo of the reply",
+    "soak": "sound without speech",
+}
 STAGES: Final = {
     "silence": "silence noticed",
     "transcript": "transcript",
@@ -61,7 +67,16 @@ def text(result: Json) -> str:
         lines += ["", "speed against patience", f"  {missing}"]
     if capacity := result["capacity"]:
         lines += ["", "capacity", *map(_line, [*_capacity_facts(capacity), *map(_trial_fact, capacity["trials"])])]
-    return "\n".join([*lines, *(["", _void(result)] if result["void"] else [])])
+    return "\n".join([*lines, *_warnings(result)])
+
+
+def _warnings(result: Json) -> Iterable[str]:
+    if result.get("interrupted"):
+        yield "\nINTERRUPTED: these are the figures of what had been said by then."
+    if result.get("lost"):
+        yield "\nLOST: every connection broke, so that the turns that were still to come are missed ones."
+    if result["void"]:
+        yield f"\n{_void(result)}"
 
 
 def _line(fact: Fact) -> str:
@@ -251,6 +266,7 @@ def _parts(figures: Json) -> str:
     rows += [(f"set {name}", latency) for name, latency in figures["by_set"].items()]
     rows += [(f"language {name}", latency) for name, latency in figures["by_language"].items()]
     rows += [("interruptions", figures["barge_in"]["latency"])]
+    rows += [("answered by an intent", figures["intents"]["latency"])] if "intents" in figures else []
     head = ("", "turns", "V2V p50", "p95", "p99", "wire p50", "silence p50", "missed")
     return _table(head, [_latency_row(name, latency) for name, latency in rows if latency["v2v_ms"]["n"]])
 

@@ -11,10 +11,13 @@ Knows: the format. Does not know: how anything was measured, how it is shown.
     target      url, wire, model, ready_s (a server of our own)
     settings    clips (sets), turns, barge_ins, sessions, seed
     runs        one per endpoint setting: name, figures (score.Figures), buffered (V2V and continuity once more, with a
-                player that buffers jitter_ms), cost or null, turns (turn.TurnFigures)
+                player that buffers jitter_ms), cost or null (with `work`, what the server threw away, or null),
+                turns (turn.TurnFigures)
     tradeoff    latency against false cut-ins over the runs: by kind of latency (score.tradeoff); null without two
                 runs that have hold clips
     capacity    capacity.Capacity; null when it was not asked for
+    interrupted true when it was stopped before everything was said
+    lost        true when every session of a run broke
     void        true when the microphone was late in any run: nothing in it may be quoted
 """
 
@@ -35,7 +38,7 @@ import psutil
 
 from voxtral_voice import __version__
 from voxtral_voice.bench.capacity import Capacity
-from voxtral_voice.bench.measure import Measured
+from voxtral_voice.bench.measure import Cost, Measured
 from voxtral_voice.bench.score import Figures, figures, tradeoff
 
 FORMAT: Final = 1
@@ -53,6 +56,7 @@ def result(
     settings: Mapping[str, Any],
     runs: Sequence[tuple[str, Measured]],
     capacity: Capacity | None = None,
+    interrupted: bool = False,
 ) -> Result:
     """runs: (endpoint setting, what was measured with it)."""
     found = [figures(measured.records) for _, measured in runs]
@@ -70,6 +74,8 @@ def result(
         "runs": written,
         "tradeoff": {kind: asdict(curve) for kind, curve in curves.items()} or None,
         "capacity": None if capacity is None else capacity.as_json(),
+        "interrupted": interrupted,
+        "lost": any(each.sessions and each.lost >= each.sessions for each in found),
         "void": any(run["figures"]["void"] for run in written) or (capacity is not None and capacity.void),
     }
 
@@ -84,9 +90,14 @@ def _run(name: str, measured: Measured, found: Figures) -> Result:
             "v2v_ms": asdict(buffered.latency.v2v_ms),
             "continuity": asdict(buffered.continuity),
         },
-        "cost": None if cost is None else asdict(cost) | {"cpu_s_per_audio_minute": cost.cpu_s_per_audio_minute},
+        "cost": None if cost is None else _cost(cost),
         "turns": [turn.as_json() for turn in measured.turns],
     }
+
+
+def _cost(cost: Cost) -> Result:
+    work = None if cost.work is None else cost.work.as_json()
+    return asdict(cost) | {"cpu_s_per_audio_minute": cost.cpu_s_per_audio_minute, "work": work}
 
 
 def machine() -> Result:

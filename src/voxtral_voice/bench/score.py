@@ -18,12 +18,16 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from voxtral_voice.bench import stats, words
+from voxtral_voice.bench.clip import INTENT
+from voxtral_voice.bench.player import PLAY_RATE_HZ
 from voxtral_voice.bench.record import Lost, Refused, SessionRecord
 from voxtral_voice.bench.stats import Estimate, Point, Share, Spread, Tradeoff
 from voxtral_voice.bench.turn import TurnFigures, turns
 
 VOID_LATENESS_MS: Final = 10.0
 """A run whose microphone was later than this at the 99th percentile measured itself."""
+BYTES_PER_MS: Final = 2 * PLAY_RATE_HZ // 1000
+NOISES: Final = ("cough", "door")
 REASONS: Final = 3
 """Different ones that are kept of what a server says of its troubles."""
 REASON_CHARACTERS: Final = 200
@@ -57,19 +61,52 @@ class BargeIn:
     stopped: Share
     """Of the barge-ins over a reply that did not come to its own end just then: silent within STOP_WITHIN_MS."""
     heard_stop_ms: Spread
+    decision_stop_ms: Spread
+    """From the server's word that it is broken off to the last old sound."""
     server_stop_ms: Spread
     old_audio_after_stop_ms: float
     """In all, after taps too."""
+    old_bytes_after_stop: int
+    """The same, as 16-bit samples."""
+    words_off: Spread
+    """Words by which the server's text of the interrupted reply differs from what was played (`words.heard_words`)."""
     latency: Latency
     """Of the answers to them."""
 
 
 @dataclass(frozen=True, slots=True)
 class FalseStops:
-    """Of the taps over a reply: those that broke it off."""
+    """Of the taps over a reply, and of the replies that were heard again: those that broke it off."""
 
     all: Share
+    by_kind: dict[str, Share]
+    """backchannel, noise, fixed echo (of other sentences), own echo (of the reply itself)."""
     by_condition: dict[str, Share]
+
+
+@dataclass(frozen=True, slots=True)
+class Intents:
+    """Of turns that need no language model."""
+
+    latency: Latency
+    recognised: Share
+    """The reply holds the words of the intent's answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sounded:
+    """Sound without speech, into silence: neither may be more than 0."""
+
+    minutes: float
+    turns: int
+    """Committed."""
+    replies: int
+
+
+@dataclass(frozen=True, slots=True)
+class Soak:
+    all: Sounded
+    by_condition: dict[str, Sounded]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +151,8 @@ class Figures:
     caller_minutes: float
     """Of microphone, all sessions together."""
     latency: Latency
-    """Of turns said into silence."""
+    """Of turns said into silence, intents left out."""
+    intents: Intents
     by_language: dict[str, Latency]
     by_set: dict[str, Latency]
     """The set is the part of a clip's id before the "/"."""
@@ -123,6 +161,7 @@ class Figures:
     cut_ins: CutIns
     barge_in: BargeIn
     false_stops: FalseStops
+    soak: Soak
     continuity: Continuity
     transcripts: dict[str, Transcripts]
     """By language; only those of which the server sent a transcript at all."""
@@ -153,7 +192,8 @@ class Figures:
 def figures(records: Sequence[SessionRecord], jitter_ms: float = 0.0) -> Figures:
     said = [turn for record in records for turn in turns(record, jitter_ms)]
     wanted = [turn for turn in said if turn.wants_answer]
-    plain = [turn for turn in wanted if turn.purpose == "turn"]
+    alone = [turn for turn in wanted if turn.purpose == "turn"]
+    intents, plain = ([turn for turn in alone if (turn.condition == INTENT) is wanted] for wanted in (True, False))
     lateness = _lateness(records)
     seen = [each for record in records for each in record.seen]
     refused = [each.message for each in seen if isinstance(each, Refused)]
@@ -161,18 +201,20 @@ def figures(records: Sequence[SessionRecord], jitter_ms: float = 0.0) -> Figures
     return Figures(
         sessions=len(records),
         turns=len(wanted),
-        taps=len(said) - len(wanted),
+        taps=sum(turn.purpose in ("tap", "echo") for turn in said),
         caller_minutes=round(sum(record.ended - record.began for record in records) / 60, 3),
         latency=_latency(plain),
+        intents=Intents(_latency(intents), _right_answers(intents)),
         by_language=_by(plain, lambda turn: turn.language, _latency),
-        by_set=_by(plain, lambda turn: turn.said_clip.split("/")[0], _latency),
+        by_set=_by(alone, lambda turn: turn.said_clip.split("/")[0], _latency),
         missed=_missed(wanted),
         cut_ins=_cut_ins(wanted),
         barge_in=_barge_in(said),
         false_stops=_false_stops(said),
+        soak=_soak(said),
         continuity=_continuity(wanted),
         transcripts=_transcripts(wanted),
-        right_answers=_right_answers(wanted),
+        right_answers=_right_answers(turn for turn in wanted if turn.condition != INTENT),
         stages_ms=_stages(plain),
         endpoint_ms=_endpoint(plain),
         statuses=dict(sorted(Counter(turn.status for turn in wanted).items())),
@@ -228,19 +270,41 @@ def _pauses(hold: Iterable[TurnFigures]) -> Share:
 
 
 def _barge_in(said: Sequence[TurnFigures]) -> BargeIn:
-    tried = [turn for turn in said if turn.purpose == "barge_in"]
+    tried, old_ms = [turn for turn in said if turn.purpose == "barge_in"], sum(t.old_audio_after_stop_ms for t in said)
     return BargeIn(
         stopped=_stopped(tried),
         heard_stop_ms=_spread(tried, lambda turn: turn.stop_ms),
+        decision_stop_ms=_spread(tried, lambda turn: turn.decision_stop_ms),
         server_stop_ms=_spread(tried, lambda turn: turn.server_stop_ms),
-        old_audio_after_stop_ms=round(sum(turn.old_audio_after_stop_ms for turn in said), 1),
+        old_audio_after_stop_ms=round(old_ms, 1),
+        old_bytes_after_stop=round(old_ms * BYTES_PER_MS),
+        words_off=_spread(tried, lambda turn: turn.heard_words.off if turn.heard_words else None),
         latency=_latency(tried),
     )
 
 
 def _false_stops(said: Sequence[TurnFigures]) -> FalseStops:
-    taps = [turn for turn in said if turn.purpose == "tap"]
-    return FalseStops(_stopped(taps), _by(taps, lambda turn: turn.condition, _stopped))
+    taps = [turn for turn in said if turn.purpose in ("tap", "echo")]
+    kinds, conditions = _by(taps, _kind_of_tap, _stopped), _by(taps, lambda turn: turn.condition, _stopped)
+    return FalseStops(_stopped(taps), kinds, conditions)
+
+
+def _kind_of_tap(turn: TurnFigures) -> str:
+    if turn.purpose == "echo":
+        return "own echo"
+    if turn.condition.startswith("echo "):
+        return "fixed echo"
+    return "noise" if turn.condition in NOISES else "backchannel"
+
+
+def _soak(said: Iterable[TurnFigures]) -> Soak:
+    soaks = [turn for turn in said if turn.purpose == "soak"]
+    return Soak(_sounded(soaks), _by(soaks, lambda turn: turn.condition, _sounded))
+
+
+def _sounded(soaks: Sequence[TurnFigures]) -> Sounded:
+    minutes = sum(turn.said_ms for turn in soaks) / 60_000
+    return Sounded(round(minutes, 3), sum(turn.commits for turn in soaks), sum(turn.replies for turn in soaks))
 
 
 def _stopped(said: Iterable[TurnFigures]) -> Share:

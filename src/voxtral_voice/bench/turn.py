@@ -15,9 +15,11 @@ from typing import Any, Final, Literal, TypeGuard, get_args
 import numpy as np
 
 from voxtral_voice.audio.pcm import Samples
+from voxtral_voice.bench import words
 from voxtral_voice.bench.attribution import Exchange, Reply, exchanges
 from voxtral_voice.bench.clip import Kind
-from voxtral_voice.bench.record import Purpose, SessionRecord
+from voxtral_voice.bench.record import WANT_ANSWERS, Purpose, SessionRecord
+from voxtral_voice.bench.words import HeardWords
 
 STOP_WITHIN_MS: Final = 2_000.0
 """A real interruption must have silenced the reply by then, counted from its onset (tau-voice's window)."""
@@ -73,14 +75,25 @@ class TurnFigures:
     stop_ms: float | None
     """Heard stop: onset of this -> the older reply's last audible sample was played. Of a barge-in also when the reply
     just went on to its end; of a tap only when it broke the reply off."""
+    decision_stop_ms: float | None
+    """The first message from which a client knows that the older reply is broken off (the user speaks, or the reply was
+    cancelled) -> its last audible sample was played."""
     server_stop_ms: float | None
     """Server stop: onset of this -> the last that the server had to do with it, which is the arrival of the older
     reply's last audio or of the message on which the player fell silent, whichever is later."""
     old_audio_after_stop_ms: float
     """Audio of the older reply that arrived after it had been broken off."""
     stopped: bool | None
-    """Barge-in: the older reply was silent within STOP_WITHIN_MS. Tap: it was broken off (a false stop). None: nothing
-    to be stopped, the reply came to its own end within the window, or the connection broke within it."""
+    """Barge-in: the older reply was silent within STOP_WITHIN_MS. Tap: it was broken off (a false stop). Echo: it was,
+    or a turn was committed. None: nothing to be stopped, the reply came to its own end within the window, or the
+    connection broke within it."""
+    heard_words: HeardWords | None
+    """Of the reply that a barge-in broke off; None when the server did not say, or nobody listened."""
+    said_ms: float
+    commits: int
+    """Turns that the server took it for."""
+    replies: int
+    """To it."""
     trace: Mapping[str, Any] | None
     """As it came; None also when it is of another shape."""
     error: str | None
@@ -88,7 +101,7 @@ class TurnFigures:
 
     @property
     def wants_answer(self) -> bool:
-        return self.purpose != "tap"
+        return self.purpose in WANT_ANSWERS
 
     @property
     def counted_v2v_ms(self) -> float | None:
@@ -114,6 +127,7 @@ class TurnFigures:
         """Without the audio."""
         names = [field.name for field in dataclasses.fields(self) if field.name not in ("audio", "trace")]
         fields = {name: getattr(self, name) for name in names}
+        fields["heard_words"] = None if self.heard_words is None else dataclasses.asdict(self.heard_words)
         return fields | {"stages_ms": self.stages_ms, "endpoint_ms": self.endpoint_ms}
 
 
@@ -127,7 +141,7 @@ def _turn(exchange: Exchange) -> TurnFigures:
     played = [part.played for part in parts if part.played]
     first = played[0] if played else None
     cut_ins = exchange.cut_ins()
-    stop, missed = _stop(exchange), said.purpose != "tap" and not _answered(exchange, parts)
+    stop, missed = _stop(exchange), said.wants_answer and not _answered(exchange, parts)
     return TurnFigures(
         said_clip=said.clip,
         kind=said.kind,
@@ -153,9 +167,14 @@ def _turn(exchange: Exchange) -> TurnFigures:
         missed=missed,
         deadline_ms=said.deadline_s * 1000,
         stop_ms=stop.stop_ms,
+        decision_stop_ms=stop.decision_stop_ms,
         server_stop_ms=stop.server_stop_ms,
         old_audio_after_stop_ms=stop.old_audio_ms,
         stopped=stop.stopped,
+        heard_words=_heard_words(exchange),
+        said_ms=round((said.end - said.onset) * 1000, 1),
+        commits=len(exchange.commits),
+        replies=len(exchange.replies),
         trace=next((part.ended.trace for part in parts if part.ended and isinstance(part.ended.trace, Mapping)), None),
         error=next(
             (part.ended.error for part in parts if part.ended and part.ended.error),
@@ -186,10 +205,11 @@ def _answered(exchange: Exchange, parts: Sequence[Reply]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Stop:
-    """The four fields of TurnFigures about the older reply."""
+    """The five fields of TurnFigures about the older reply."""
 
     stopped: bool | None = None
     stop_ms: float | None = None
+    decision_stop_ms: float | None = None
     server_stop_ms: float | None = None
     old_audio_ms: float = 0.0
 
@@ -197,9 +217,9 @@ class _Stop:
 def _stop(exchange: Exchange) -> _Stop:
     older = exchange.older
     unknown = exchange.lost_at < exchange.said.onset + STOP_WITHIN_MS / 1000
-    if older is None or unknown or exchange.said.purpose == "turn":
+    if older is None or unknown or exchange.said.purpose not in ("barge_in", "tap", "echo"):
         return _Stop()
-    return _false_stop(exchange, older) if exchange.said.purpose == "tap" else _real_stop(exchange, older)
+    return _real_stop(exchange, older) if exchange.said.purpose == "barge_in" else _false_stop(exchange, older)
 
 
 def _real_stop(exchange: Exchange, older: Reply) -> _Stop:
@@ -212,7 +232,9 @@ def _real_stop(exchange: Exchange, older: Reply) -> _Stop:
 def _false_stop(exchange: Exchange, older: Reply) -> _Stop:
     until = min(exchange.said.end + GO_ON_FOR_S, exchange.next_onset)
     broken = older.broken_off_at is not None and exchange.said.onset <= older.broken_off_at <= until
-    return dataclasses.replace(_measured(exchange, older), stopped=True) if broken else _Stop(stopped=False)
+    if broken:
+        return dataclasses.replace(_measured(exchange, older), stopped=True)
+    return _Stop(stopped=exchange.said.purpose == "echo" and bool(exchange.commits))
 
 
 def _measured(exchange: Exchange, older: Reply) -> _Stop:
@@ -221,11 +243,20 @@ def _measured(exchange: Exchange, older: Reply) -> _Stop:
     played, last = older.played, max(at for at, _ in older.arrivals)
     silent_at = (played and played.silent_at) or onset
     flushed_at = (played and played.cut_at) or last
+    decided_at = older.decided_at
     return _Stop(
         stop_ms=_between_ms(onset, max(onset, silent_at)),
+        decision_stop_ms=None if decided_at is None else _between_ms(decided_at, max(decided_at, silent_at)),
         server_stop_ms=_between_ms(onset, max(onset, last, flushed_at)),
         old_audio_ms=round(sum(ms for at, ms in older.arrivals if broken_at is not None and at > broken_at), 1),
     )
+
+
+def _heard_words(exchange: Exchange) -> HeardWords | None:
+    older, said = exchange.older, exchange.said
+    if said.purpose != "barge_in" or older is None or older.remembered is None or older.by_ear is None:
+        return None
+    return words.heard_words(older.text, older.by_ear, older.remembered, said.language)
 
 
 def _between_ms(start: float, end: float | None) -> float | None:

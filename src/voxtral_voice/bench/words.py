@@ -81,15 +81,50 @@ def holds(text: str, answer: str, language: str) -> bool:
 
 
 def edits(reference: Sequence[str], written: Sequence[str]) -> int:
-    """Levenshtein distance; one row of the table at a time."""
+    """Levenshtein distance."""
+    return edits_of_beginnings(reference, written)[-1]
+
+
+def edits_of_beginnings(reference: Sequence[str], written: Sequence[str]) -> list[int]:
+    """Levenshtein distance of each beginning of `reference`, from none of it to all; one row of the table at a time."""
     names = {item: number for number, item in enumerate({*reference, *written})}
     there = np.array([names[item] for item in written], np.int64)
     steps = np.arange(len(written) + 1)
-    row = steps
+    row, last = steps, [len(written)]
     for item in reference:
         best = np.concatenate(([row[0] + 1], np.minimum(row[1:] + 1, row[:-1] + (there != names[item]))))
         row = np.minimum.accumulate(best - steps) + steps  # insertions, from left to right
-    return int(row[-1])
+        last.append(int(row[-1]))
+    return last
+
+
+@dataclass(frozen=True, slots=True)
+class HeardWords:
+    """Of a reply that was broken off."""
+
+    played: int
+    """Words of the reply of which the player played at least the half."""
+    told: int
+    """Words that the server says were heard."""
+    off: int
+    """Words to replace, insert or delete, from the one to the other."""
+
+
+def heard_words(reply: str, by_ear: str, told: str, language: str) -> HeardWords | None:
+    """reply: all of its text. by_ear: what a transcriber heard of the part that was played. told: the server's word.
+
+    Played is that beginning of the reply, in whole words, whose letters are nearest to those heard by ear; the shorter
+    one of two that are equally near. None where words are not told apart by spaces, and when nothing was heard by ear.
+    """
+    if _base(language) in SPACELESS:
+        return None
+    whole, heard, said = (normalised(_first(text, ANSWER_AT_MOST), language).split() for text in (reply, by_ear, told))
+    if not heard:
+        return None
+    away = edits_of_beginnings("".join(whole), "".join(heard))
+    ends = np.cumsum([0, *map(len, whole)])
+    played = min(range(len(whole) + 1), key=lambda count: away[int(ends[count])])
+    return HeardWords(played, len(said), edits(whole[:played], said))
 
 
 def _first(text: str, most: int) -> str:

@@ -20,7 +20,7 @@ from voxtral_voice.bench.corpus.voices import Spoken
 from voxtral_voice.bench.stub.recognise import Recogniser
 from voxtral_voice.errors import CorpusError
 
-HUMAN = ("stub", "en-core", "en-tel", "multi", "hold-human", "noise")
+HUMAN = ("stub", "en-core", "en-tel", "multi", "hold-human", "soak", "noise")
 """What needs no model."""
 
 

@@ -10,7 +10,7 @@ spoken, or to whom.
 from __future__ import annotations
 
 from voxtral_voice.bench.corpus.files import default_corpus_dir
-from voxtral_voice.bench.corpus.library import load, sets
+from voxtral_voice.bench.corpus.library import lasting, load, sets
 from voxtral_voice.bench.corpus.manifest import SetInfo
 
-__all__ = ["SetInfo", "default_corpus_dir", "load", "sets"]
+__all__ = ["SetInfo", "default_corpus_dir", "lasting", "load", "sets"]

@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Final
+
+import numpy as np
 
 from voxtral_voice.audio.pcm import Samples, float_to_pcm16, pcm16_to_float
 from voxtral_voice.audio.wav import read_speech
@@ -26,6 +29,7 @@ from voxtral_voice.bench.corpus.manifest import (
     Recipe,
     Recorded,
     SetInfo,
+    Soaking,
     Sounded,
     Splice,
     Voiced,
@@ -42,6 +46,7 @@ from voxtral_voice.errors import CorpusError
 RAW_RATE_HZ: Final = 16_000
 SOUND_RATE_HZ: Final = 24_000
 """Of sounds that are made of nothing."""
+SOAK_S: Final = 10
 NOISE_BEFORE_S: Final = 0.5
 NOISE_AFTER_S: Final = 2.0
 """A noise does not begin or end with the speech; an answer is late when it waits for that."""
@@ -88,6 +93,12 @@ def evenly(ids: Sequence[str], limit: int) -> tuple[str, ...]:
     return tuple(clip for clip in turns if clip is not None)[:limit]
 
 
+def lasting(clip: Clip, seconds: float) -> Clip:
+    """The same sound again and again, without a break; for clips that are sound from end to end."""
+    samples = np.resize(clip.samples, round(seconds * clip.rate_hz))
+    return replace(clip, samples=samples, end_s=len(samples) / clip.rate_hz)
+
+
 @cache
 def published() -> Mapping[str, str]:
     """sha256 of the 16-bit samples of every clip that comes out the same on any machine, by its id."""
@@ -125,6 +136,8 @@ def _made(recipe: Recipe, made: Mapping[str, Clip], spoken: Mapping[str, Spoken]
             return _echoed(recipe, recipe.how, made[recipe.how.of])
         case Sounded():
             return _sounded(recipe, recipe.how)
+        case Soaking():
+            return _soaking(recipe, recipe.how)
 
 
 def _recorded(recipe: Recipe, how: Recorded, folder: Path) -> Clip:
@@ -183,7 +196,14 @@ def _echoed(recipe: Recipe, how: Echoed, of: Clip) -> Clip:
 
 def _sounded(recipe: Recipe, how: Sounded) -> Clip:
     make: Callable[[int, int], Samples] = {"cough": sound.cough, "door": sound.door}[how.sound]
-    samples = make(SOUND_RATE_HZ, how.seed)
+    return _of_no_one(recipe, make(SOUND_RATE_HZ, how.seed))
+
+
+def _soaking(recipe: Recipe, how: Soaking) -> Clip:
+    return _of_no_one(recipe, sound.soak(how.sound, SOAK_S * SOUND_RATE_HZ, SOUND_RATE_HZ, how.level_db, how.seed))
+
+
+def _of_no_one(recipe: Recipe, samples: Samples) -> Clip:
     end_s = len(samples) / SOUND_RATE_HZ
     return Clip(recipe.id, recipe.kind, "", "en", samples, SOUND_RATE_HZ, 0.0, end_s, condition=recipe.condition)
 

@@ -146,6 +146,16 @@ class Sounded(Entry):
     seed: int
 
 
+class Soaking(Entry):
+    """Sound without speech that goes on and on, made of noise by a seeded recipe."""
+
+    name: Name
+    sound: Literal["white", "hum", "clicks", "music"]
+    level_db: Annotated[float, Field(lt=0)]
+    """RMS, dBFS."""
+    seed: int
+
+
 class ClipSet(Entry):
     name: Name
     what: str
@@ -159,6 +169,7 @@ class ClipSet(Entry):
     mixed: Mixed | None = None
     echoed: tuple[Echoed, ...] = ()
     sounded: tuple[Sounded, ...] = ()
+    soaking: tuple[Soaking, ...] = ()
     clips: tuple[str, ...] = ()
     """Ids of other sets' clips that are this set."""
     sets: tuple[str, ...] = ()
@@ -198,7 +209,7 @@ class Mix:
     babble_of: tuple[str, ...]
 
 
-How = Recorded | Voiced | Splice | Mix | Echoed | Sounded
+How = Recorded | Voiced | Splice | Mix | Echoed | Sounded | Soaking
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +299,9 @@ def _recipes_of(entry: ClipSet) -> Iterator[Recipe]:
         yield Recipe(f"{entry.name}/{echoed.name}", entry.kind, f"echo {echoed.level_db:g} dB", echoed)
     for sounded in entry.sounded:
         yield Recipe(f"{entry.name}/{sounded.name}", entry.kind, sounded.sound, sounded)
+    for soaking in entry.soaking:
+        condition = f"{soaking.sound} {soaking.level_db:g} dB"
+        yield Recipe(f"{entry.name}/{soaking.name}", entry.kind, condition, soaking)
 
 
 def _mixes(name: str, kind: Kind, mixed: Mixed) -> Iterator[Recipe]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from voxtral_voice.audio.pcm import FULL_SCALE, Samples
 
 Wave = npt.NDArray[np.float64]
+Soak = Literal["white", "hum", "clicks", "music"]
 
 CROSSFADE_MS: Final = 10.0
 SHORTEST_SILENCE_MS: Final = 50.0
@@ -135,6 +136,55 @@ def door(rate_hz: int, seed: int) -> Samples:
     late = round(0.06 * rate_hz)
     wave[late:] += 0.15 * _decaying(size - late, rate_hz, 0.12, seed + 1)
     return rounded(_ending(wave, rate_hz))
+
+
+# --- sound that goes on and on ----------------------------------------------------------------------------------
+
+
+def soak(kind: Soak, size: int, rate_hz: int, level_db: float, seed: int) -> Samples:
+    """level_db: RMS of the whole, dBFS."""
+    make = {"white": _white, "hum": _hum, "clicks": _clicks, "music": _music}[kind]
+    return rounded(_at_power(make(size, rate_hz, np.random.default_rng(seed)), 10 ** (level_db / 10)))
+
+
+def _white(size: int, rate_hz: int, random: np.random.Generator) -> Wave:
+    del rate_hz
+    wave: Wave = random.standard_normal(size)
+    return wave
+
+
+def _hum(size: int, rate_hz: int, random: np.random.Generator) -> Wave:
+    """Mains of 50 Hz with its first eight harmonics, over a little hiss."""
+    time = np.arange(size) / rate_hz
+    wave: Wave = 0.02 * random.standard_normal(size)
+    for number in range(1, 9):
+        wave += np.sin(2 * np.pi * (50.0 * number * time + random.random())) / number
+    return wave
+
+
+def _clicks(size: int, rate_hz: int, random: np.random.Generator) -> Wave:
+    """A keyboard: three to four a second at uneven times, each 20 ms of fading noise and unequally loud."""
+    wave, length = np.zeros(size), rate_hz // 50
+    for begin in random.integers(0, size - length, round(3.5 * size / rate_hz)):
+        fading = np.exp(-np.arange(length) / (0.003 * rate_hz))
+        wave[begin : begin + length] += random.uniform(0.4, 1.0) * fading * random.standard_normal(length)
+    return wave
+
+
+def _music(size: int, rate_hz: int, random: np.random.Generator) -> Wave:
+    """Plucked chords of three notes, two a second, over a bass note for every four of them."""
+    wave, beat = np.zeros(size), rate_hz // 2
+    for number, begin in enumerate(range(0, size, beat)):
+        root = random.choice(_ROOTS_HZ)
+        notes = [(root * step, 1.0) for step in (1.0, 1.25, 1.5)] + [(root / 2, 1.5)] * (number % 4 == 0)
+        time = np.arange(min(2 * beat, size - begin)) / rate_hz
+        for hz, strength in notes:
+            tone = sum(np.sin(2 * np.pi * hz * part * time) / part**2 for part in (1, 2, 3, 4))
+            wave[begin : begin + len(time)] += strength * tone * np.exp(-time / 0.35) * np.minimum(time / 0.005, 1)
+    return wave
+
+
+_ROOTS_HZ: Final = (220.0, 261.63, 293.66, 329.63)
 
 
 # --- parts ------------------------------------------------------------------------------------------------------

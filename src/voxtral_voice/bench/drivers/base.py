@@ -38,6 +38,9 @@ class Translator(Protocol):
     def cut(self, reply: str, played_ms: float) -> Sequence[Message]:
         """What a client has to send when it fell silent in the middle of a reply, because the server said so."""
 
+    def recall(self, reply: str) -> Sequence[Message]:
+        """Asks what the server thinks was heard of a reply; nothing when it cannot be asked."""
+
 
 class Driver(Protocol):
     @property

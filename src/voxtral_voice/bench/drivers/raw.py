@@ -82,6 +82,10 @@ class RawTranslator:
         del reply, played_ms
         return ()
 
+    def recall(self, reply: str) -> Sequence[Message]:
+        del reply
+        return ()
+
     def _audio(self, message: bytes, at: float) -> Sequence[Observation]:
         try:
             samples = pcm16_to_float(message)

@@ -25,6 +25,7 @@ from voxtral_voice.bench.record import (
     Heard,
     Observation,
     Refused,
+    Remembered,
     ReplyBegan,
     ReplyEnded,
     Status,
@@ -48,6 +49,8 @@ SESSION: Final[Mapping[str, Any]] = {
 }
 """What is asked for on connecting: transcripts of what is said, and the rate. The rest stays as the server has it."""
 
+RECALL: Final = "bench_recall"
+"""Id of the events that ask what was heard, so that a refusal of them is known."""
 NAMES_SHOWN: Final = 5
 NAME_CHARS: Final = 40
 """Of a word that a server made up, in an error."""
@@ -138,6 +141,12 @@ class RealtimeTranslator:
         truncate = {"type": "conversation.item.truncate", "item_id": item, "content_index": 0}
         return (orjson.dumps(truncate | {"audio_end_ms": int(played_ms)}).decode(),)
 
+    def recall(self, reply: str) -> Sequence[Message]:
+        if (item := self._items.get(reply)) is None:
+            return ()
+        asked = {"type": "conversation.item.retrieve", "event_id": RECALL, "item_id": item}
+        return (orjson.dumps(asked).decode(),)
+
     # --- one method per kind of event
 
     def _session(self, event: Event, at: float) -> Iterable[Observation]:
@@ -191,7 +200,16 @@ class RealtimeTranslator:
             error = f"The server ended it as {told[:NAME_CHARS]!r}, which is no status."
         return (*self._begins(reply, at), ReplyEnded(at, reply, status, error, _trace(event)))
 
+    def _retrieved(self, event: Event, at: float) -> Iterable[Observation]:
+        item = event["item"]
+        texts = [part.get("transcript") or part.get("text") or "" for part in item.get("content") or ()]
+        replies = [reply for reply, spoken in self._items.items() if spoken == item["id"]]
+        return [Remembered(at, reply, " ".join(texts)) for reply in replies]
+
     def _error(self, event: Event, at: float) -> Iterable[Observation]:
+        about = event.get("error")
+        if isinstance(about, dict) and about.get("event_id") == RECALL:
+            return ()  # it does not have what only we ask for
         return (Refused(at, _error_message(event)),)
 
     def _begins(self, reply: str, at: float) -> Sequence[Observation]:
@@ -216,6 +234,7 @@ _READ: Final[Mapping[str, Callable[[RealtimeTranslator, Event, float], Iterable[
     "response.output_audio_transcript.delta": RealtimeTranslator._text,
     "response.audio_transcript.delta": RealtimeTranslator._text,
     "response.done": RealtimeTranslator._done,
+    "conversation.item.retrieved": RealtimeTranslator._retrieved,
     "error": RealtimeTranslator._error,
 }
 """`response.audio...`: the names of the beta."""

@@ -109,6 +109,9 @@ class StubResponder(_Stub):
             await _until(began + (first_ms + i * token_ms) / 1000)
             yield token
 
+    async def prepare(self, messages: Sequence[Message], *, language: str | None) -> float | None:
+        """Its times are known without."""
+
 
 class StubSpeaker(_Stub):
     """A tone of 440 Hz, 350 ms a word; silence of the plan's length before it."""
