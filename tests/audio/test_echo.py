@@ -66,7 +66,7 @@ def test_our_own_voice_is_known_at_any_delay_and_level(delay_s: float, level_db:
     said = voice(1)
     play(guard, said, at_s=100.0)
     heard = hear(guard, room(said, max(0.0, delay_s), level_db), from_s=100.0 + min(0.0, delay_s))
-    assert np.mean(np.array(heard[2 * WINDOW_FRAMES :]) >= ECHO) > 0.95
+    assert np.mean(np.array(heard[2 * WINDOW_FRAMES :]) >= ECHO) > 0.9
 
 
 def test_another_voice_is_not_ours() -> None:
@@ -106,7 +106,7 @@ def test_a_reply_after_a_gap_is_found_where_it_is_played() -> None:
         said = voice(seed)
         play(guard, said, at_s)
         heard = hear(guard, room(said, 0.1, -20), from_s=at_s)
-        assert np.mean(np.array(heard[2 * WINDOW_FRAMES :]) >= ECHO) > 0.95
+        assert np.mean(np.array(heard[2 * WINDOW_FRAMES :]) >= ECHO) > 0.9
 
 
 def test_a_clock_that_jumps_back_is_survived() -> None:
@@ -115,7 +115,7 @@ def test_a_clock_that_jumps_back_is_survived() -> None:
     said = voice(2)
     play(guard, said, at_s=50.0)
     heard = hear(guard, room(said, 0.1, -20), from_s=50.0)
-    assert np.mean(np.array(heard[2 * WINDOW_FRAMES :]) >= ECHO) > 0.95
+    assert np.mean(np.array(heard[2 * WINDOW_FRAMES :]) >= ECHO) > 0.9
 
 
 def test_more_than_is_kept_at_once_keeps_the_end() -> None:
@@ -124,7 +124,7 @@ def test_more_than_is_kept_at_once_keeps_the_end() -> None:
     guard.played(said, 100.0)
     heard = hear(guard, room(said, 0.1, -20), from_s=100.0)
     assert heard[0] == 0.0
-    assert np.mean(np.array(heard[-60:]) >= ECHO) > 0.95
+    assert np.mean(np.array(heard[-60:]) >= ECHO) > 0.9
 
 
 def test_a_frame_costs_less_than_half_a_millisecond() -> None:

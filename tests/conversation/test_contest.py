@@ -9,14 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxtral_voice.conversation.contest import (
-    ANY_WORD_MS,
     BACKCHANNELS,
+    CARRY_ON_MS,
     FRESH_MS,
+    OPENERS,
     OVER_MS,
     QUIET_DB,
     STRONG,
+    STRONG_MS,
     WAIT_MS,
     WORDLESS_MS,
+    WORDS_MS,
     Kind,
     Sound,
     Verdict,
@@ -26,6 +29,7 @@ from voxtral_voice.conversation.contest import (
 )
 
 MIDDLE = 0.5
+PHRASES = ("", "mhm", "stop", "yeah but", "Hamla", "seven of nine", "good morning to you", "ठीक है")
 
 
 def sound(
@@ -50,7 +54,9 @@ sounds = st.builds(
     silent_ms=st.one_of(st.just(0.0), st.floats(0, 2_000)),
     level_db=st.none() | st.floats(-120, 0),
     usual_db=st.none() | st.floats(-120, 0),
-    words=st.none() | st.text() | st.sampled_from(["", "mhm", "stop", "yeah but", "good morning to you", "ठीक है"]),
+    words=st.none()
+    | st.text()
+    | st.sampled_from(["", "mhm", "stop", "yeah but", "Hamla", "seven of nine", "good morning to you", "ठीक है"]),
     words_to_ms=st.floats(0, 5_000),
     language=st.none() | st.sampled_from(["en", "hi", "ja", "xx"]),
     saying=st.text() | st.just("good morning to you all"),
@@ -75,10 +81,29 @@ def test_words_that_begin_like_a_backchannel_are_waited_for() -> None:
 
 
 def test_words_interrupt_when_there_is_enough_sound_for_words() -> None:
-    long = ANY_WORD_MS.at(MIDDLE)
-    assert verdict(sound(long, "Give me the"), MIDDLE) is Verdict.INTERRUPTION
-    assert verdict(sound(long - 1, "Give me the"), MIDDLE) is Verdict.UNDECIDED
-    assert verdict(sound(long - 1, "Give me the", silent_ms=WAIT_MS), MIDDLE) is Verdict.BACKCHANNEL
+    long = WORDS_MS.at(MIDDLE)
+    assert verdict(sound(long, "Seven of the"), MIDDLE) is Verdict.INTERRUPTION
+    assert verdict(sound(long - 1, "Seven of the"), MIDDLE) is Verdict.UNDECIDED
+    assert verdict(sound(long - 1, "Seven of the", silent_ms=WAIT_MS), MIDDLE) is Verdict.BACKCHANNEL
+    assert verdict(sound(long, "सात आठ नौ", language="hi"), MIDDLE) is Verdict.UNDECIDED
+
+
+@pytest.mark.parametrize("words", ["Hamla.", "Hamla, Hamla", "Tim", "I"])
+def test_one_odd_word_may_be_a_hum_that_was_misheard(words: str) -> None:
+    long = WORDLESS_MS.at(MIDDLE)
+    assert verdict(sound(long - 1, words), MIDDLE) is Verdict.UNDECIDED
+    assert verdict(sound(long, words), MIDDLE) is Verdict.INTERRUPTION
+    assert verdict(sound(long - 1, words, silent_ms=OVER_MS), MIDDLE) is Verdict.BACKCHANNEL  # and there is no more
+
+
+def test_a_strong_word_in_hindi_needs_some_sound() -> None:
+    heard = sound(STRONG_MS["hi"], "रुको", language="hi")
+    assert verdict(heard, MIDDLE) is Verdict.INTERRUPTION
+    assert verdict(replace(heard, words_to_ms=STRONG_MS["hi"] - 1), MIDDLE) is Verdict.UNDECIDED
+
+
+def test_a_backchannel_that_goes_on_is_one_before_it_ends() -> None:
+    assert verdict(sound(CARRY_ON_MS, "Yeah yeah yeah"), MIDDLE) is Verdict.BACKCHANNEL
 
 
 def test_without_words_it_is_the_length() -> None:
@@ -102,7 +127,13 @@ def test_a_transcript_that_is_too_old_does_not_count() -> None:
 def test_our_own_words_are_noise() -> None:
     saying = "Tomorrow will be cloudy, with a little rain."
     assert verdict(sound(500, "Will be CLOUDY with", saying=saying, silent_ms=200), MIDDLE) is Verdict.NOISE
-    assert verdict(sound(500, "Cloudy", saying=saying), MIDDLE) is Verdict.INTERRUPTION  # one word may be the user's
+    assert verdict(sound(500, "Will be cloudy this", saying=saying, silent_ms=200), MIDDLE) is Verdict.NOISE
+    assert verdict(sound(700, "It was cloudy then", saying=saying), MIDDLE) is Verdict.INTERRUPTION
+
+
+def test_one_word_of_ours_may_be_the_users() -> None:
+    assert kind_of("No", "en", "There is no rain.") is Kind.WORD
+    assert kind_of("No", "en", "There is rain.") is Kind.STRONG
 
 
 def test_a_quiet_sound_has_to_last_longer() -> None:
@@ -121,14 +152,17 @@ def test_every_backchannel_is_one_in_its_language_and_in_an_unknown_one(language
     assert kind_of(f"{phrase}, {phrase}!", language or None, "") is Kind.BACKCHANNEL
 
 
-@pytest.mark.parametrize(("language", "phrase"), [(name, each) for name, these in STRONG.items() for each in these])
+@pytest.mark.parametrize(
+    ("language", "phrase"),
+    [(name, each) for table in (STRONG, OPENERS) for name, these in table.items() for each in these],
+)
 def test_every_strong_word_is_one_in_its_language(language: str, phrase: str) -> None:
     assert kind_of(phrase, language, "") is Kind.STRONG
 
 
 def test_a_word_means_what_it_means_in_its_language() -> None:
     assert kind_of("para", "es", "") is Kind.STRONG
-    assert kind_of("para", "it", "") is Kind.OTHER
+    assert kind_of("para", "it", "") is Kind.WORD
     assert kind_of("sí", "it", "") is Kind.BACKCHANNEL  # accents do not count
     assert kind_of("हां जी", "hi", "") is Kind.BACKCHANNEL
     assert kind_of("そうですね。はい", "ja", "") is Kind.BACKCHANNEL

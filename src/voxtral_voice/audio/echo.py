@@ -3,9 +3,11 @@
 Knows: what the client plays and when, what its microphone heard and when, on one clock; that an echo is the same sound
 later, fainter and blurred by a room. Does not know: speech, turns, whether there is a loudspeaker at all.
 
-Both signals are made equally strong at every frequency and compared at every delay that is possible (generalised
-cross-correlation with phase transform: Knapp and Carter, 1976). A room keeps the phase of the direct sound, so that
-there is one sharp peak at the delay; another voice, however like ours in rhythm and pitch, has none.
+Two steps. The **delay**: both signals are made equally strong at every frequency and compared at every delay that is
+possible (generalised cross-correlation with phase transform: Knapp and Carter, 1976); an echo has one sharp peak,
+another voice has none. The **path** from loudspeaker to microphone is then learned, as an echo canceller learns it (a
+Kalman filter in blocks of frequencies: Enzner and Vary, 2006, which holds still by itself while somebody talks over
+the echo), and the likeness is the share of the microphone's power that it explains.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import numpy.typing as npt
 from voxtral_voice.audio.pcm import Samples
 from voxtral_voice.audio.resample import StreamResampler
 
-ECHO: Final = 0.3
+ECHO: Final = 0.5
 """A voiced frame with at least this likeness is not speech."""
 
 LISTEN_RATE_HZ: Final = 16_000
@@ -32,6 +34,16 @@ LATEST_MS: Final = 400
 """Nor later: a client's jitter buffer, its sound card, the way through the room."""
 WINDOW_FRAMES: Final = 8
 """Microphone frames that are compared at once: 256 ms."""
+PEAK: Final = 0.3
+"""Correlation at which a delay is believed, and the window is an echo while the path is young."""
+YOUNG_FRAMES: Final = 16
+"""A path that has explained so many frames is known."""
+LOOK_EVERY: Final = 4
+"""Frames between two searches for another delay when a known path explains nothing."""
+STEADY_S: Final = 0.05
+"""The microphone's time is counted in samples; it is set anew when it is so far from what is said."""
+FORGET: Final = 0.999
+"""Per block; a room changes within seconds."""
 KEEP_S: Final = 6.0
 """Of what is played so much is remembered; the longest that is played ahead, and what an echo may be late."""
 JOIN_S: Final = 0.002
@@ -44,7 +56,12 @@ _WINDOW: Final = WINDOW_FRAMES * _FRAME
 _EARLIEST: Final = EARLIEST_MS * RATE_HZ // 1000
 _LATEST: Final = LATEST_MS * RATE_HZ // 1000
 _SPAN: Final = _WINDOW + _LATEST - _EARLIEST
-_FFT: Final = 1 << (_SPAN - 1).bit_length()
+_FFT: Final = 5_760
+"""At least _SPAN, and a product of small numbers."""
+_MARGIN: Final = 32
+"""The path begins so many samples before the delay found (4 ms), because that is not the first sound for sure."""
+_BLOCKS: Final = 6
+"""The path is so many frames long: 192 ms."""
 _QUIETEST: Final = 1e-9
 """Mean square (-90 dBFS) below which there is nothing to compare."""
 
@@ -60,21 +77,97 @@ class EchoGuard:
         self._reference = Reference()
         self._heard = np.zeros(_WINDOW, np.float32)
         self._resampler = StreamResampler(LISTEN_RATE_HZ, RATE_HZ)
+        self._heard_to = 0
+        """Sample number behind the newest of `_heard`."""
+        self._path = Path()
+        self._delay: int | None = None
+        """Samples from playing to hearing."""
+        self._learned = 0
+        """Frames that the path has explained; so long it is young."""
+        self._missed = 0
+        """Frames in a row that it has not."""
 
     def played(self, samples: Samples, plays_at_s: float) -> None:
         """24 kHz audio that the client plays from `plays_at_s` on; pieces in the order in which they are played."""
         self._reference.add(samples, plays_at_s)
 
     def likeness(self, frame: Samples, heard_at_s: float) -> float:
-        """How much a frame and what came before it are an echo, 0 to 1. frame: [512] at 16 kHz, the next one.
-        heard_at_s: when its first sample was heard."""
+        """How much of a frame is an echo, 0 to 1. frame: [512] at 16 kHz, the next one. heard_at_s: when its first
+        sample was heard; jitter of less than STEADY_S does not matter."""
         fresh = self._resampler.push(frame)
         self._heard = np.concatenate((self._heard[len(fresh) :], fresh))
         end = round(heard_at_s * RATE_HZ) + _FRAME
-        played = self._reference.between(end - _WINDOW - _LATEST, end - _EARLIEST)
-        if played is None or float(np.mean(np.square(self._heard))) < _QUIETEST:
+        self._heard_to += _FRAME
+        if abs(end - self._heard_to) > STEADY_S * RATE_HZ:
+            self._heard_to = end
+        played = self._reference.between(self._heard_to - _WINDOW - _LATEST, self._heard_to - _EARLIEST)
+        if played is None or float(np.mean(np.square(self._heard[-2 * _FRAME :]))) < _QUIETEST:
             return 0.0
-        return float(np.clip(np.max(correlation(self._heard, played)), 0.0, 1.0))
+        explained = self._explained()
+        return max(explained, self._compared(played, explained))
+
+    def _explained(self) -> float:
+        """The share of the frame that the path knows, as soon as there is one."""
+        if self._delay is None:
+            return 0.0
+        end = self._heard_to - self._delay + _MARGIN
+        block = self._reference.between(end - _FRAME, end)
+        share = self._path.step(np.zeros(_FRAME, np.float32) if block is None else block, self._heard[-_FRAME:])
+        found = share >= ECHO
+        self._learned += found
+        self._missed = 0 if found else self._missed + 1
+        return share
+
+    def _compared(self, played: Wave, explained: float) -> float:
+        """The likeness of the window as a whole, while the path is young; also finds the delay, again when it moves."""
+        young = self._learned < YOUNG_FRAMES
+        if explained >= ECHO or (not young and self._missed % LOOK_EVERY):
+            return 0.0
+        likeness = correlation(self._heard, played)
+        place = int(np.argmax(likeness))
+        peak, delay = float(likeness[place]), _LATEST - place
+        if peak >= PEAK and (self._delay is None or abs(delay - self._delay) > _MARGIN // 2):
+            self._delay, self._learned = delay, 0
+        return min(1.0, max(0.0, peak * ECHO / PEAK)) if young else 0.0
+
+
+class Path:
+    """From what is played to what is heard, learned block by block at RATE_HZ."""
+
+    def __init__(self) -> None:
+        shape = (_BLOCKS, _FRAME + 1)
+        self._before = np.zeros(_FRAME, np.float32)
+        self._played = np.zeros(shape, np.complex64)
+        """The spectra of the last blocks played, the newest first."""
+        self._weights = np.zeros(shape, np.complex64)
+        self._doubt = np.ones(shape, np.float32)
+        """Expected square error of each weight."""
+        self._other = np.full(_FRAME + 1, 1e-6, np.float32)
+        """Power of what is no echo."""
+        self._powers = (0.0, 0.0)
+        """Of the last block: heard, and left when the echo is taken away."""
+
+    def step(self, played: Wave, heard: Wave) -> float:
+        """One block of each. Returns the share of the last two blocks' power that is echo, 0 to 1."""
+        self._played[1:] = self._played[:-1]
+        self._played[0] = np.fft.rfft(np.concatenate((self._before, played)))
+        self._before = played
+        left = heard - np.fft.irfft(np.einsum("bf,bf->f", self._played, self._weights))[_FRAME:]
+        self._learn(np.fft.rfft(np.concatenate((np.zeros(_FRAME, np.float32), left))).astype(np.complex64))
+        before, self._powers = self._powers, (float(heard @ heard), float(left @ left))
+        power = self._powers[0] + before[0]
+        return max(0.0, 1 - (self._powers[1] + before[1]) / power) if power else 0.0
+
+    def _learn(self, left: npt.NDArray[np.complex64]) -> None:
+        power = np.square(self._played.real) + np.square(self._played.imag)
+        self._other *= np.float32(0.9)
+        self._other += np.float32(0.1) * (np.square(left.real) + np.square(left.imag))
+        gain = self._doubt / (np.einsum("bf,bf->f", self._doubt, power) + 2 * self._other + 1e-9)
+        change = np.fft.irfft(gain * np.conj(self._played) * left)
+        change[:, _FRAME:] = 0  # a block's weights reach over one block
+        self._weights += np.fft.rfft(change)
+        size = np.square(self._weights.real) + np.square(self._weights.imag)
+        self._doubt = FORGET * (1 - 0.5 * gain * power) * self._doubt + (1 - FORGET) * (size + 1e-6)
 
 
 class Reference:
