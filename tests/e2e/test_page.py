@@ -523,6 +523,7 @@ async def test_a_typed_question_is_answered_and_the_voice_interrupts_it(
     folder = tmp_path_factory.mktemp("microphone")
     microphone = spoken(folder / "late.wav", [4.0, "Stop, I know that already.", 60.0])
     async with visit(live_server, microphone) as guest:
+        await guest.ask(WATCH)
         await press(guest, "Start")
         await guest.page.get_by_label("Type a message").fill("word " * 60)
         await guest.page.keyboard.press("Enter")
@@ -531,11 +532,52 @@ async def test_a_typed_question_is_answered_and_the_voice_interrupts_it(
         await guest.until("voxtral.v2vMs !== null")
         await guest.phase("listening")
         [cut, whole] = await guest.turns("assistant")
-        counters = await guest.ask("voxtral.counters")
+        counters, phases = await guest.ask("voxtral.counters"), await guest.ask("seen.phases")
     assert guest.complaints == []
+    assert in_order(phases, "thinking", "speaking", "contested", "interrupted", "speaking")
     assert (cut["status"], whole["status"]) == ("cut", "done")
     assert counters["interruptions"] == 1
     assert counters["truncations"][0]["audio_end_ms"] == pytest.approx(cut["playedMs"], abs=2)
+
+
+WATCH: Final = """() => {
+    window.seen = { phases: [], drafts: [] };
+    setInterval(() => seen.phases.at(-1) !== voxtral.phase && seen.phases.push(voxtral.phase), 5);
+    const look = () => {
+        for (const draft of document.querySelectorAll("#turns .drafts p, #turns .kept")) {
+            const now = `${draft.className}: ${draft.textContent}`;
+            if (!seen.drafts.includes(now)) seen.drafts.push(now);
+        }
+    };
+    const all = { subtree: true, childList: true, attributes: true };
+    new MutationObserver(look).observe(document.getElementById("turns"), all);
+}"""
+"""Keeps every phase that was shown, and everything that was shown of answers being prepared."""
+
+
+def in_order(phases: list[str], *wanted: str) -> bool:
+    rest = iter(phases)
+    return all(phase in rest for phase in wanted)
+
+
+@pytest.mark.parametrize("live_server", ["fake"], indirect=True)
+async def test_a_careful_server_thinks_in_the_pause_and_keeps_what_it_prepared(
+    live_server: str, question: Path
+) -> None:
+    async with visit(live_server, question) as guest:
+        await guest.ask("localStorage.setItem('voxtral.patience', '1')")
+        await guest.page.reload()
+        await guest.until("window.voxtral !== undefined")
+        await guest.ask(WATCH)
+        await press(guest, "Start")
+        await guest.until("voxtral.v2vMs !== null")
+        await guest.until("seen.phases.at(-1) === 'listening'")
+        phases, drafts = await guest.ask("seen.phases"), await guest.ask("seen.drafts")
+        [said, *_] = await guest.turns("user")
+    assert guest.complaints == []
+    assert in_order(phases, "listening", "hearing", "settling", "speaking", "listening")
+    assert f"begun: preparing an answer to {said['text']}" in drafts
+    assert f"heard kept: {said['text']}" in drafts
 
 
 # --- problems ---------------------------------------------------------------------------------------------------

@@ -206,7 +206,8 @@ def test_case_d_text(client: Client) -> None:
 def test_case_g_idle_timeout(transcribed: Client) -> None:
     transcribed.hear(
         ev.IdleTimeout("U", 16_000, 112_000),
-        committed(),
+        ev.ItemAdded(ev.Item("N", "system", "text", "Ask if they are there."), None),
+        committed(after="N"),
         ev.TranscriptDone("U", "", 0.0),
         started(),
         ev.ReplyTextDelta("R", "Are you there?"),
@@ -216,7 +217,9 @@ def test_case_g_idle_timeout(transcribed: Client) -> None:
     triggered = transcribed.events[1]
     assert triggered["type"] == "input_audio_buffer.timeout_triggered"
     assert (triggered["audio_start_ms"], triggered["audio_end_ms"], triggered["item_id"]) == (1000, 7000, "U")
-    assert transcribed.kinds()[2:7] == [
+    assert transcribed.kinds()[2:9] == [
+        "conversation.item.added",
+        "conversation.item.done",
         "input_audio_buffer.committed",
         "conversation.item.added",
         "conversation.item.done",
