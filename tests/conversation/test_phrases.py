@@ -32,8 +32,17 @@ def split(text: str, size: int = 3) -> list[str]:
         ["She said “Stop!”", " and then she left."],
         ["One line\n", "another line of words"],
         ["Yes…", " I think so too."],
-        ["I think you should take the train ", "because it is much faster."],
-        ["One two three four five six seven eight ", "nine ten."],
+        ["I think you should take ", "the train because it is much faster."],
+        ["You can make it ", "with a spoon."],
+        ["The train is late ", "because it snows."],
+        ["The largest ocean ", "is the Pacific."],
+        ["Bees that make honey ", "can sting."],
+        ["One two three four five six ", "seven eight nine ten."],
+        ["They know stories by F. Scott Fitzgerald."],
+        ["You can make tea ", "or wine."],
+        ["One day you gave us them all."],
+        ["Charles Dickens wrote long novels ", "about the poor people."],
+        ["The the the the the the ", "the the end."],
         [" ", "\n"],
     ],
 )
@@ -51,6 +60,13 @@ def test_a_comma_ends_the_first_phrase_sooner_than_a_later_one() -> None:
         " as I said I would be,",
         " today.",
     ]
+
+
+@pytest.mark.parametrize(("joiner", "words"), [("because", 20), ("quietly", 24)])
+def test_a_later_phrase_is_cut_only_when_it_is_long(joiner: str, words: int) -> None:
+    first, later, rest = split("Yes, well, " + "hop " * 20 + joiner + " skip" * 20)
+    assert (first, len(later.split())) == ("Yes, well,", words)
+    assert rest.split()[-1] == "skip"
 
 
 def test_a_short_sentence_joins_the_next_one_but_not_at_the_start() -> None:
@@ -91,3 +107,9 @@ def test_no_phrase_without_marks_is_longer_than_the_limit(words: list[str]) -> N
     phrases = split(" ".join(words))
     for phrase, limits in zip(phrases, [FIRST] + [LATER] * len(phrases), strict=False):
         assert len(phrase.split()) <= limits.longest + 1
+
+
+def test_what_is_in_no_phrase_yet_is_pending() -> None:
+    splitter = PhraseSplitter()
+    assert splitter.feed("Hello there. How are") == ["Hello there."]
+    assert splitter.pending == " How are"
