@@ -16,7 +16,8 @@ from tests.engines.speech import clicks, hum, say, silence, white_noise
 from voxtral_voice.engines import whisper
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, SPEAK_RATE_HZ, Samples, Transcript
 from voxtral_voice.engines.kokoro import Kokoro
-from voxtral_voice.engines.whisper import Whisper, windows
+from voxtral_voice.engines.repetition import without_loop
+from voxtral_voice.engines.whisper import PARTIAL_WINDOW_S, QUICK_WINDOW_S, SURE_WINDOW_S, Whisper, windows
 from voxtral_voice.errors import EngineError
 
 PATIENCE_S = 10
@@ -143,8 +144,91 @@ async def test_a_loop_is_tried_once_more_with_a_penalty(engine: Whisper, monkeyp
         return list(tokens[:2] if len(tries) == 1 else tokens)
 
     monkeypatch.setattr(whisper, "without_loop", loop_at_first)
-    assert words((await hear(engine, say("How far away is the moon?"))).text) == "how far away is the moon"
+    spoken = np.concatenate((silence(7.5), say("How far away is the moon?")))  # too long for the quick window
+    assert words((await hear(engine, spoken)).text) == "how far away is the moon"
     assert len(tries) == 2
+
+
+class Windows:
+    """What the encoder was given."""
+
+    def __init__(self, engine: Whisper, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert engine._model is not None
+        self.seconds: list[float] = []
+        encode = engine._model.encode
+
+        def spy(audio: Samples, window_s: float) -> object:
+            self.seconds.append(window_s)
+            return encode(audio, window_s)
+
+        monkeypatch.setattr(engine._model, "encode", spy)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("language", ["en", None])
+async def test_short_english_takes_a_quick_window(
+    engine: Whisper, monkeypatch: pytest.MonkeyPatch, language: str | None
+) -> None:
+    used = Windows(engine, monkeypatch)
+    heard = await hear(engine, say("How far away is the moon?"), language=language)
+    assert words(heard.text) == "how far away is the moon"
+    assert used.seconds == [QUICK_WINDOW_S]
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("what", NOBODY)
+async def test_noise_is_no_words_before_the_sure_window_says_so(
+    engine: Whisper, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    used = Windows(engine, monkeypatch)
+    assert (await hear(engine, NOBODY[what], language="en")).text == ""
+    assert used.seconds in ([], [QUICK_WINDOW_S, SURE_WINDOW_S])
+
+
+@pytest.mark.models
+async def test_words_repeated_on_the_quick_window_are_asked_for_again(
+    engine: Whisper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loop(tokens: Sequence[int], *, hit_limit: bool) -> list[int]:
+        monkeypatch.setattr(whisper, "without_loop", without_loop)
+        return list(tokens[:2])
+
+    monkeypatch.setattr(whisper, "without_loop", loop)
+    used = Windows(engine, monkeypatch)
+    heard = await hear(engine, say("How far away is the moon?"), language="en")
+    assert words(heard.text) == "how far away is the moon"
+    assert used.seconds == [QUICK_WINDOW_S, SURE_WINDOW_S]
+
+
+@pytest.mark.models
+async def test_another_language_gets_the_sure_window_at_once_when_it_is_known(
+    engine: Whisper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = Windows(engine, monkeypatch)
+    spoken = say("How far away is the moon?")
+    await hear(engine, spoken, language="es")
+    assert used.seconds == [SURE_WINDOW_S]
+    await hear(engine, spoken, language="es", final=False)
+    assert used.seconds[1:] == [PARTIAL_WINDOW_S]
+
+
+@pytest.mark.models
+async def test_a_window_is_as_long_as_the_audio_and_its_tail(engine: Whisper, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = Windows(engine, monkeypatch)
+    await hear(engine, np.concatenate((silence(4), say("How far away is the moon?"))), language="en")
+    assert QUICK_WINDOW_S < used.seconds[0] < SURE_WINDOW_S
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("word", ["Stop.", "Okay.", "Wait."])
+async def test_one_word_is_heard_in_a_partial(engine: Whisper, word: str) -> None:
+    assert words((await hear(engine, say(word), language="en", final=False)).text) == words(word)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("what", NOBODY)
+async def test_noise_is_no_phrase_in_a_partial(engine: Whisper, what: str) -> None:
+    assert len((await hear(engine, NOBODY[what], language="en", final=False)).text.split()) <= 2
 
 
 @pytest.mark.models
