@@ -2,6 +2,13 @@
 
 Knows: what the client asked for, and what sound and words say about the turn so far. Does not know: clocks (the wait
 is counted from the last voiced sample), audio, who computed the signals or when they come.
+
+The probability that the turn is over is a logistic regression, one for each set of signals that can be known: sound
+only, sound and words, and those with the judgement of the words. Each was fitted on 246 ends and 419 cuts at random
+word boundaries (telephone prompts by a person; sentences in eight synthetic voices, some in Hindi), both kinds with the
+same weight in all; none of these recordings or sentences is in the benchmark. A signal was kept when it lowered the log
+loss of sentences left out of the fit (8 folds): sound 0.53, its bend 0.52, last word and final mark 0.47, words judged
+0.37. Once the words are judged, these changed nothing: the last word, question marks, single words, a digit at the end.
 """
 
 from __future__ import annotations
@@ -15,23 +22,42 @@ from voxtral_voice.conversation.events import TurnDetection
 MAX_WAIT_MS: Final = {"low": 8000.0, "medium": 4000.0, "auto": 4000.0, "high": 2000.0}
 """Longest silence inside an unfinished turn, by eagerness (OpenAI Realtime API reference, semantic_vad)."""
 
-UNJUDGED: Final = 0.5
-"""Assumed probability that the turn is over until the judge has spoken (it takes some 50 ms)."""
+Dial = tuple[float, float, float]
+"""At patience 0, 0.5 and 1; straight lines between."""
 
-SHORTEST_MS: Final = (120.0, 180.0, 260.0)
-"""Wait when the turn is surely over, at patience 0, 0.5 and 1."""
-LONGEST_MS: Final = (1000.0, 2000.0, 3000.0)
-"""Wait when it surely is not."""
-EVEN_ODDS: Final = (-1.5, 0.0, 1.5)
-"""Log-odds that the turn is over at which the wait is half-way between the two, on a scale of ratios."""
-STEEPNESS: Final = 1.5
-"""How fast the wait falls as those odds rise."""
-WORDLESS_MS: Final = (300.0, 450.0, 650.0)
-"""Least wait while the words are not known: they come some 260 ms into the silence."""
+SHORTEST_MS: Final[Dial] = (110.0, 160.0, 240.0)
+"""Wait when the turn is surely over."""
+LONGEST_MS: Final[Dial] = (1500.0, 2200.0, 3000.0)
+"""Wait when it surely is not: longer than most pauses in the midst of a sentence."""
+EVEN_ODDS: Final[Dial] = (1.5, 1.6, 2.0)
+"""Log-odds that the turn is over at which the wait is half-way, on a scale of ratios, between the two. At 1.6 a pause
+at one of the cuts is cut off in 7 of 100, at 1.2 in 11, while the median wait is the same."""
+EVEN_ODDS_UNHEARD: Final[Dial] = (-0.6, 1.6, 2.2)
+"""The same while the words are not known yet. They come 260 ms into the silence and their judgement 60 ms later, so
+that a turn is over faster only by sound alone: what the impatient risk, they risk here."""
+EVEN_ODDS_UNJUDGED: Final[Dial] = (0.3, 0.9, 1.6)
+"""The same while the words are not judged. Never, when the responder cannot: then at 1.6 half the finished turns would
+wait for more than a second."""
+UNJUDGED_MS: Final = 360.0
+"""Least wait then, so that a judgement that is under way comes in time."""
+STEEPNESS: Final = 5.0
+"""How fast the wait falls as the log-odds rise. From 3 to 8 little changes; less, and finished turns wait longer for
+the same number of cut-offs."""
 
-SURE: Final = 0.001
-"""No signal counts as surer than this."""
+SURE_SOUND: Final = 0.002
+SURE_WORDS: Final = 0.001
+"""A probability counts as no surer than this; the judges seldom are."""
+BEND: Final = 3.9
+"""Log-odds of the sound (98 %) above which they say much more: 27 of 100 ends and 3 of 100 cuts are above 98.5 %."""
 
+HINDI: Final = 0.9
+"""Added where the words are not judged: Smart Turn is less sure at the ends of Hindi (median 0.93 instead of 0.97)."""
+
+TAIL_CHARACTERS: Final = 200
+"""Of the words, the end that is looked at."""
+FINAL_MARKS: Final = ".?!।。？！"
+OPEN_MARKS: Final = ("...", "…", ",", "-", ":", "、", "，")
+"""What the transcriber writes behind words that it hears break off."""
 UNFINISHED: Final = frozenset(
     "a an the and or but so because if that which who when while with without for from to of in on at by into about"
     " my your his her its our their this these those is are was were am be been would could should can will shall"
@@ -39,8 +65,6 @@ UNFINISHED: Final = frozenset(
     " और या लेकिन मगर कि जो तो अगर क्योंकि का की के को में से पर ने तक लिए एक मेरा मेरी मेरे".split()
 )
 """Last words after which a sentence goes on."""
-TAIL_CHARACTERS: Final = 200
-"""Of the words, the end that is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,67 +74,77 @@ class Signals:
     judged: float | None = None
     """P(turn is over) from its sound."""
     words: str | None = None
-    """Its transcript; "" when there are no words."""
+    """Its transcript, with the transcriber's marks; "" when there are no words."""
     words_judged: float | None = None
     """P(the words are a finished utterance) from the responder's language model."""
     language: str | None = None
     speech_ms: float = 0.0
     """From the onset to the last voiced sample."""
     pauses_ms: tuple[float, ...] = ()
-    """Pauses inside turns of this speaker in this session after which they went on, latest last."""
+    """Pauses inside turns of this speaker in this session after which they went on, latest last.
+
+    Not used yet, nor is the length: cuts at random words make short turns look unfinished, and there is no recording of
+    one person's many turns to fit a habit on."""
 
 
 def endpoint_wait_ms(detection: TurnDetection, signals: Signals) -> float:
     """Silence after the last voiced sample that ends the turn.
 
     server_vad: the client's own `silence_duration_ms`, whatever the signals say. semantic_vad: between a shortest and
-    a longest wait, by the probability that the turn is over.
+    a longest wait, by the probability that the turn is over. It is to be asked again whenever a signal comes.
     """
     if detection.kind == "server_vad":
         return float(detection.silence_duration_ms)
     patience = min(1.0, max(0.0, detection.patience))
     shortest, longest = _at(SHORTEST_MS, patience), _at(LONGEST_MS, patience)
-    unsure = 1 / (1 + math.exp(STEEPNESS * (_log_odds(completeness(signals)) - _at(EVEN_ODDS, patience))))
-    wait = shortest * math.pow(longest / shortest, unsure)
-    if signals.words is None:
-        wait = max(wait, _at(WORDLESS_MS, patience))
+    doubt = _probability(STEEPNESS * (_at(_even_odds(signals), patience) - _log_odds(signals)))
+    wait = shortest * math.pow(longest / shortest, doubt)
+    if signals.words is not None and signals.words_judged is None:
+        wait = max(wait, UNJUDGED_MS)
     return min(wait, MAX_WAIT_MS[detection.eagerness])
 
 
 def completeness(signals: Signals) -> float:
-    """The probability that the turn is over."""
-    odds = 0.5 * _log_odds(UNJUDGED if signals.judged is None else signals.judged)
+    """The probability that the turn is over, where as many silences are ends as are pauses."""
+    return _probability(_log_odds(signals))
+
+
+def _even_odds(signals: Signals) -> Dial:
+    if signals.words is None:
+        return EVEN_ODDS_UNHEARD
+    return EVEN_ODDS_UNJUDGED if signals.words_judged is None else EVEN_ODDS
+
+
+def _log_odds(signals: Signals) -> float:
+    sound = 0.0 if signals.judged is None else _odds_of(signals.judged, SURE_SOUND)
+    bent = max(0.0, sound - BEND)
+    if signals.words is None:
+        return -0.67 + 0.42 * sound + 1.87 * bent
     if signals.words_judged is not None:
-        odds += 0.5 * _log_odds(signals.words_judged) + 1.0
-    if signals.words is not None and _goes_on(signals.words):
-        odds -= 3.0
-    return 1 / (1 + math.exp(-odds))
+        return 0.57 + 0.34 * sound + 0.87 * bent + 0.61 * _odds_of(signals.words_judged, SURE_WORDS)
+    return 0.41 * sound + _odds_of_ending(signals.words) + (HINDI if signals.language == "hi" else 0.0)
 
 
-def _log_odds(probability: float) -> float:
-    sure = min(1 - SURE, max(SURE, probability))
-    return math.log(sure / (1 - sure))
+def _odds_of_ending(words: str) -> float:
+    """What the end of the words adds."""
+    tail = words[-TAIL_CHARACTERS:].rstrip()
+    last = tail.split()[-1:]
+    goes_on = -1.6 if last and last[0].strip(".,…-").casefold() in UNFINISHED else 0.0
+    if tail.endswith(OPEN_MARKS):
+        return goes_on - 4.0
+    return goes_on if tail.endswith(tuple(FINAL_MARKS)) else goes_on - 1.3
 
 
-def _at(points: tuple[float, float, float], patience: float) -> float:
-    """Straight lines between the values at 0, 0.5 and 1."""
-    low, middle, high = points
-    return low + (middle - low) * 2 * patience if patience < 0.5 else middle + (high - middle) * (2 * patience - 1)
+def _odds_of(probability: float, sure: float) -> float:
+    """Log-odds."""
+    bounded = min(1 - sure, max(sure, probability))
+    return math.log(bounded / (1 - bounded))
 
 
-def _goes_on(words: str) -> bool:
-    """The last word is one that no sentence ends with."""
-    last = words[-TAIL_CHARACTERS:].split()[-1:]
-    return bool(last) and last[0].strip(".,…-").casefold() in UNFINISHED
+def _probability(log_odds: float) -> float:
+    return 1 / (1 + math.exp(-log_odds))
 
 
-def judged_wait_ms(detection: TurnDetection, judged: float | None, min_wait_ms: float) -> float:
-    """The rule by sound alone, until the session gives all signals.
-
-    Between `min_wait_ms` (judge certain that the turn is over) and the eagerness's maximum, geometrically.
-    """
-    if detection.kind == "server_vad":
-        return float(detection.silence_duration_ms)
-    longest = MAX_WAIT_MS[detection.eagerness]
-    certainty = UNJUDGED if judged is None else min(1.0, max(0.0, judged))
-    return longest * math.pow(min_wait_ms / longest, certainty)
+def _at(dial: Dial, patience: float) -> float:
+    fast, middle, careful = dial
+    return fast + (middle - fast) * 2 * patience if patience < 0.5 else middle + (careful - middle) * (2 * patience - 1)
