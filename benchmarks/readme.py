@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,24 +57,42 @@ def head(result: Json, run: Json) -> str:
     machine, figures = result["machine"], run["figures"]
     return (
         f"{figures['turns']} turns and {figures['taps']} sounds that are no turn, `embedded` profile, language-model "
-        f"answers, the student voice; {machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, caller "
+        f"answers{' where no others are named' * ('intents' in figures)}, the student voice;"
+        f" {machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, caller "
         "on the same machine. V2V is the time from the last voiced sample spoken to the first audible sample played, "
         "at the caller, the endpoint wait included ([how](docs/measuring.md)). In brackets: 95 % intervals."
     )
 
 
 def latency(figures: Json) -> list[str]:
-    whole = figures["latency"]
+    whole, barge_in = figures["latency"], figures["barge_in"]
     stages = {STAGES[name]: spread for name, spread in figures["stages_ms"].items() if name in STAGES}
     return [
         "| ms | p50 | p95 |",
         "|---|---:|---:|",
+        *asked(figures),
         row("**V2V**", whole["v2v_ms"], intervals=True),
         row("of it, leading silence", whole["leading_silence_ms"]),
         row("of it, endpoint wait (the models work meanwhile)", figures["endpoint_ms"]),
         *(row(f"stage: {text}", spread) for text, spread in stages.items()),
-        row("barge-in: onset to the last old sound played", figures["barge_in"]["heard_stop_ms"]),
+        row("barge-in: onset to the last old sound played", barge_in["heard_stop_ms"]),
+        *known("barge-in: the server's word to the last old sound played", barge_in.get("decision_stop_ms")),
     ]
+
+
+def asked(figures: Json) -> list[str]:
+    """By what is asked, where a run has asked in more than one way; then "V2V" is all of them but intents."""
+    if "intents" not in figures:
+        return []
+    return [
+        *known("V2V, short questions", figures["by_set"].get("questions", {}).get("v2v_ms"), intervals=True),
+        *known("V2V, intents (no language model)", figures["intents"]["latency"]["v2v_ms"], intervals=True),
+    ]
+
+
+def known(text: str, spread: Json | None, *, intervals: bool = False) -> list[str]:
+    """A row, or none when it was not measured."""
+    return [row(text, spread, intervals=intervals)] if spread and spread["n"] else []
 
 
 def others(result: Json, run: Json) -> list[str]:
@@ -84,12 +102,16 @@ def others(result: Json, run: Json) -> list[str]:
         f"False cut-ins: {share(cut_ins['hold'])} of the pauses inside sentences, {share(cut_ins['plain'])} of the "
         "other turns.",
         f"Missed turns {share(figures['missed'])}.",
-        f"False stops on backchannels, noises and echo: {share(stops['all'])}.",
+        f"False stops on backchannels, noises and echo: {share(stops['all'])}{kinds(stops)}.",
+        *tried(figures),
         f"Underruns {figures['continuity']['underruns']}.",
         f"Server CPU {cost['cpu_s_per_audio_minute']:.1f} s per minute of caller audio, models included.",
+        *thrown_away(cost),
         f"Memory {cost['memory_mb']:.0f} MB.",
         f"Ready {result['target']['ready_s']:.1f} s after a warm start.",
     ]
+    if len(result["runs"]) > 1 and "intents" in figures:
+        lines.append(swept(result["runs"]))
     if capacity is not None:
         lines.append(
             f"Capacity on this machine: {capacity['sessions']} session{'s' * (capacity['sessions'] != 1)} "
@@ -98,6 +120,46 @@ def others(result: Json, run: Json) -> list[str]:
         if capacity["memory_mb_per_session"] is not None:
             lines.append(f"{capacity['memory_mb_per_session']:.1f} MB per further session.")
     return lines
+
+
+def kinds(stops: Json) -> str:
+    found = [f"{each['count']} of {each['of']} {kind}" for kind, each in stops.get("by_kind", {}).items()]
+    return f", {', '.join(found)}" if found else ""
+
+
+def tried(figures: Json) -> list[str]:
+    """What older files do not have, and a run need not try."""
+    barge_in, soak = figures["barge_in"], figures.get("soak")
+    lines = []
+    if (words := barge_in.get("words_off")) and words["n"]:
+        p50, p95 = (words[name]["value"] for name in ("p50", "p95"))
+        lines.append(f"Heard text after an interruption: {p50:.0f} words off at the median, {p95:.0f} at p95.")
+    if "old_bytes_after_stop" in barge_in and barge_in["heard_stop_ms"]["n"]:
+        lines.append(f"Old audio after a stop: {barge_in['old_bytes_after_stop']} bytes.")
+    if soak and soak["all"]["minutes"]:
+        heard = soak["all"]
+        lines.append(
+            f"{heard['minutes']:.0f} min of white noise, hum, clicks and music: {heard['turns']} turns, "
+            f"{heard['replies']} replies."
+        )
+    return lines
+
+
+def thrown_away(cost: Json) -> list[str]:
+    work = cost.get("work")
+    if not work or work["dropped_percent"] is None:
+        return []
+    return [f"Speculative work thrown away: {work['dropped_total_s']:.1f} CPU-s ({work['dropped_percent']:.0f} %)."]
+
+
+def swept(runs: Sequence[Json]) -> str:
+    """Latency against false cut-ins, one setting after the other."""
+    points = [
+        f"{run['name']} {p50['value']:.0f} ms / {share(run['figures']['cut_ins']['hold'])}"
+        for run in runs
+        if (p50 := run["figures"]["latency"]["v2v_ms"]["p50"]) is not None
+    ]
+    return f"V2V p50 / false cut-ins by endpoint setting: {'; '.join(points)}."
 
 
 def made(path: Path, result: Json) -> str:
@@ -110,7 +172,7 @@ def made(path: Path, result: Json) -> str:
 
 def row(text: str, spread: Json | None, *, intervals: bool = False) -> str:
     values = [number(spread[name] if spread else None, intervals) for name in ("p50", "p95")]
-    bold = "**" if intervals else ""
+    bold = "**" if text.startswith("**") else ""
     return f"| {text} | {bold}{values[0]}{bold} | {bold}{values[1]}{bold} |"
 
 

@@ -30,6 +30,7 @@ from voxtral_voice.bench.record import (
     Heard,
     Lost,
     Refused,
+    Remembered,
     ReplyBegan,
     ReplyEnded,
     Silenced,
@@ -858,3 +859,70 @@ def test_a_long_answer_at_once_is_no_flood() -> None:
     allowance = caller_module._Allowance(began=0.0)
     assert all(allowance.covers(1_400, now=1.0) for _ in range(6_000))  # two minutes in pieces of 20 ms
     assert all(allowance.covers(1_400, now=at / 200) for at in range(100_000))
+
+
+# --- what was heard, and what is heard again
+
+
+async def test_after_an_interruption_the_server_is_asked_what_was_heard() -> None:
+    async def remembers(call: Call) -> None:
+        await interruptible(call)
+        while not (asked := [each for each in call.received if each["type"] == "conversation.item.retrieve"]):
+            await call.until(call.now() + CHUNK_S)
+        content = [{"type": "output_audio", "transcript": "A long"}]
+        await call.send("conversation.item.retrieved", item={"id": asked[0]["item_id"], "content": content})
+
+    async with calling(remembers) as (caller, _):
+        async with asyncio.TaskGroup() as both:
+            both.create_task(caller.say(QUESTION))
+            await caller.until_sound()
+            both.create_task(caller.say(QUESTION, "barge_in"))
+        (found,) = (each for each in caller.record().seen if isinstance(each, Remembered))
+    assert (found.reply, found.text) == ("r1", "A long")
+
+
+async def test_the_reply_comes_back_to_the_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caller_module, "AFTER_TAP_S", 0.3)
+    async with calling(answers(tone(600), delay_ms=200)) as (caller, server):
+        await caller.say(QUESTION)
+        before = len(server.chunks)
+        await caller.hear_itself(QUESTION, -40.0)
+        chunks, record = server.chunks[before:], caller.record()
+        await caller.idle(0.2)
+        apart = server.chunks[-5:]
+    question, echo = record.said[1:]
+    assert (echo.clip, echo.purpose, echo.condition) == ("own-echo/-40 dB", "echo", "own echo -40 dB")
+    assert question.end < echo.onset < echo.end < record.ended
+    assert echo.end - echo.onset == pytest.approx(0.7, abs=0.03), "the reply, and the room's last path"
+    levels = [rms_dbfs(samples) for at, samples in chunks if at > question.end + 0.1]
+    echoes = [level for level in levels if level > -60]
+    assert np.median(echoes) == pytest.approx(rms_dbfs(tone(600)) - 40, abs=6), "one pitch: its paths interfere"
+    assert len(echoes) == pytest.approx(700 / 20, abs=4)
+    assert all(rms_dbfs(samples) < -68 for _, samples in apart)
+    assert turns(record)[2].stopped is False
+
+
+async def test_a_server_that_answers_itself_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caller_module, "AFTER_TAP_S", 0.3)
+    async with calling(answers(tone(300), delay_ms=150)) as (caller, _):
+        await caller.hear_itself(QUESTION, -20.0)
+        question, echo = turns(caller.record())
+    assert (question.commits, question.stopped, question.missed) == (1, None, False)
+    assert echo.commits >= 1
+    assert echo.stopped is True
+
+
+async def test_a_question_without_an_answer_has_no_echo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caller_module, "AFTER_TAP_S", 0.1)
+    async with calling(says_nothing, 0.2) as (caller, _):
+        await caller.hear_itself(QUESTION, -20.0)
+        record = caller.record()
+    assert [said.purpose for said in record.said] == ["turn"]
+
+
+async def test_noise_is_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caller_module, "AFTER_TAP_S", 0.4)
+    async with calling(answers(tone(100), delay_ms=150)) as (caller, _):
+        await caller.say(clip(tone(200), kind="soak"), "soak")
+        (turn,) = turns(caller.record())
+    assert (turn.commits, turn.replies, turn.wants_answer) == (1, 1, False)

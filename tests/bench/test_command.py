@@ -73,7 +73,8 @@ def test_a_server_that_is_not_ours(tmp_path: Path, capsys: pytest.CaptureFixture
     out, page = tmp_path / "out.json", tmp_path / "out.html"
     with server(answers(tone(300), delay_ms=250)) as url:
         status = bench("--url", url, "--clips", "questions", "--turns", "3", "--barge-ins", "0", "--echoes", "0",
-              "--api-key", "s3cret",          "--pid", str(os.getpid()), "--json", str(out), "--html", str(page))  # fmt: skip
+                       "--api-key", "s3cret", "--pid", str(os.getpid()),
+                       "--json", str(out), "--html", str(page))  # fmt: skip
     result = json.loads(out.read_text())
     run = result["runs"][0]
     assert status == int(result["void"]), "a void run is no success"

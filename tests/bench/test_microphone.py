@@ -91,3 +91,16 @@ def test_a_chunk_is_written_for_the_wire_once_for_all_microphones() -> None:
 def test_clips_with_the_same_name_are_not_mixed_up() -> None:
     one, other = clip(tone(20)), clip(tone(20, level=0.1))
     assert encoded(one, RATE_HZ, as_it_is) != encoded(other, RATE_HZ, as_it_is)
+
+
+def test_other_sound_is_mixed_into_the_room_tone_and_not_into_words() -> None:
+    microphone, sound = Microphone(RATE_HZ, as_it_is), tone(20)
+    chunk = microphone.next_chunk(sound)
+    assert isinstance(chunk, bytes)
+    assert np.abs(pcm16_to_float(chunk) - sound).max() < 0.01
+    assert microphone.next_chunk(np.zeros(480, np.float32)) == Microphone(RATE_HZ, as_it_is)._tone[1]
+    microphone.say(clip(tone(20, level=0.1)))
+    assert rms_dbfs(out(microphone)) < -68
+    said = microphone.next_chunk(sound)
+    assert isinstance(said, bytes)
+    assert np.abs(pcm16_to_float(said) - tone(20, level=0.1)).max() < 0.01

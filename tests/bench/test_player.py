@@ -223,3 +223,29 @@ def test_nothing_is_heard_after_a_flush(arrivals: list[tuple[float, int, bool]],
     if played.cut_at is not None:
         assert played.silent_at is None or played.silent_at <= played.cut_at
         assert played.played_ms(99) <= len(played.audio) * 1000 / PLAY_RATE_HZ + CLOSE
+
+
+# --- what is in the air
+
+
+def test_what_was_played_can_be_had_from_any_sample_on() -> None:
+    player, first, second = Player(), hiss(0.1, -20), hiss(0.2, -30)
+    player.arrived(1.0, "r", first)
+    player.arrived(1.02, "r", second)
+    player.arrived(2.0, "s", first)
+    whole = player.played_from(0.95, round(1.2 * PLAY_RATE_HZ))
+    begins = {at: round((at - 0.95) * PLAY_RATE_HZ) for at in (1.0, 1.1, 2.0)}
+    for at, samples in ((1.0, first), (1.1, second), (2.0, first)):
+        np.testing.assert_array_equal(whole[begins[at] : begins[at] + len(samples)], samples)
+    assert np.count_nonzero(whole) == 2 * np.count_nonzero(first) + np.count_nonzero(second)
+    np.testing.assert_array_equal(player.played_from(1.05, 480), whole[2_400:2_880])
+
+
+def test_what_is_cut_is_silent_and_so_is_what_nobody_said() -> None:
+    player = Player()
+    player.arrived(1.0, "r", hiss(0.5, -20))
+    player.flushed(1.1)
+    assert player.played_from(1.0, 4_800)[:2_400].all()
+    assert not player.played_from(1.0, 4_800)[2_400:].any()
+    assert not player.played_from(1.2, 480).any()
+    assert not Player().played_from(0.0, 480).any()

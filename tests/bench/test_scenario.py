@@ -176,3 +176,49 @@ async def test_a_session_that_cannot_begin_ends_the_run() -> None:
 
     with pytest.raises(TalkError, match="nobody there"):
         await run(call, [Plan((), (Step(QUESTIONS[0]),))])
+
+
+# --- echoes, noise, and being stopped
+
+
+def test_echoes_take_the_levels_in_turn_and_every_soak_is_said_once() -> None:
+    intent = replace(clip("intents/time"), condition="intent")
+    soaks = (clip("soak/hum", "soak"), clip("soak/white", "soak"))
+    steps = plan((*QUESTIONS, intent, *soaks), turns=5, barge_ins=2, warm_up=2, seed=1, echoes=4).steps
+    assert Counter(step.echo_db for step in steps if step.echo_db) == {-10.0: 2, -20.0: 1, -30.0: 1}
+    assert {step.clip.id for step in steps if step.alone == "soak"} == {"soak/hum", "soak/white"}
+    over = [step for step in steps if step.over or step.echo_db]
+    assert all(step.clip.condition != "intent" for step in over), "its answer is over too soon"
+    assert sum(step.clip is intent for step in steps) == 1
+
+
+async def test_an_echo_and_a_noise_are_things_said() -> None:
+    steps = Plan((), (Step(QUESTIONS[0], echo_db=-20.0), Step(clip("soak/hum", "soak"))))
+    assert await spoken(Notebook(), steps) == [
+        ("questions/0", "turn"),
+        ("own-echo/-20 dB", "echo"),
+        ("soak/hum", "soak"),
+    ]
+
+
+@pytest.mark.parametrize(("cancelled_at", "whole"), [(0, 0), (1, 0), (2, 1), (3, 2)])
+async def test_who_stops_a_conversation_has_its_whole_steps(cancelled_at: int, whole: int) -> None:
+    """The first step is the warm-up. The steps after the given one are not said."""
+    reached = asyncio.Event()
+
+    class Stuck(Notebook):
+        async def idle(self, seconds: float) -> None:
+            await super().idle(seconds)
+            if self.utterances == cancelled_at:
+                reached.set()
+                await asyncio.Event().wait()
+
+    @asynccontextmanager
+    async def call(offset_s: float) -> AsyncIterator[Caller]:
+        yield cast(Caller, Stuck())
+
+    task = asyncio.create_task(run(call, [Plan((Step(QUESTIONS[3]),), tuple(map(Step, QUESTIONS)))]))
+    await reached.wait()
+    task.cancel()
+    (record,) = await task
+    assert [said.clip for said in record.said] == [each.id for each in QUESTIONS[:whole]]

@@ -15,6 +15,7 @@ from voxtral_voice.bench.record import (
     Observation,
     Purpose,
     Refused,
+    Remembered,
     ReplyBegan,
     ReplyEnded,
     Said,
@@ -263,3 +264,53 @@ def test_the_endpoint_wait_is_a_latency_of_its_own_when_every_run_has_it() -> No
 def test_one_point_or_none_is_no_curve() -> None:
     assert tradeoff([("fast", run(0.4, 2)), ("no hold clips", figures([talk(0.2)])), ("nothing", figures([]))]) == {}
     assert tradeoff([]) == {}
+
+
+# --- intents, echoes, noise, heard text
+
+
+def test_intents_are_apart_from_answers_of_the_language_model() -> None:
+    asked = said(0, 1, clip="questions/a"), said(20, 21, clip="intents/time", condition="intent", answer="It's")
+    other = said(40, 41, clip="intents/day", condition="intent", answer="Today is")
+    seen = [*reply("a", 1.59), *reply("b", 21.19), TextArrived(21.3, "b", "It's 5 PM."), *reply("c", 41.39)]
+    found = figures([record([*asked, other], seen)])
+    assert (found.latency.v2v_ms.n, p50(found.latency.v2v_ms)) == (1, 600.0)
+    assert (found.intents.latency.v2v_ms.n, p50(found.intents.latency.v2v_ms)) == (2, 300.0)
+    assert (found.intents.recognised.count, found.intents.recognised.of, found.right_answers.of) == (1, 2, 0)
+    assert found.by_set.keys() == {"questions", "intents"}
+    assert found.missed.of == 3
+
+
+def test_false_stops_are_counted_by_kind() -> None:
+    kinds = ["backchannel", "cough", "door", "echo -10 dB"]
+    taps = [said(20 * i + 3, 20 * i + 4, "tap", condition=kind) for i, kind in enumerate(kinds)]
+    taps += [said(83, 84, "echo", condition="own echo -10 dB"), said(103, 104, "echo", condition="own echo -20 dB")]
+    things = [thing for i, tap in enumerate(taps) for thing in (said(20 * i, 20 * i + 1), tap)]
+    stops = [Flushed(3.5), Flushed(23.5), Flushed(83.5)]
+    found = figures([record(things, *[reply(str(i), 20 * i + 1.2, 8.0) for i in range(6)], *stops)])
+    counted = {kind: (each.count, each.of) for kind, each in found.false_stops.by_kind.items()}
+    assert counted == {"backchannel": (1, 1), "fixed echo": (0, 1), "noise": (1, 2), "own echo": (1, 2)}
+    assert (found.false_stops.all.count, found.false_stops.all.of, found.taps, found.turns) == (3, 6, 6, 6)
+    assert found.false_stops.by_condition["own echo -20 dB"].count == 0
+
+
+def test_turns_out_of_noise_are_counted_by_sound() -> None:
+    things = [said(0, 30, "soak", kind="soak", condition="hum -35 dB", onset=0.0)]
+    things += [said(40, 70, "soak", kind="soak", condition="white -20 dB", onset=40.0)]
+    found = figures([record(things, TurnCommitted(50, "i", 49), reply("a", 50.2), TurnCommitted(60, "j", 59))])
+    assert (found.soak.all.minutes, found.soak.all.turns, found.soak.all.replies) == (1.0, 2, 1)
+    assert (found.soak.by_condition["hum -35 dB"].turns, found.soak.by_condition["white -20 dB"].turns) == (0, 2)
+    assert (found.turns, found.taps, found.missed.of) == (0, 0, 0)
+
+
+def test_after_an_interruption_the_stop_the_bytes_and_the_words() -> None:
+    things = [said(0, 1), said(2.1, 3, "barge_in")]
+    told: list[Observation] = [
+        TextArrived(1.3, "old", "One two three four."),
+        Remembered(4, "old", "One two three four"),
+    ]
+    late = AudioArrived(2.6, "old", tone(0.01))
+    one_record = record(things, reply("old", 1.2, 8.0), told, Flushed(2.5), late)
+    found = figures([replace(one_record, by_ear={"old": "one two"})]).barge_in
+    assert (p50(found.decision_stop_ms), p50(found.words_off), found.words_off.n) == (0.0, 2.0, 1)
+    assert (found.old_audio_after_stop_ms, found.old_bytes_after_stop) == (10.0, 480)

@@ -351,3 +351,47 @@ def test_the_parts_of_v2v_do_not_exceed_it(steps: list[tuple[float, int, int, bo
 def test_onset_is_where_a_stop_is_counted_from() -> None:
     later = over(replace(said(2, 3, "barge_in"), onset=2.3), Flushed(2.4))
     assert (later.stop_ms, barge_in(Flushed(2.4)).stop_ms) == (100.0, 400.0 - 1000 * ONSET_S)
+
+
+# --- the decision, echoes, noise
+
+
+def test_the_stop_after_the_decision_runs_from_the_first_word_of_the_server() -> None:
+    thing = said(2.0, 3.0, "barge_in")
+    told: list[Seen] = [ReplyEnded(2.35, "old", "cancelled"), Flushed(2.4)]
+    turn = turns(record([QUESTION, thing], OLD[:2], *told))[1]
+    assert turn.stop_ms == pytest.approx(300, abs=ROUNDED_MS)
+    assert turn.decision_stop_ms == pytest.approx(50, abs=ROUNDED_MS)
+    at_once = turns(record([QUESTION, thing], OLD, Flushed(2.4)))[1]
+    assert at_once.decision_stop_ms == pytest.approx(0, abs=ROUNDED_MS)
+    assert turns(record([QUESTION, thing], reply("old", 1.2, 0.9)))[1].decision_stop_ms is None
+
+
+ECHO = said(1.23, 9.3, "echo", "own-echo/-10 dB", condition="own echo -10 dB", onset=1.23)
+
+
+def echoed(*seen: Seen) -> TurnFigures:
+    return turns(record([QUESTION, ECHO], OLD, *seen))[1]
+
+
+def test_a_reply_that_survives_its_own_echo() -> None:
+    turn = echoed()
+    assert (turn.stopped, turn.wants_answer, turn.missed, turn.commits) == (False, False, False, 0)
+
+
+def test_an_echo_that_breaks_the_reply_off() -> None:
+    turn = echoed(Flushed(4.0))
+    assert turn.stopped is True
+    assert turn.stop_ms == pytest.approx(2770, abs=ROUNDED_MS)
+
+
+def test_an_echo_that_is_taken_for_a_turn() -> None:
+    turn = echoed(TurnCommitted(9.4, "i", 9.2), reply("self", 9.5))
+    assert (turn.stopped, turn.stop_ms, turn.commits, turn.replies, turn.cut_ins) == (True, None, 1, 1, 0)
+
+
+def test_noise_that_is_taken_for_a_turn() -> None:
+    noise = said(0, 10, "soak", "soak/white-20", kind="soak", onset=0.0)
+    turn = one(TurnCommitted(5, "i", 4.0), reply("a", 5.1), TurnCommitted(8, "j", 7.5), thing=noise)
+    assert (turn.commits, turn.replies, turn.said_ms) == (2, 1, 10_000)
+    assert (turn.wants_answer, turn.missed, turn.cut_ins, turn.stopped) == (False, False, 0, None)

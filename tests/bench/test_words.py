@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxtral_voice.bench.words import Distance, distance, edits, holds, normalised, unit
+from voxtral_voice.bench.words import (
+    Distance,
+    distance,
+    edits,
+    edits_of_beginnings,
+    heard_words,
+    holds,
+    normalised,
+    unit,
+)
 
 
 @pytest.mark.parametrize(
@@ -105,3 +114,35 @@ def test_nothing_against_something() -> None:
 )
 def test_an_answer_holds_what_was_asked_for(text: str, answer: str, language: str, held: bool) -> None:
     assert holds(text, answer, language) is held
+
+
+# --- what was heard of a reply
+
+
+@pytest.mark.parametrize(
+    ("by_ear", "told", "played", "off"),
+    [
+        ("The cat sat on the", "The cat sat on the", 5, 0),
+        ("the cat sat on the", "The cat sat on", 5, 1),
+        ("the cat sat", "The cat sat on the mat, and", 3, 4),
+        ("The cad sat un the", "The cat sat on the", 5, 0),
+        ("the cat sat on the m", "The cat sat on the", 5, 0),
+        ("the cat sat on the ma", "The cat sat on the mat", 6, 0),
+        ("The cat sat on the mat and slept.", "", 8, 8),
+        ("the cat sat", "The dog sat", 3, 1),
+    ],
+)
+def test_words_that_were_played_are_found_by_ear(by_ear: str, told: str, played: int, off: int) -> None:
+    found = heard_words("The cat sat on the mat, and slept.", by_ear, told, "en")
+    assert found is not None
+    assert (found.played, found.off) == (played, off)
+
+
+def test_what_cannot_be_known_is_not_said() -> None:
+    assert heard_words("The cat sat.", "", "The cat", "en") is None
+    assert heard_words("猫が座った。", "猫が", "猫が", "ja") is None
+
+
+def test_the_distance_of_every_beginning() -> None:
+    assert edits_of_beginnings("abc", "ab") == [2, 1, 0, 1]
+    assert edits_of_beginnings("", "ab") == [2]

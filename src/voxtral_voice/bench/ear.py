@@ -34,7 +34,7 @@ async def listened(records: Sequence[SessionRecord]) -> tuple[SessionRecord, ...
     EngineError; loads nothing when there is no such reply."""
     if not any(_interrupted(record) for record in records):
         return tuple(records)
-    async with _whisper() as ear:
+    async with transcriber() as ear:
         return tuple([await _listened(record, ear) for record in records])
 
 
@@ -61,7 +61,7 @@ def audio_played(played: Played) -> Samples:
 
 
 @asynccontextmanager
-async def _whisper() -> AsyncIterator[Ear]:
+async def transcriber() -> AsyncIterator[Ear]:
     weights = default_weights_dir()
     ensure([file for file in catalogue() if file.name.startswith(f"{FOLDER}/")], weights)
     whisper = Whisper(weights / FOLDER)

@@ -17,6 +17,7 @@ from voxtral_voice.bench.record import (
     Heard,
     Observation,
     Refused,
+    Remembered,
     ReplyBegan,
     ReplyEnded,
     TextArrived,
@@ -301,3 +302,30 @@ def test_malformed_events_are_named(translator: RealtimeTranslator, event: dict[
 def test_nonsense_is_no_realtime(translator: RealtimeTranslator, message: str | bytes, complaint: str) -> None:
     with pytest.raises(TalkError, match=complaint):
         translator.translate(message, AT)
+
+
+# --- what the server thinks was heard
+
+
+def retrieved(item: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "conversation.item.retrieved", "item": item}
+
+
+def test_what_was_heard_of_a_reply_can_be_asked_for(translator: RealtimeTranslator) -> None:
+    delta = base64.b64encode(bytes(480)).decode()
+    assert translator.recall("r1") == ()
+    seen(translator, {"type": "response.output_audio.delta", "response_id": "r1", "item_id": "item_1", "delta": delta})
+    (asked,) = translator.recall("r1")
+    assert json.loads(asked)["item_id"] == "item_1"
+    assert json.loads(asked)["type"] == "conversation.item.retrieve"
+    content = [{"type": "output_audio", "transcript": "The cat"}, {"type": "output_text", "text": "sat"}]
+    assert seen(translator, retrieved({"id": "item_1", "content": content})) == [Remembered(AT, "r1", "The cat sat")]
+    assert seen(translator, retrieved({"id": "item_1", "content": None})) == [Remembered(AT, "r1", "")]
+    assert seen(translator, retrieved({"id": "other", "content": content})) == []
+    with pytest.raises(TalkError, match=r"malformed conversation\.item\.retrieved"):
+        seen(translator, {"type": "conversation.item.retrieved", "item": None})
+
+
+def test_a_server_that_cannot_say_it_is_not_blamed(translator: RealtimeTranslator) -> None:
+    refusal = {"type": "error", "error": {"message": "unknown event", "event_id": "bench_recall"}}
+    assert seen(translator, refusal) == []
