@@ -135,7 +135,7 @@ async def test_sound_comes_before_the_phrase_is_all_there_and_silence_waits() ->
         first = await anext(chunks)
         go_on.set()
         rest = [chunk.samples async for chunk in chunks]
-    assert len(first.samples) == (30 + 100 - 5) * 24
+    assert len(first.samples) == (10 + 100 - 5) * 24
     assert sum(map(len, rest)) == (5 + 100) * 24
 
 

@@ -46,10 +46,10 @@ def test_the_pause_follows_the_punctuation(text: str, pause: float) -> None:
     assert pause_after_ms(text) == pause
 
 
-def test_30_ms_stay_before_the_sound_and_the_pause_behind_it() -> None:
+def test_10_ms_stay_before_the_sound_and_the_pause_behind_it() -> None:
     trimmed = trim(np.concatenate([silence(270), tone(500), silence(600)]), pause_ms=100)
-    assert milliseconds(trimmed.samples) == 30 + 500 + 100
-    assert trimmed.head_ms == 240
+    assert milliseconds(trimmed.samples) == 10 + 500 + 100
+    assert trimmed.head_ms == 260
 
 
 def test_a_tail_shorter_than_the_pause_is_filled_up() -> None:
@@ -62,7 +62,7 @@ def test_a_tail_shorter_than_the_pause_is_filled_up() -> None:
 def test_a_click_before_the_sound_is_not_sound() -> None:
     click = silence(300)
     click[1000] = 0.9
-    assert trim(np.concatenate([click, tone(500)]), pause_ms=0).head_ms == 270
+    assert trim(np.concatenate([click, tone(500)]), pause_ms=0).head_ms == 290
 
 
 def test_a_whisper_is_sound_and_hiss_is_not() -> None:

@@ -157,7 +157,7 @@ class Speaker(Engine, Protocol):
         """By id."""
 
     def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
-        """One phrase to audio. Leading silence is trimmed to about 30 ms, trailing to a natural pause.
+        """One phrase to audio. Leading silence is trimmed to about 10 ms, trailing to a natural pause.
 
         text: one phrase, as written (numbers and symbols included). voice: a key of `voices`. speed: 0.25 .. 4,
         1 = natural. A phrase with nothing to say aloud (only punctuation) yields nothing.

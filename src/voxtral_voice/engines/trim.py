@@ -18,8 +18,9 @@ AUDIBLE_DBFS: Final = -45.0
 WINDOW_SAMPLES: Final = SPEAK_RATE_HZ // 100
 AUDIBLE_WINDOWS: Final = 3
 """So many audible windows in a row are sound; fewer are a click or a breath."""
-LEAD_MS: Final = 30.0
-"""Left before the first audible window, where quiet consonants begin."""
+LEAD_MS: Final = 10.0
+"""Left before the first audible window, where quiet consonants begin. Of 49 phrases by the student, the 20 ms before
+those hold a median 0.001 % of the energy of the first 70 ms, and at most 1.7 % (an "f" at -52 dBFS)."""
 FADE_MS: Final = 5.0
 HELD_SILENCE_MS: Final = 2_000.0
 """Of audio that comes in pieces: a longer silence behind sound is cut to this, so that an endless one fills nothing."""
