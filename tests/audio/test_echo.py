@@ -66,7 +66,7 @@ def test_our_own_voice_is_known_at_any_delay_and_level(delay_s: float, level_db:
     said = voice(1)
     play(guard, said, at_s=100.0)
     heard = hear(guard, room(said, max(0.0, delay_s), level_db), from_s=100.0 + min(0.0, delay_s))
-    assert np.mean(np.array(heard[2 * WINDOW_FRAMES :]) >= ECHO) > 0.9
+    assert np.mean(np.array(heard[2 * WINDOW_FRAMES :]) >= ECHO) > 0.8
 
 
 def test_another_voice_is_not_ours() -> None:
@@ -115,6 +115,15 @@ def test_a_clock_that_jumps_back_is_survived() -> None:
     said = voice(2)
     play(guard, said, at_s=50.0)
     heard = hear(guard, room(said, 0.1, -20), from_s=50.0)
+    assert np.mean(np.array(heard[2 * WINDOW_FRAMES :]) >= ECHO) > 0.9
+
+
+def test_a_reply_that_is_played_again_a_little_earlier_is_known() -> None:
+    guard = EchoGuard()
+    play(guard, voice(1), at_s=100.0)
+    said = voice(2)
+    play(guard, said, at_s=101.0)
+    heard = hear(guard, room(said, 0.1, -20), from_s=101.0)
     assert np.mean(np.array(heard[2 * WINDOW_FRAMES :]) >= ECHO) > 0.9
 
 

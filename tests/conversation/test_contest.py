@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from voxtral_voice.conversation.contest import (
     BACKCHANNELS,
     CARRY_ON_MS,
+    DENIAL_MS,
+    FAINT_DB,
     FRESH_MS,
     OPENERS,
     OVER_MS,
@@ -64,7 +66,7 @@ sounds = st.builds(
 dials = st.floats(-1, 2)
 
 
-@pytest.mark.parametrize("words", ["Stop.", "stop", "No!", "Wait a", "Okay, stop", "yeah no", "Hold on", "Sorry, I"])
+@pytest.mark.parametrize("words", ["Stop.", "stop", "No, I", "Wait a", "Okay, stop", "yeah no", "Hold on", "Sorry, I"])
 def test_a_word_that_asks_for_the_floor_stops_at_once(words: str) -> None:
     assert verdict(sound(60, words), MIDDLE) is Verdict.INTERRUPTION
 
@@ -128,12 +130,23 @@ def test_our_own_words_are_noise() -> None:
     saying = "Tomorrow will be cloudy, with a little rain."
     assert verdict(sound(500, "Will be CLOUDY with", saying=saying, silent_ms=200), MIDDLE) is Verdict.NOISE
     assert verdict(sound(500, "Will be cloudy this", saying=saying, silent_ms=200), MIDDLE) is Verdict.NOISE
-    assert verdict(sound(700, "It was cloudy then", saying=saying), MIDDLE) is Verdict.INTERRUPTION
+    assert verdict(sound(900, "It was cloudy then", saying=saying), MIDDLE) is Verdict.INTERRUPTION
 
 
 def test_one_word_of_ours_may_be_the_users() -> None:
     assert kind_of("No", "en", "There is no rain.") is Kind.WORD
     assert kind_of("No", "en", "There is rain.") is Kind.STRONG
+
+
+def test_a_hum_that_begins_like_no_is_waited_for() -> None:
+    assert verdict(sound(DENIAL_MS - 1, "No."), MIDDLE) is Verdict.UNDECIDED
+    assert verdict(sound(DENIAL_MS, "No."), MIDDLE) is Verdict.INTERRUPTION
+
+
+def test_a_faint_sound_is_noise_whatever_it_says() -> None:
+    faint = sound(900, "Stop", level_db=-25.0 - FAINT_DB, usual_db=-25.0)
+    assert verdict(faint, MIDDLE) is Verdict.NOISE
+    assert verdict(replace(faint, level_db=-24.9 - FAINT_DB + 1), MIDDLE) is Verdict.INTERRUPTION
 
 
 def test_a_quiet_sound_has_to_last_longer() -> None:
@@ -202,6 +215,13 @@ def test_a_transcript_without_end_is_read_in_bounded_time(word: str) -> None:
     began = time.thread_time()
     kind_of(word * 100_000, "ja", word * 100_000)
     assert time.thread_time() - began < 1.0
+
+
+def test_words_bring_the_decision_forward() -> None:
+    assert look_again_ms(sound(200), MIDDLE) == WORDLESS_MS.at(MIDDLE)
+    assert look_again_ms(sound(200, "Seven of the"), MIDDLE) == WORDS_MS.at(MIDDLE)
+    assert look_again_ms(sound(200, "yeah", words_to_ms=200), MIDDLE) == 200 + FRESH_MS
+    assert look_again_ms(sound(200, "stop"), MIDDLE) is None
 
 
 def test_numbers_that_are_none_decide_nothing() -> None:

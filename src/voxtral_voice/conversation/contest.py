@@ -57,19 +57,21 @@ class Dial:
         return self.fast + (self.careful - self.fast) * min(1.0, max(0.0, patience))
 
 
-TRANSCRIBE_AT_MS: Final = (96.0, 256.0, 448.0, 704.0)
-"""A sound is worth a transcript when so much of it is voiced, and once more at its end."""
+TRANSCRIBE_AT_MS: Final = 160.0
+"""A sound is worth its first transcript when so much of it is voiced. At 96 ms Whisper base makes "No" of "mhm"."""
+TRANSCRIBE_EVERY_MS: Final = 192.0
+"""And the next one with so much more of it, and at its end."""
 OVER_MS: Final = 128.0
 """A silence this long ends the sound."""
 STRONG_MS: Final = {"hi": 256.0}
 """So much of the sound a transcript must cover for a strong word to count, where that is not 0. Of shorter Hindi sounds
 Whisper base makes words out of its prompt."""
-WORDS_MS: Final = Dial(192.0, 704.0)
+WORDS_MS: Final = Dial(160.0, 800.0)
 """Voiced time from which two words or more that are no backchannel interrupt. Below it Whisper base makes "I was" of
-"Oh really" and "Xu Wenren" of "Sure"."""
+"Oh really" and "Xu Wenren" of "Sure", and up to 640 ms "I saw it" of "uh-huh"."""
 UNSURE: Final = ("hi",)
 """Where words that are on no list do not count: Whisper base makes sentences of Hindi backchannels."""
-WORDLESS_MS: Final = Dial(480.0, 1000.0)
+WORDLESS_MS: Final = Dial(480.0, 800.0)
 """A sound whose words are not known interrupts when so much of it is voiced: longer than a backchannel. One odd word is
 no better: Whisper base writes "mhm" as "Tim", "Emma" or "Hamla"."""
 CARRY_ON_MS: Final = 640.0
@@ -82,12 +84,18 @@ QUIET_DB: Final = 15.0
 """A sound that is this much below the user's own level is somebody else, or far away."""
 QUIET_TIMES: Final = 2.0
 """It has to last so many times longer."""
+FAINT_DB: Final = 25.0
+"""A sound that is this much below the user's own level is nobody's in this conversation, an echo most likely."""
+DENIAL_MS: Final = 256.0
+"""Of the sound that a transcript must cover for a lone "no": a hum begins like one."""
 LONGEST_CHARS: Final = 1_000
 """Of a transcript; what is behind them does not matter any more."""
 
 
 def verdict(sound: Sound, patience: float) -> Verdict:
     """patience: 0 (quick to stop) to 1 (slow); more of it never makes an interruption of anything."""
+    if _below_db(sound) >= FAINT_DB:
+        return Verdict.NOISE
     kind = kind_of(sound.words, sound.language, sound.saying)
     if sound.voiced_ms >= _limit_ms(sound, kind, patience):
         return Verdict.INTERRUPTION
@@ -123,12 +131,21 @@ def _limit_ms(sound: Sound, kind: Kind, patience: float) -> float:
     """Voiced time from which the sound is an interruption."""
     if kind in _HARMLESS and _stale_in_ms(sound) > 0:
         return math.inf
-    if kind is Kind.STRONG and sound.words_to_ms >= STRONG_MS.get(sound.language or "", 0.0):
+    if kind is Kind.STRONG and sound.words_to_ms >= _strong_ms(sound):
         return 0.0
     sure = kind is Kind.WORDS and sound.language not in UNSURE
     limit_ms = (WORDS_MS if sure else WORDLESS_MS).at(patience)
-    quiet = sound.level_db is not None and sound.usual_db is not None and sound.level_db <= sound.usual_db - QUIET_DB
-    return limit_ms * QUIET_TIMES if quiet else limit_ms
+    return limit_ms * QUIET_TIMES if _below_db(sound) >= QUIET_DB else limit_ms
+
+
+def _strong_ms(sound: Sound) -> float:
+    least_ms = STRONG_MS.get(sound.language or "", 0.0)
+    return max(least_ms, DENIAL_MS) if _tokens(sound.words or "") in _DENIALS else least_ms
+
+
+def _below_db(sound: Sound) -> float:
+    """How much fainter than the user's turns; 0 when that is not known."""
+    return 0.0 if sound.level_db is None or sound.usual_db is None else sound.usual_db - sound.level_db
 
 
 def _stale_in_ms(sound: Sound) -> float:
@@ -322,3 +339,4 @@ def _tables(written: dict[str, tuple[str, ...]]) -> dict[str, frozenset[Phrase]]
 
 _BACKCHANNELS: Final = _tables(BACKCHANNELS)
 _STRONG: Final = _tables({name: STRONG.get(name, ()) + OPENERS.get(name, ()) for name in (*STRONG,)})
+_DENIALS: Final = frozenset(map(_tokens, ("no", "nope", "non", "não")))
