@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from voxtral_voice.audio.level import FLOOR_DBFS, first_audible_sample, last_audible_sample, rms_dbfs
+from voxtral_voice.audio.level import FLOOR_DBFS, first_audible_sample, frames_dbfs, last_audible_sample, rms_dbfs
 from voxtral_voice.audio.pcm import Samples
 
 RATE_HZ = 24_000
@@ -55,3 +55,9 @@ def test_audible_is_above_minus_45_dbfs(level: float, heard: bool) -> None:
 def test_less_than_three_windows_are_never_audible(ms: int) -> None:
     assert first_audible_sample(at_dbfs(0, ms), RATE_HZ) is None
     assert last_audible_sample(at_dbfs(0, ms), RATE_HZ) is None
+
+
+def test_frames_have_levels_of_their_own() -> None:
+    frames = np.stack([np.zeros(512, np.float32), np.full(512, 0.1, np.float32)])
+    assert frames_dbfs(frames) == (FLOOR_DBFS, -20.0)
+    assert frames_dbfs(frames[:0]) == ()

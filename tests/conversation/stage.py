@@ -31,6 +31,7 @@ class Stage:
         self.log: list[ev.Command] = []
         self.level_db: float | None = None
         """Of what is heard; None = it is not said."""
+        self._judged: set[int] = set()
         self.sent: list[float] = []
         """When each audio message left."""
 
@@ -73,8 +74,10 @@ class Stage:
     # --- engines ------------------------------------------------------------------------------------------------
 
     def transcribe(self, text: str, language: str | None = "en") -> list[ev.Command]:
-        """Answer the last final transcription."""
+        """Answer the last final transcription, the judge (who is sure) before it and the responder's look after it."""
         job = [c for c in self.all(ev.Transcribe) if c.final][-1]
+        if job.attempt not in self._judged and any(c.attempt == job.attempt for c in self.all(ev.Judge)):
+            self.judge(0.99)
         out = self.do(ev.TranscriptHeard(job.attempt, text, language, True))
         if any(isinstance(c, ev.Prepare) for c in out):
             out += self.do(ev.WordsJudged(job.attempt, 0.8))
@@ -84,7 +87,9 @@ class Stage:
         return self.do(ev.TranscriptHeard(self.all(ev.Transcribe)[-1].attempt, text, "en", False))
 
     def judge(self, probability: float) -> list[ev.Command]:
-        return self.do(ev.TurnJudged(self.all(ev.Judge)[-1].attempt, probability))
+        attempt = self.all(ev.Judge)[-1].attempt
+        self._judged.add(attempt)
+        return self.do(ev.TurnJudged(attempt, probability))
 
     def answer(self, text: str = "Hello there. How are you today?", audio_ms: float = 1000) -> str:
         """The last reply's whole text, and for each phrase `audio_ms` of audio. Returns the reply's id."""

@@ -16,6 +16,7 @@ NAMES = {
     "endpoint_latency_seconds": "histogram",
     "stage_latency_seconds": "histogram",
     "event_loop_lag_seconds": "gauge",
+    "work_seconds": "counter",
     "ingest_cpu_seconds": "counter",
     "ingest_audio_seconds": "counter",
 }

@@ -245,6 +245,7 @@ class Listener:
 
     def commit_buffer(self, now: float) -> None:
         """Everything since the last commit is the turn (push to talk)."""
+        self.forget_sound()
         start = self._buffer_start
         if self.settings.turn_detection is not None:
             start = max(start, self.received - samples(MAX_COMMIT_MS))

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from voxtral_voice.conversation.contest import OVER_MS, TRANSCRIBE_AT_MS, Sound
+from voxtral_voice.conversation.contest import OVER_MS, TRANSCRIBE_AT_MS, TRANSCRIBE_EVERY_MS, Sound
 from voxtral_voice.conversation.gate import FRAME_MS, FRAME_SAMPLES, RATE_HZ
 
 UNKNOWN_DB: Final = math.nan
@@ -51,7 +51,7 @@ class Overheard:
         self._words: str | None = None
         self._words_to = onset
         self._asked_at_ms = 0.0
-        """`_voiced_ms` when the last transcript was asked for."""
+        """`_voiced_ms` when the last transcript was asked for; 0 = none was."""
         self._asked_to = onset
         self._language: str | None = None
 
@@ -68,11 +68,11 @@ class Overheard:
         return 1000 * (self._heard_to - self.voiced_to) / RATE_HZ
 
     def transcript_due(self) -> bool:
-        """At certain lengths, and once more when it is over and has grown since."""
+        """At a certain length, with so much more of it, and at its end."""
         if self.attempt is not None or self._voiced_ms == self._asked_at_ms:
             return False
-        grown = any(self._asked_at_ms < at <= self._voiced_ms for at in TRANSCRIBE_AT_MS)
-        return grown or self.silent_ms >= OVER_MS
+        at_ms = self._asked_at_ms + TRANSCRIBE_EVERY_MS if self._asked_at_ms else TRANSCRIBE_AT_MS
+        return self._voiced_ms >= at_ms or self.silent_ms >= OVER_MS
 
     def ask(self, attempt: int) -> None:
         """A transcript of all of it was asked for."""

@@ -31,6 +31,8 @@ class Policy:
     """Audio is sent at most this far ahead of what the client has played."""
     chunk_ms: int = 40
     """Length of one audio message to the client."""
+    late_words_ms: int = 1500
+    """Words of a sound during a reply are waited for so long after its end."""
     max_turn_ms: int = 90_000
     """A turn that goes on for longer is ended here."""
     max_items: int = 1000

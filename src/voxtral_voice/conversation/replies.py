@@ -135,6 +135,7 @@ class Replies:
 
     def start(self, options: ev.ReplyOptions, turn: Turn | None) -> None:
         """A reply that the client is told of at once. With a turn, it waits for that turn's words (`go_on`)."""
+        self.drop_parked()
         reply = self._new(options)
         self.answering = turn
         self._tell_started(reply)
@@ -178,7 +179,6 @@ class Replies:
         reply = Reply(self._ids("resp"), self._ids("item"), modality, voice, self._policy.chunk_ms, free_at)
         reply.options = options
         self.current = reply
-        self._cut = None
         return reply
 
     def preparation(self, attempt: int, words: str, language: str | None) -> ev.Prepare:
@@ -199,6 +199,7 @@ class Replies:
 
     def _tell_started(self, reply: Reply) -> None:
         reply.released = True
+        self._cut = None
         after = self._history.last_id
         self._history.add(ev.Item(reply.item_id, "assistant", reply.modality, "", "in_progress"))
         self._spoken[reply.item_id] = reply
@@ -326,7 +327,8 @@ class Replies:
         reply.ended = True
         reply.discard()
         whole = status == "completed"
-        text = reply.sent_text if whole else reply.heard_text(reply.ledger.heard_ms(now))
+        heard_ms = reply.audio_ms if status == "failed" else reply.ledger.heard_ms(now)  # a client plays on after failures
+        text = reply.sent_text if whole else reply.heard_text(heard_ms)
         self._history.update(reply.item_id, text=text, status="completed" if whole else "incomplete")
         timeline = self.answering.timeline if self.answering is not None else None
         audio_ms, error = reply.audio_ms, reply.failure

@@ -172,6 +172,7 @@ class Reply:
 
     def discard(self) -> None:
         """Drop all that was not sent."""
+        self.waiting.clear()
         del self._phrases[self._begun + 1 :]
         for phrase in self._phrases:
             phrase.pieces.clear()

@@ -19,7 +19,7 @@ from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.contest import OVER_MS, Verdict, look_again_ms, verdict
 from voxtral_voice.conversation.endpoint import endpoint_wait_ms
 from voxtral_voice.conversation.floor import DEADLINE_STATES, TABLE, Action, Signal, State
-from voxtral_voice.conversation.gate import FRAME_SAMPLES, Offset, Onset
+from voxtral_voice.conversation.gate import FRAME_MS, FRAME_SAMPLES, Offset, Onset
 from voxtral_voice.conversation.history import History
 from voxtral_voice.conversation.listener import Listener, Turn
 from voxtral_voice.conversation.overheard import UNKNOWN_DB
@@ -33,6 +33,9 @@ MIN_COMMIT_MS: Final = 100
 
 CONTEST_GRACE_S: Final = 0.15
 """A contest is decided without the user's audio when it is so late."""
+
+
+NO_INTERRUPTION: Final = (Verdict.BACKCHANNEL, Verdict.NOISE)
 
 
 class Session:
@@ -181,19 +184,22 @@ class Session:
             return
         sound = heard.sound(usual_db=self._listener.usual_db, saying=self._replies.saying, later_ms=later_ms)
         patience = self._listener.detection.patience
-        match verdict(sound, patience):
-            case Verdict.INTERRUPTION:
-                self._yield(now)
-            case Verdict.UNDECIDED if self.state is State.OPEN and sound.words:
-                self._yield(now)  # there is nothing left to interrupt
-            case Verdict.UNDECIDED if sound.silent_ms < OVER_MS:
-                self._signal(Signal.SPEECH, now)
-                self._arm_contest((look_again_ms(sound, patience) or sound.elapsed_ms) - sound.elapsed_ms, now)
-            case _:
-                self._signal(Signal.GO_ON, now)
-        self._listener.transcribe_sound_if_due()
-        if sound.silent_ms >= self._policy.sound_gap_ms and heard.attempt is None:
+        found = verdict(sound, patience)
+        if self.state is State.OPEN:  # the reply is over meanwhile
+            interrupts = heard.attempt is None and not (sound.words and found in NO_INTERRUPTION)
+        else:
+            interrupts = found is Verdict.INTERRUPTION
+        if interrupts:
+            self._signal(Signal.SPEECH if self.state is State.OPEN else Signal.YIELD, now)
+        elif found is Verdict.UNDECIDED and sound.silent_ms < OVER_MS and self.state is not State.OPEN:
+            self._signal(Signal.SPEECH, now)
+            self._arm_contest((look_again_ms(sound, patience) or sound.elapsed_ms) - sound.elapsed_ms, now)
+        else:
+            self._signal(Signal.GO_ON, now)
+        waits_ms = self._policy.sound_gap_ms if heard.attempt is None else self._policy.late_words_ms
+        if sound.silent_ms >= waits_ms:
             self._listener.forget_sound()
+        self._listener.transcribe_sound_if_due()
 
     def _arm_contest(self, undecided_ms: float, now: float) -> None:
         if self.state is State.CONTESTED:
@@ -201,12 +207,13 @@ class Session:
 
     def _decide_contest(self, now: float) -> None:
         """No frames came, or not enough of them: the sound is over."""
-        self._overhear(now, later_ms=max(0.0, now - self._heard_at) * 1000)
+        self._overhear(now, self._unheard_ms(now))
         self._signal(Signal.GO_ON, now)
 
-    def _yield(self, now: float) -> None:
-        """The user has the floor; what was heard is the turn's beginning, or all of it."""
-        self._signal(Signal.SPEECH if self.state is State.OPEN else Signal.YIELD, now)
+    def _unheard_ms(self, now: float) -> float:
+        """Time of which voice activity has told nothing, when that is more than its frames take."""
+        since_ms = 1000 * (now - self._heard_at)
+        return since_ms if since_ms > 4 * FRAME_MS else 0.0
 
     def _open_turn(self, _: float) -> None:
         self._listener.open_turn()
@@ -272,7 +279,7 @@ class Session:
 
     def _transcript_heard(self, event: ev.TranscriptHeard, now: float) -> None:
         if self._listener.sound_transcript(event):
-            self._overhear(now)
+            self._overhear(now, self._unheard_ms(now))
             return
         turn = self._listener.transcript(event, now)
         if turn is not None:
@@ -292,7 +299,7 @@ class Session:
         if turn.committed:
             self._listener.tell_transcript(turn)
             if turn is self._replies.answering:
-                self._answer(turn, self._ask, now)
+                self._answer(turn, self._take_ask(), now)
         else:
             self._expect(turn, now)
 
@@ -333,15 +340,18 @@ class Session:
         """After the commit: what was prepared may leave; what is not there yet will be waited for."""
         turn = self._replies.answering
         assert turn is not None
-        wanted = self._wants_reply
-        self._ask, self._asked = self._asked or ev.ReplyOptions(), None
-        if not wanted:
+        if not self._wants_reply:
             self._replies.drop()
             self._done(now)
         elif self._replies.current is not None:
-            self._replies.release(self._ask.request)
+            self._replies.release(self._take_ask().request)
         elif turn.settled:
-            self._answer(turn, self._ask, now)
+            self._answer(turn, self._take_ask(), now)
+
+    def _take_ask(self) -> ev.ReplyOptions:
+        """What the client asked for meanwhile, once."""
+        asked, self._asked = self._asked, None
+        return asked or ev.ReplyOptions()
 
     def _answer(self, turn: Turn, options: ev.ReplyOptions, now: float) -> None:
         """A committed turn is settled and its reply is due."""
@@ -392,6 +402,8 @@ class Session:
             self._signal(Signal.CLEAR, now)  # the client ends turns from now on; the audio stays in its buffer
         self.settings = self._replies.settings = event.settings
         self._listener.configure(event.settings)
+        if event.settings.turn_detection is None or event.settings.turn_detection.idle_timeout_ms is None:
+            self._idle_at = None
         self._prepare_again()
         self._out.append(ev.Configured())
 
