@@ -203,6 +203,9 @@ async def test_the_badge_opens_into_stages_that_sum_to_the_latency(question: Pat
         stages = [int(text.removesuffix(" ms")) for text in shown]
         assert stages[:-1] == list(STAGES_MS.values())
         assert sum(stages) == pytest.approx(int(whole.removesuffix(" ms")), abs=1)
+        await guest.page.set_viewport_size(PHONE)
+        stages_end = await guest.ask("document.getElementById('stages').getBoundingClientRect().bottom")
+        assert stages_end <= await guest.ask("document.querySelector('.talk').getBoundingClientRect().top")
 
 
 async def test_an_answer_is_played_without_gaps_whatever_the_pieces() -> None:
@@ -507,7 +510,7 @@ async def test_a_spoken_conversation_with_real_models(live_server: str, story_an
     assert "capital" in spoke[-1]["text"].lower()
     assert replied[0]["status"] == "cut"
     assert replied[0]["playedMs"] == pytest.approx(counters["truncations"][0]["audio_end_ms"], abs=2)
-    assert 0 < len(replied[0]["heard"]) < len(replied[0]["text"])
+    assert 0 < len(replied[0]["heard"]) <= len(replied[0]["text"])  # what is held back during a contest is never sent
     assert replied[-1]["status"] == "done"
     assert replied[-1]["heard"] == replied[-1]["text"] != ""
     played_ms = sum(reply["playedMs"] for reply in replied)
