@@ -10,9 +10,8 @@ end, which are the declared constants above (a lone session on two cores), and e
 A pause of 100 ms or more, put in or the speaker's own, is cut off when the rule ends the turn before speech is heard to
 go on (96 ms of it, as in the server). The latency of a true end is counted from the mark in the corpus, so that what
 voice activity adds is in it. The rules: silence alone; Smart Turn with a threshold, a short and a long wait, all of
-which are swept; ours, with patience from 0 to 1. The coefficients of ours
-were fitted on other recordings; where its dial stands was chosen on those too, but with these figures in sight, as every
-best setting below is chosen.
+which are swept; ours, with patience from 0 to 1. The coefficients of ours were fitted on other recordings; where its
+dial stands was chosen on those too, but with these figures in sight, as every best setting below is chosen.
 """
 
 from __future__ import annotations

@@ -6,9 +6,10 @@ is counted from the last voiced sample), audio, who computed the signals or when
 The probability that the turn is over is a logistic regression, one for each set of signals that can be known: sound
 only, sound and words, and those with the judgement of the words. Each was fitted on 246 ends and 419 cuts at random
 word boundaries (telephone prompts by a person; sentences in eight synthetic voices, some in Hindi), both kinds with the
-same weight in all; none of these recordings or sentences is in the benchmark. The dial below was set on them
-too, but with the benchmark in sight. A signal was kept when it lowered the log loss of sentences left out (8 folds): sound 0.53, its bend 0.52, last word and final mark 0.47, words judged
-0.37. Once the words are judged, these changed nothing: the last word, question marks, single words, a digit at the end.
+same weight in all; none of these recordings or sentences is in the benchmark. The dial below was set on them too, but
+with the benchmark in sight. A signal was kept when it lowered the log loss of sentences left out of the fit (8 folds):
+sound 0.53, its bend 0.52, last word and final mark 0.47, words judged 0.37. Once the words are judged, these changed
+nothing: the last word, question marks, single words, a digit at the end.
 """
 
 from __future__ import annotations
