@@ -47,6 +47,8 @@ class Order:
         self._open: set[tuple[str, ...]] = set()
         """What was opened in the active response and is not done yet."""
         self._added: set[str] = set()
+        self._deleted: set[str] = set()
+        """These may be added again."""
         self._undone: set[str] = set()
         self._texts: dict[tuple[str, str], str] = {}
         self._said: set[tuple[str, str]] = set()
@@ -116,12 +118,16 @@ class Order:
         if item_id is None or kind.startswith(BEFORE_ADDED):
             return
         if kind == "conversation.item.added":
-            assert item_id not in self._added, f"rule 5: {item_id} was added before"
+            assert item_id not in self._added - self._deleted, f"rule 5: {item_id} was added before"
             self._added.add(item_id)
+            self._deleted.discard(item_id)
             self._undone.add(item_id)
             return
         assert item_id in self._added, f"rule 5: {item_id} was not added"
-        if kind == "conversation.item.done":
+        if kind == "conversation.item.deleted":
+            assert item_id not in self._deleted, f"rule 5: {item_id} was deleted before"
+            self._deleted.add(item_id)
+        elif kind == "conversation.item.done":
             assert item_id in self._undone, f"rule 5: {item_id} was done before"
             self._undone.remove(item_id)
 

@@ -1,0 +1,870 @@
+"""What must hold of every conversation: one function for each rule, named after it.
+
+Knows: the core's events and commands, and the frames that the wire makes of them. Does not know: who speaks and which
+engine answers (`simulation`); what really happened there is asked of a `World`.
+
+A rule looks at one thing and returns a sentence when it is broken. `Watch` keeps the facts that the rules share: it
+sees each command in the order of the core, and each frame in the order of the wire.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from tests.realtime.order import Order
+from voxtral_voice.conversation import events as ev
+from voxtral_voice.conversation.floor import DEADLINE_STATES, State
+from voxtral_voice.conversation.policy import Policy
+from voxtral_voice.conversation.session import Session
+
+Frame = dict[str, Any]
+
+REPLY_WITHIN_S: Final = 1.0
+"""From the moment that a committed turn's words are there to the reply's `response.created`."""
+PHANTOM_WITHIN_S: Final = 2.0
+"""From the moment that an interruption is known to hold no words to the next `response.created`."""
+IDLE_GRACE_S: Final = 1.0
+"""How late the idle timeout may be: the core learns of silence with the next frames."""
+WORDS_OFF: Final = 1
+"""Words by which the heard text may differ from what was played."""
+LONG_HISTORY: Final = 100
+"""A history this long is never full here."""
+BUSY_WAKES: Final = 3
+"""So many wake-ups at one moment are a loop."""
+GRAIN_S: Final = 1e-6
+
+
+class Broken(AssertionError):  # noqa: N818 - said of the rule
+    def __init__(self, rule: str, what: str) -> None:
+        super().__init__(f"{rule}: {what}")
+        self.rule = rule
+
+
+class World(Protocol):
+    """What the rules ask the world for."""
+
+    now: float
+    session: Session
+    policy: Policy
+
+    def words_heard(self, reply_id: str) -> int | None:
+        """How many words of it the client has played by now; None: not known."""
+        ...
+
+    def words_until(self, reply_id: str, ms: float) -> int | None:
+        """How many words of it lie in the first `ms` of its audio."""
+        ...
+
+    def voiced_lately(self) -> bool:
+        """A sound above the threshold was given to the core in the last seconds."""
+        ...
+
+
+@dataclass(slots=True)
+class Spoken:
+    """A turn of the user, from its first notice on."""
+
+    item_id: str
+    start_sample: int
+    stopped: bool = False
+    committed: bool = False
+    wants_reply: bool = False
+    answered: bool = False
+    text: str | None = None
+    lost: bool = False
+    deltas: str = ""
+
+
+@dataclass(slots=True)
+class Answer:
+    """A reply that the client was told of."""
+
+    started: ev.ReplyStarted
+    text: str = ""
+    samples: int = 0
+    wire_samples: int = 0
+    ended: ev.ReplyEnded | None = None
+    asked: bool = False
+    truncated: bool = False
+
+
+@dataclass(slots=True)
+class Watch:
+    world: World
+    waived: frozenset[str] = frozenset()
+    """Rules that the core does not keep yet."""
+    seen_waived: dict[str, str] = field(default_factory=dict)
+    order: Order = field(default_factory=Order)
+
+    event: ev.Event = field(default_factory=ev.Wake)
+    """Being carried out."""
+    state_before: State = State.OPEN
+    step_stops: list[str] = field(default_factory=list)
+    step_ends: list[str] = field(default_factory=list)
+    turns: dict[str, Spoken] = field(default_factory=dict)
+    speaking: Spoken | None = None
+    replies: dict[str, Answer] = field(default_factory=dict)
+    live: Answer | None = None
+    last: Answer | None = None
+    turns_since_reply: int = 0
+    """Reasons for a reply that no reply has used up: turns, timeouts and phantoms."""
+    asks: int = 0
+    """Replies that the client asked for and that have not begun."""
+    work: dict[str, bool] = field(default_factory=dict)
+    """Replies that engines work for: True = still."""
+    attempts: dict[int, ev.Transcribe] = field(default_factory=dict)
+    """Neither answered nor abandoned."""
+    abandoned: set[int] = field(default_factory=set)
+    given: set[str] = field(default_factory=set)
+    """Final transcripts that the core got while it wanted them."""
+    received: int = 0
+    forgotten: int = 0
+    plays_to: float = -math.inf
+    """When a client that plays at once has played all that was sent."""
+    due: dict[str, float] = field(default_factory=dict)
+    """Turn -> when its reply must have begun."""
+    phantom: str | None = None
+    """The turn that interrupted a reply which had more to say."""
+    phantom_due: float | None = None
+    idle_from: float | None = None
+    wakes: int = 0
+    woken_at: float = -math.inf
+    floor_told: str | None = None
+    speculating: int = 0
+    wants_our_events: bool = False
+    """The client asked for the events that are ours."""
+    client_items: list[str] = field(default_factory=list)
+    """The conversation as a client knows it."""
+    named: set[str] = field(default_factory=set)
+    """Ids of replies and items that stood in a frame."""
+
+    # --- one step of the core -----------------------------------------------------------------------------------
+
+    def before(self, event: ev.Event) -> None:
+        self.event = event
+        self.state_before = self.world.session.state
+        self.step_stops.clear()
+        self.step_ends.clear()
+        match event:
+            case ev.AudioReceived(end_sample):
+                self.received = end_sample
+            case ev.TranscriptHeard(attempt, text, _, final):
+                if self.attempts.pop(attempt, None) is not None and final:
+                    self.given.add(text.strip())
+            case ev.TranscriptFailed(attempt):
+                self.attempts.pop(attempt, None)
+            case ev.CreateReply():
+                self.asks += 1
+
+    def command(self, command: ev.Command) -> None:
+        kind = type(command)
+        for rule in ON_COMMAND.get(kind, ()):
+            self.judge(rule.__name__, rule(self, command))
+        if (note := NOTES.get(kind)) is not None:
+            note(self, command)
+
+    def after(self, something_said: bool) -> None:
+        """Frames of which nothing follows change no more than the time."""
+        alone = not something_said and type(self.event) is ev.FramesHeard
+        for rule in AS_TIME_GOES_BY if alone else EACH_STEP:
+            self.judge(rule.__name__, rule(self))
+
+    def frame(self, frame: Frame) -> None:
+        for rule in ON_FRAME:
+            self.judge(rule.__name__, rule(self, frame))
+
+    def finish(self) -> None:
+        for rule in AT_THE_END:
+            self.judge(rule.__name__, rule(self))
+
+    def answered(self, asked: Frame, frames: list[Frame]) -> None:
+        self.judge("every_request_is_answered", every_request_is_answered(self, asked, frames))
+
+    def judge(self, rule: str, problem: str | None) -> None:
+        if problem is None:
+            return
+        if rule not in self.waived:
+            raise Broken(rule, problem)
+        self.seen_waived.setdefault(rule, problem)
+
+    def excuse(self) -> None:
+        """What is due is not due any more: the user or the client has changed the course of things."""
+        self.due.clear()
+        self.phantom = self.phantom_due = None
+
+    @property
+    def detection(self) -> ev.TurnDetection | None:
+        return self.world.session.settings.turn_detection
+
+
+# --- replies ----------------------------------------------------------------------------------------------------
+
+
+def one_active_reply(watch: Watch, started: ev.ReplyStarted) -> str | None:
+    """A reply begins when no other is active, and only once."""
+    if watch.live is not None:
+        return f"{started.reply_id} begins while {watch.live.started.reply_id} is active"
+    return f"{started.reply_id} begins again" if started.reply_id in watch.replies else None
+
+
+def nothing_of_a_reply_outside_its_life(
+    watch: Watch, said: ev.ReplyTextDelta | ev.ReplyAudioDelta | ev.ReplyEnded
+) -> str | None:
+    """Text, audio and end belong to the active reply: nothing of a cancelled or a held one leaves."""
+    active = watch.live.started.reply_id if watch.live is not None else None
+    return None if said.reply_id == active else f"{said.reply_id} speaks, {active} is active"
+
+
+def the_end_sums_it_up(watch: Watch, ended: ev.ReplyEnded) -> str | None:
+    """A reply's end gives the sum of its text and audio."""
+    reply = watch.replies.get(ended.reply_id)
+    if reply is None:
+        return None
+    if ended.text != reply.text:
+        return f"{ended.text!r} is not {reply.text!r}"
+    return None if ended.audio_ms == round(reply.samples / 24) else f"{ended.audio_ms} ms, not {reply.samples / 24:.1f}"
+
+
+def stages_sum_to_the_whole(_: Watch, ended: ev.ReplyEnded) -> str | None:
+    """No stage of a turn's timeline takes less than no time, and together they are the whole wait."""
+    timeline = ended.timeline
+    if timeline is None:
+        return None
+    stages, total = timeline.stages_ms(), timeline.total_ms()
+    if any(ms < -0.2 for ms in stages.values()):
+        return f"{stages}"
+    if total is not None and abs(sum(stages.values()) - total) > 0.1 * len(stages) + 0.1:
+        return f"{stages} is not {total}"
+    return None
+
+
+def work_stops_with_the_reply(watch: Watch) -> str | None:
+    """The engines are told to stop in the very step in which the client is told of a reply's end."""
+    still = [reply_id for reply_id in watch.step_ends if watch.work.get(reply_id)]
+    return f"engines go on with {still}" if still else None
+
+
+def no_work_for_a_stopped_reply(watch: Watch, work: ev.Respond | ev.Recite | ev.Speak) -> str | None:
+    """A reply is begun once; nothing is asked of an engine for one that was not begun, or was stopped."""
+    if isinstance(work, ev.Speak):
+        return None if watch.work.get(work.reply_id) else f"{work} but the reply was not begun, or stopped"
+    return f"{work.reply_id} is begun again" if work.reply_id in watch.work else None
+
+
+def every_work_is_stopped(watch: Watch) -> str | None:
+    """Every reply that was begun has a StopReply."""
+    still = [reply_id for reply_id, on in watch.work.items() if on]
+    return f"engines still work for {still}" if still else None
+
+
+def every_reply_ends(watch: Watch) -> str | None:
+    """Every reply that the client was told of has its one end."""
+    return f"{watch.live.started.reply_id} has no end" if watch.live is not None else None
+
+
+def a_reason_for_each_reply(watch: Watch, started: ev.ReplyStarted) -> str | None:
+    """A reply is asked for: by a request, a turn, an idle timeout, or a phantom interruption; each gives one."""
+    if watch.asks or watch.turns_since_reply or watch.phantom is not None:
+        return None
+    return f"{started.reply_id} answers nothing"
+
+
+def audio_keeps_to_its_lead(watch: Watch, audio: ev.ReplyAudioDelta) -> str | None:
+    """Audio is sent when less than `lead_ms` of what was sent before is still to be played."""
+    ahead_ms = 1000 * (watch.plays_to - watch.world.now)
+    return f"{ahead_ms:.1f} ms ahead" if ahead_ms >= watch.world.policy.lead_ms + 0.01 else None
+
+
+def audio_says_when_it_plays(watch: Watch, audio: ev.ReplyAudioDelta) -> str | None:
+    """`plays_at` is when a client that plays everything at once comes to it."""
+    plays_at = max(watch.world.now, watch.plays_to)
+    return None if abs(audio.plays_at - plays_at) < 1e-3 else f"{audio.plays_at:.3f}, not {plays_at:.3f}"
+
+
+def audio_waits_in_a_contest(watch: Watch, audio: ev.ReplyAudioDelta) -> str | None:
+    """While it is open whether the user interrupts, no audio leaves."""
+    contested = watch.state_before is State.CONTESTED and watch.world.session.state is State.CONTESTED
+    held = contested and watch.detection is not None and watch.detection.interrupt_response
+    return f"{audio.reply_id} goes on" if held else None
+
+
+# --- what is never seen -----------------------------------------------------------------------------------------
+
+
+def no_trace_of_a_dropped_reply(watch: Watch) -> str | None:
+    """Neither the wire nor the history ever names a reply that was prepared and dropped."""
+    dropped = watch.work.keys() - watch.replies.keys()
+    if seen := dropped & watch.named:
+        return f"the client has heard of {sorted(seen)}"
+    history = {item.id for item in watch.world.session.history}
+    strangers = history - set(watch.client_items)
+    return f"the client knows nothing of {sorted(strangers)}" if strangers else None
+
+
+def no_words_of_a_dropped_transcript(watch: Watch, done: ev.TranscriptDone) -> str | None:
+    """A turn's words are those of a final transcript that was wanted when it came."""
+    return None if done.text in watch.given or not done.text else f"nobody heard {done.text!r}"
+
+
+# --- turns ------------------------------------------------------------------------------------------------------
+
+
+def speech_starts_once(watch: Watch, started: ev.SpeechStarted) -> str | None:
+    """A turn begins when no other is open, with an id of its own, inside the audio that there is."""
+    if watch.speaking is not None:
+        return f"{watch.speaking.item_id} has not stopped"
+    if started.item_id in watch.turns:
+        return f"{started.item_id} began before"
+    inside = watch.forgotten <= started.start_sample <= watch.received
+    return None if inside else f"{started.start_sample} is not in [{watch.forgotten}, {watch.received}]"
+
+
+def silence_is_no_speech(watch: Watch, started: ev.SpeechStarted) -> str | None:
+    """No turn begins without a sound."""
+    return None if watch.world.voiced_lately() else f"{started.item_id} begins in silence"
+
+
+def speech_stops_once(watch: Watch, stopped: ev.SpeechStopped) -> str | None:
+    """A turn stops once, behind its start and inside the audio that there is."""
+    turn = watch.speaking
+    if turn is None or turn.item_id != stopped.item_id:
+        return f"{stopped.item_id} is not open"
+    inside = turn.start_sample < stopped.end_sample <= watch.received
+    return None if inside else f"{stopped.end_sample} is not in ({turn.start_sample}, {watch.received}]"
+
+
+def a_turn_is_committed_once(watch: Watch, committed: ev.AudioCommitted) -> str | None:
+    """A turn is committed once, behind its stop."""
+    turn = watch.turns.get(committed.item.id)
+    if turn is None:
+        return None
+    return f"{turn.item_id} is committed again, or not stopped" if turn.committed or not turn.stopped else None
+
+
+def stopped_turns_are_committed(watch: Watch) -> str | None:
+    """What stops is committed in the same step, unless the client cleared its audio or ends its turns by itself."""
+    if not watch.step_stops or isinstance(watch.event, ev.ClearAudio | ev.Configure):
+        return None
+    lost = [item_id for item_id in watch.step_stops if not watch.turns[item_id].committed]
+    return f"{lost} stopped and was not committed" if lost else None
+
+
+def one_transcript_for_each_turn(watch: Watch, done: ev.TranscriptDone | ev.TranscriptLost) -> str | None:
+    """A committed turn has one transcript, completed or failed."""
+    turn = watch.turns.get(done.item_id)
+    if turn is None or not turn.committed:
+        return f"{done.item_id} is not committed"
+    return f"{done.item_id} has one already" if turn.text is not None or turn.lost else None
+
+
+def every_turn_has_a_transcript(watch: Watch) -> str | None:
+    """Once the engines have answered, each committed turn has its transcript, and none is open."""
+    if watch.speaking is not None and watch.world.session.state is State.OPEN:
+        return f"{watch.speaking.item_id} has not stopped, and the floor is open"
+    without = [t.item_id for t in watch.turns.values() if t.committed and t.text is None and not t.lost]
+    return f"no transcript for {without}" if without else None
+
+
+def transcripts_only_grow(watch: Watch, delta: ev.TranscriptDelta | ev.TranscriptDone) -> str | None:
+    """The deltas of a transcript come before its end, and are the end when that begins with them."""
+    turn = watch.turns.get(delta.item_id)
+    if turn is None:
+        return f"{delta.item_id} is no turn"
+    if isinstance(delta, ev.TranscriptDelta):
+        return "a delta behind the end" if turn.text is not None or turn.lost else None
+    incomplete = delta.text.startswith(turn.deltas) and turn.deltas != delta.text
+    return f"{turn.deltas!r} was told of {delta.text!r}" if incomplete else None
+
+
+def one_attempt_at_the_open_turn(watch: Watch, job: ev.Transcribe) -> str | None:
+    """The open turn is transcribed by one attempt at a time: the one before was answered, or is abandoned."""
+    turn = watch.speaking
+    if turn is None or job.start_sample != turn.start_sample:
+        return None
+    others = [a for a, other in watch.attempts.items() if other.start_sample == turn.start_sample]
+    return f"{others} are still under way" if others else None
+
+
+def no_work_for_an_abandoned_attempt(watch: Watch, job: ev.Transcribe | ev.Judge | ev.Prepare) -> str | None:
+    """Nothing is asked for an attempt that was abandoned."""
+    return f"{job.attempt} was abandoned" if job.attempt in watch.abandoned else None
+
+
+def every_attempt_is_settled(watch: Watch) -> str | None:
+    """Each attempt was answered or abandoned, and the core waits for none."""
+    waiting = {*watch.attempts, *watch.world.session._listener._under_way}
+    return f"{sorted(waiting)} are under way" if waiting else None
+
+
+def audio_is_still_there(watch: Watch, job: ev.Transcribe | ev.Judge) -> str | None:
+    """Engines are given audio that was received and is not forgotten."""
+    inside = watch.forgotten <= job.start_sample < job.end_sample <= watch.received
+    return None if inside else f"[{job.start_sample}, {job.end_sample}) of [{watch.forgotten}, {watch.received}]"
+
+
+# --- the floor --------------------------------------------------------------------------------------------------
+
+
+def deadline_only_where_the_table_says(watch: Watch) -> str | None:
+    """A deadline is armed in the states of `floor.DEADLINE_STATES` alone."""
+    session = watch.world.session
+    armed = session._deadline is not None and session.state not in DEADLINE_STATES
+    return f"armed in {session.state.value}" if armed else None
+
+
+def settling_has_an_end(watch: Watch) -> str | None:
+    """While a turn settles it is always known when that ends."""
+    session = watch.world.session
+    forever = session.state is State.SETTLING and session.wake_at() is None
+    return "a turn that nobody will end" if forever else None
+
+
+def waking_is_no_loop(watch: Watch) -> str | None:
+    """After a wake-up there is nothing more to be woken for at that moment."""
+    now = watch.world.now
+    if not isinstance(watch.event, ev.Wake):
+        return None
+    at = watch.world.session.wake_at()
+    again = at is not None and at <= now
+    watch.wakes = watch.wakes + 1 if again and now == watch.woken_at else int(again)
+    watch.woken_at = now
+    return f"woken at {now:.6f}, and again for {at}" if watch.wakes > BUSY_WAKES else None
+
+
+def the_floor_is_told(watch: Watch) -> str | None:
+    """What the client was last told of the floor is so."""
+    state = watch.world.session.state.value
+    return None if watch.floor_told in (None, state) else f"told {watch.floor_told}, and it is {state}"
+
+
+def speculation_ends(watch: Watch, told: ev.Speculated) -> str | None:
+    """What was begun is kept or dropped, and nothing else is."""
+    if told.outcome == "begun":
+        return None
+    return None if watch.speculating else f"{told.outcome} without having begun"
+
+
+def words_get_a_reply(watch: Watch) -> str | None:
+    """A committed turn that wants a reply, and has words or lost them, gets one soon or is told why not."""
+    late = [item_id for item_id, at in watch.due.items() if watch.world.now > at]
+    return f"no reply to {late}" if late else None
+
+
+def a_phantom_goes_on(watch: Watch) -> str | None:
+    """After an interruption that held no words the assistant speaks again."""
+    late = watch.phantom_due is not None and watch.world.now > watch.phantom_due
+    return f"{watch.phantom} had no words, and all is silent" if late else None
+
+
+def idle_turns_begin(watch: Watch) -> str | None:
+    """With an idle timeout set, a silence of that length after a reply is a turn."""
+    detection = watch.detection
+    if isinstance(watch.event, ev.Configure | ev.CommitAudio | ev.ClearAudio):
+        watch.idle_from = None
+    if watch.idle_from is None or watch.world.session.state is not State.OPEN:
+        return None
+    if detection is None or not detection.idle_timeout_ms:
+        return None
+    silent_s = watch.world.now - max(watch.idle_from, watch.plays_to)
+    late = silent_s > detection.idle_timeout_ms / 1000 + IDLE_GRACE_S
+    return f"{silent_s:.1f} s of silence" if late else None
+
+
+def idle_only_when_wanted(watch: Watch, _: ev.IdleTimeout) -> str | None:
+    """There is no idle timeout without the client's setting."""
+    return None if watch.detection is not None and watch.detection.idle_timeout_ms else "nobody asked for it"
+
+
+# --- what was heard ---------------------------------------------------------------------------------------------
+
+
+def heard_text_is_what_was_played(watch: Watch) -> str | None:
+    """Of each reply in the history stand the words that the client played, to within one."""
+    items = {item.id: item for item in watch.world.session.history}
+    for reply_id, reply in watch.replies.items():
+        item, heard = items.get(reply.started.item_id), watch.world.words_heard(reply_id)
+        if item is None or heard is None or reply.truncated or item.modality == "text":
+            continue
+        words = len((item.text or "").split())
+        if abs(words - heard) > WORDS_OFF:
+            return f"{reply_id}: {words} words in the history, {heard} were played, of {reply.text!r}"
+    return None
+
+
+def truncation_keeps_what_was_played(watch: Watch, cut: ev.ItemTruncated) -> str | None:
+    """The words that are left lie in the audio that the client says it played, to within one."""
+    reply = next((r for r in watch.replies.values() if r.started.item_id == cut.item_id), None)
+    if reply is None:
+        return f"{cut.item_id} is no reply's"
+    if cut.audio_end_ms > round(reply.samples / 24):
+        return f"{cut.audio_end_ms} ms of {reply.samples / 24:.0f}"
+    heard = watch.world.words_until(reply.started.reply_id, cut.audio_end_ms)
+    words = len(cut.text.split())
+    off = heard is not None and abs(words - heard) > WORDS_OFF
+    return f"{words} words are left, {heard} lie in {cut.audio_end_ms} ms of {reply.text!r}" if off else None
+
+
+# --- the wire ---------------------------------------------------------------------------------------------------
+
+
+def the_wire_is_in_order(watch: Watch, frame: Frame) -> str | None:
+    """Rules 1 to 8 of `tests/realtime/order`."""
+    try:
+        watch.order.receive(frame)
+    except AssertionError as error:
+        return f"{frame['type']}: {error}"
+    return None
+
+
+def the_wire_is_finished(watch: Watch) -> str | None:
+    """Nothing on the wire is left open."""
+    try:
+        watch.order.finish()
+    except AssertionError as error:
+        return str(error)
+    return None
+
+
+def an_interrupted_reply_ends_before_the_turn(watch: Watch, frame: Frame) -> str | None:
+    """The response that a turn interrupts is done before that turn is committed."""
+    if frame["type"] != "input_audio_buffer.committed" or frame["item_id"] not in watch.turns:
+        return None
+    spoke = watch.turns[frame["item_id"]].stopped
+    open_still = spoke and watch.order._active is not None
+    interrupts = watch.detection is not None and watch.detection.interrupt_response
+    return f"{watch.order._active} is active" if open_still and interrupts else None
+
+
+def the_wire_carries_all_audio(watch: Watch, frame: Frame) -> str | None:
+    """Each audio frame holds the samples of its notice, and they sum to the reply's."""
+    if frame["type"] == "response.output_audio.delta":
+        audio = frame["delta"]
+        size = (len(audio) * 3 // 4 - audio[-2:].count("=")) // 2
+        watch.replies[frame["response_id"]].wire_samples += size
+    elif frame["type"] == "response.output_audio.done":
+        reply = watch.replies[frame["response_id"]]
+        if reply.wire_samples != reply.samples:
+            return f"{reply.wire_samples} samples of {reply.samples}"
+    return None
+
+
+def our_own_events_are_asked_for(watch: Watch, frame: Frame) -> str | None:
+    """A client gets events that are not in the protocol only when it has asked for them."""
+    asked = watch.wants_our_events or not frame["type"].startswith("voxtral_voice.")
+    return None if asked else f"{frame}"
+
+
+def items_stand_behind_known_ones(watch: Watch, frame: Frame) -> str | None:
+    """A new item stands behind one that the client has. (Keeps what the client has seen, for the rules of the end.)"""
+    response = frame.get("response")
+    watch.named.add(frame.get("response_id") or (response["id"] if response else ""))
+    if frame["type"] == "conversation.item.added":
+        item_id, previous = frame["item"]["id"], frame["previous_item_id"]
+        items = watch.client_items
+        if previous is not None and previous not in items:
+            return f"{item_id} stands behind {previous}, which is not there"
+        items.insert(0 if previous is None else items.index(previous) + 1, item_id)
+    elif frame["type"] == "conversation.item.deleted" and frame["item_id"] in watch.client_items:
+        watch.client_items.remove(frame["item_id"])
+    return None
+
+
+def client_and_history_agree(watch: Watch) -> str | None:
+    """The client knows the items of the history in their order; more than those only when the history is full."""
+    ours = [item.id for item in watch.world.session.history]
+    theirs = watch.client_items
+    if watch.world.policy.max_items >= LONG_HISTORY:
+        return None if ours == theirs else f"{ours} here, {theirs} there"
+    rest = iter(theirs)
+    return None if all(item_id in rest for item_id in ours) else f"{ours} here, {theirs} there"
+
+
+ANSWERS: Final[dict[str, tuple[str, ...]]] = {
+    "session.update": ("session.updated",),
+    "input_audio_buffer.commit": ("input_audio_buffer.committed",),
+    "input_audio_buffer.clear": ("input_audio_buffer.cleared",),
+    "conversation.item.create": ("conversation.item.added", "conversation.item.done"),
+    "conversation.item.delete": ("conversation.item.deleted",),
+    "conversation.item.retrieve": ("conversation.item.retrieved",),
+    "conversation.item.truncate": ("conversation.item.truncated",),
+    "response.cancel": ("response.done",),
+}
+
+
+def every_request_is_answered(watch: Watch, asked: Frame, frames: list[Frame]) -> str | None:
+    """A client's event gets its answer in the same step, or one error that names it, and not both."""
+    errors = [f for f in frames if f["type"] == "error"]
+    if len(errors) > 1 or any(f["error"]["event_id"] != asked.get("event_id") for f in errors):
+        return f"{asked} -> {errors}"
+    kinds = [f["type"] for f in frames]
+    answered = all(kind in kinds for kind in ANSWERS[asked["type"]]) if asked["type"] in ANSWERS else None
+    if answered is None:  # response.create: it may wait for the end of the user's turn
+        answered = "response.created" in kinds or watch.world.session._asked is not None
+    if errors and asked["type"] == "response.create":
+        answered = "response.created" in kinds
+    return f"{asked} -> {kinds}" if answered == bool(errors) else None
+
+
+# --- what the rules share ---------------------------------------------------------------------------------------
+
+
+def _reply_started(watch: Watch, started: ev.ReplyStarted) -> None:
+    watch.live = watch.last = watch.replies[started.reply_id] = Answer(started)
+    watch.asks = max(0, watch.asks - 1)
+    watch.turns_since_reply = 0
+    watch.idle_from = None
+    for turn in watch.turns.values():
+        turn.answered = turn.answered or turn.committed
+    watch.excuse()
+
+
+def _reply_text(watch: Watch, said: ev.ReplyTextDelta) -> None:
+    watch.replies[said.reply_id].text += said.delta
+
+
+def _reply_audio(watch: Watch, said: ev.ReplyAudioDelta) -> None:
+    watch.replies[said.reply_id].samples += said.samples.size
+    watch.plays_to = max(watch.world.now, watch.plays_to) + said.samples.size / 24_000
+
+
+def _reply_ended(watch: Watch, ended: ev.ReplyEnded) -> None:
+    reply = watch.replies[ended.reply_id]
+    reply.ended, watch.live = ended, None
+    watch.step_ends.append(ended.reply_id)
+    if ended.status == "cancelled":
+        _silenced(watch)
+        if ended.reason == "turn_detected" and watch.speaking is not None:
+            watch.phantom = watch.speaking.item_id
+    else:
+        watch.idle_from = watch.world.now
+
+
+def _silenced(watch: Watch) -> None:
+    """A client plays no more of what it has: it was interrupted, or stopped."""
+    watch.plays_to = -math.inf
+
+
+def _stop_reply(watch: Watch, stop: ev.StopReply) -> None:
+    if watch.work.get(stop.reply_id):
+        watch.work[stop.reply_id] = False
+
+
+def _begin_work(watch: Watch, work: ev.Respond | ev.Recite) -> None:
+    watch.work[work.reply_id] = True
+
+
+def _transcribe(watch: Watch, job: ev.Transcribe) -> None:
+    watch.attempts[job.attempt] = job
+
+
+def _abandon(watch: Watch, job: ev.Abandon) -> None:
+    watch.attempts.pop(job.attempt, None)
+    watch.abandoned.add(job.attempt)
+
+
+def _forget(watch: Watch, forget: ev.ForgetAudio) -> None:
+    watch.forgotten = max(watch.forgotten, forget.before_sample)
+
+
+def _speech_started(watch: Watch, started: ev.SpeechStarted) -> None:
+    watch.speaking = watch.turns[started.item_id] = Spoken(started.item_id, started.start_sample)
+    watch.excuse()
+    watch.idle_from = None
+    _silenced(watch)
+    if watch.state_before in (State.CONTESTED, State.REPLYING):
+        item = watch.world.session.history.get(watch.last.started.item_id) if watch.last is not None else None
+        if watch.live is None and item is not None and item.status == "incomplete":
+            watch.phantom = started.item_id
+
+
+def _speech_stopped(watch: Watch, stopped: ev.SpeechStopped) -> None:
+    watch.turns[stopped.item_id].stopped = True
+    watch.speaking = None
+    watch.step_stops.append(stopped.item_id)
+    if isinstance(watch.event, ev.ClearAudio | ev.Configure):
+        watch.excuse()
+
+
+def _audio_committed(watch: Watch, committed: ev.AudioCommitted) -> None:
+    item_id = committed.item.id
+    turn = watch.turns.setdefault(item_id, Spoken(item_id, 0, stopped=False))
+    turn.committed = True
+    detection = watch.detection
+    by_itself = detection is not None and detection.create_response and watch.live is None
+    turn.wants_reply = by_itself or watch.asks > 0
+    watch.turns_since_reply += 1
+
+
+def _transcript_delta(watch: Watch, delta: ev.TranscriptDelta) -> None:
+    watch.turns[delta.item_id].deltas += delta.delta
+
+
+def _transcript_done(watch: Watch, done: ev.TranscriptDone | ev.TranscriptLost) -> None:
+    turn = watch.turns[done.item_id]
+    words = isinstance(done, ev.TranscriptDone) and bool(done.text)
+    turn.lost = isinstance(done, ev.TranscriptLost)
+    turn.text = done.text if isinstance(done, ev.TranscriptDone) else None
+    if watch.speaking is None:
+        _make_due(watch, turn)
+    if not words and not turn.lost:  # nothing is due for it, and what the client asked for has nothing to answer
+        watch.asks = 0
+
+
+def _make_due(watch: Watch, turn: Spoken) -> None:
+    """What has to follow, now that the words of a turn are known or lost. What the user says later decides first."""
+    now = watch.world.now
+    turns = list(watch.turns.values())
+    later = turns[turns.index(turn) + 1 :]
+    if not turn.wants_reply or not all(t.committed and (t.lost or t.text is not None) for t in later):
+        return
+    unanswered = [t for t in turns if t.committed and t.wants_reply and not t.answered and (t.text or t.lost)]
+    if turn in unanswered and not later:
+        watch.due[turn.item_id] = now + REPLY_WITHIN_S
+    elif unanswered or turn.item_id == watch.phantom:
+        watch.phantom, watch.phantom_due = turn.item_id, now + PHANTOM_WITHIN_S
+
+
+def _item_truncated(watch: Watch, cut: ev.ItemTruncated) -> None:
+    for reply in watch.replies.values():
+        if reply.started.item_id == cut.item_id:
+            reply.truncated = True
+
+
+def _refused(watch: Watch, _: ev.Refused) -> None:
+    if isinstance(watch.event, ev.CreateReply):
+        watch.asks = max(0, watch.asks - 1)
+
+
+def _floor_changed(watch: Watch, told: ev.FloorChanged) -> None:
+    watch.floor_told = told.state
+
+
+def _speculated(watch: Watch, told: ev.Speculated) -> None:
+    watch.speculating += 1 if told.outcome == "begun" else -1
+
+
+def _idle_timeout(watch: Watch, _: ev.IdleTimeout) -> None:
+    watch.turns_since_reply += 1
+    watch.idle_from = None
+
+
+NOTES: Final[dict[type[ev.Command], Callable[[Watch, Any], None]]] = {
+    ev.ReplyStarted: _reply_started,
+    ev.ReplyTextDelta: _reply_text,
+    ev.ReplyAudioDelta: _reply_audio,
+    ev.ReplyEnded: _reply_ended,
+    ev.StopReply: _stop_reply,
+    ev.Respond: _begin_work,
+    ev.Recite: _begin_work,
+    ev.Transcribe: _transcribe,
+    ev.Abandon: _abandon,
+    ev.ForgetAudio: _forget,
+    ev.SpeechStarted: _speech_started,
+    ev.SpeechStopped: _speech_stopped,
+    ev.AudioCommitted: _audio_committed,
+    ev.TranscriptDelta: _transcript_delta,
+    ev.TranscriptDone: _transcript_done,
+    ev.TranscriptLost: _transcript_done,
+    ev.ItemTruncated: _item_truncated,
+    ev.Refused: _refused,
+    ev.FloorChanged: _floor_changed,
+    ev.Speculated: _speculated,
+    ev.IdleTimeout: _idle_timeout,
+}
+
+ON_COMMAND: Final[dict[type[ev.Command], tuple[Callable[[Watch, Any], str | None], ...]]] = {
+    ev.ReplyStarted: (one_active_reply, a_reason_for_each_reply),
+    ev.ReplyTextDelta: (nothing_of_a_reply_outside_its_life,),
+    ev.ReplyAudioDelta: (
+        nothing_of_a_reply_outside_its_life,
+        audio_keeps_to_its_lead,
+        audio_says_when_it_plays,
+        audio_waits_in_a_contest,
+    ),
+    ev.ReplyEnded: (nothing_of_a_reply_outside_its_life, the_end_sums_it_up, stages_sum_to_the_whole),
+    ev.Respond: (no_work_for_a_stopped_reply,),
+    ev.Recite: (no_work_for_a_stopped_reply,),
+    ev.Speak: (no_work_for_a_stopped_reply,),
+    ev.Transcribe: (one_attempt_at_the_open_turn, no_work_for_an_abandoned_attempt, audio_is_still_there),
+    ev.Judge: (no_work_for_an_abandoned_attempt, audio_is_still_there),
+    ev.Prepare: (no_work_for_an_abandoned_attempt,),
+    ev.SpeechStarted: (speech_starts_once, silence_is_no_speech),
+    ev.SpeechStopped: (speech_stops_once,),
+    ev.AudioCommitted: (a_turn_is_committed_once,),
+    ev.TranscriptDelta: (transcripts_only_grow,),
+    ev.TranscriptDone: (one_transcript_for_each_turn, no_words_of_a_dropped_transcript, transcripts_only_grow),
+    ev.TranscriptLost: (one_transcript_for_each_turn,),
+    ev.ItemTruncated: (truncation_keeps_what_was_played,),
+    ev.Speculated: (speculation_ends,),
+    ev.IdleTimeout: (idle_only_when_wanted,),
+}
+AS_TIME_GOES_BY: Final[tuple[Callable[[Watch], str | None], ...]] = (
+    settling_has_an_end,
+    words_get_a_reply,
+    a_phantom_goes_on,
+    idle_turns_begin,
+)
+EACH_STEP: Final[tuple[Callable[[Watch], str | None], ...]] = (
+    *AS_TIME_GOES_BY,
+    deadline_only_where_the_table_says,
+    waking_is_no_loop,
+    the_floor_is_told,
+    work_stops_with_the_reply,
+    stopped_turns_are_committed,
+)
+ON_FRAME: Final[tuple[Callable[[Watch, Frame], str | None], ...]] = (
+    the_wire_is_in_order,
+    an_interrupted_reply_ends_before_the_turn,
+    the_wire_carries_all_audio,
+    our_own_events_are_asked_for,
+    items_stand_behind_known_ones,
+)
+AT_THE_END: Final[tuple[Callable[[Watch], str | None], ...]] = (
+    every_reply_ends,
+    every_work_is_stopped,
+    every_turn_has_a_transcript,
+    every_attempt_is_settled,
+    no_trace_of_a_dropped_reply,
+    heard_text_is_what_was_played,
+    client_and_history_agree,
+    the_wire_is_finished,
+)
+RULES: Final = frozenset(
+    rule.__name__ for rules in (*ON_COMMAND.values(), EACH_STEP, ON_FRAME, AT_THE_END) for rule in rules
+) | {"every_request_is_answered", "a_refused_update_changes_nothing", "the_floor_comes_to_rest"}
+"""The last two are judged by the world."""
+
+
+# --- memory -----------------------------------------------------------------------------------------------------
+
+
+def parts(root: object) -> int:
+    """Objects of ours, and entries of containers, that can be reached from here: what grows when a session leaks."""
+    seen: set[int] = set()
+    stack: list[object] = [root]
+    entries = 0
+    while stack:
+        value = stack.pop()
+        if id(value) in seen:
+            continue
+        inner = _inner(value)
+        if inner:
+            seen.add(id(value))
+            entries += len(inner)
+            stack += inner
+    return entries
+
+
+def _inner(value: object) -> list[object]:
+    if isinstance(value, Mapping):
+        return [*value.keys(), *value.values()]
+    if isinstance(value, list | tuple | set | frozenset | deque):
+        return list(value)
+    if not type(value).__module__.startswith("voxtral_voice") or isinstance(value, type):
+        return []
+    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+    return [*getattr(value, "__dict__", {}).values(), *(getattr(value, name, None) for name in slots)]
