@@ -55,6 +55,17 @@ def turn() -> list[Event]:
     ]
 
 
+def deleted() -> list[Event]:
+    return [event("conversation.item.deleted", item_id="U")]
+
+
+def added_again() -> list[Event]:
+    return [
+        event("conversation.item.added", item={"id": "U"}, previous_item_id=None),
+        event("conversation.item.done", item={"id": "U"}, previous_item_id=None),
+    ]
+
+
 def without(*indexes: int) -> list[Event]:
     return [e for i, e in enumerate(turn()) if i not in indexes]
 
@@ -75,7 +86,13 @@ def test_an_unfinished_stretch_passes_only_when_allowed() -> None:
         check(turn()[:10])
 
 
+def test_an_id_is_free_when_its_item_was_deleted() -> None:
+    check([*turn()[:18], *deleted(), *added_again(), *deleted()])
+
+
 BROKEN = {
+    "rule 5: U was deleted before": [*turn()[:18], *deleted(), *deleted()],
+    "rule 5: U was added before": [*turn()[:18], *added_again()],
     "rule 1": with_extra(8, "response.created", response={"id": "S"}),
     "rule 2: R was there before": with_extra(18, "response.created", response={"id": "R"}),
     "rule 3: R is done": with_extra(18, "response.output_audio.delta", **PLACE, delta="AAAA"),
