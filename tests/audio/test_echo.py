@@ -145,3 +145,13 @@ def test_a_frame_costs_less_than_half_a_millisecond() -> None:
     for index in range(100):
         guard.likeness(frame, 101.0 + index / 1000)
     assert (time.thread_time() - began) / 100 < 0.005  # ten times that: it is a shared machine
+
+
+def test_a_tone_tells_nothing() -> None:
+    guard = EchoGuard()
+    tone = np.sin(2 * np.pi * 440 * np.arange(PLAY_RATE_HZ) / PLAY_RATE_HZ).astype(np.float32)
+    play(guard, tone, 10.0)
+    heard = resample(tone, PLAY_RATE_HZ, LISTEN_RATE_HZ)
+    for at in range(10, 25):
+        frame = heard[at * FRAME_SAMPLES : (at + 1) * FRAME_SAMPLES]
+        assert guard.likeness(frame, 10.0 + at * FRAME_S) == 0.0

@@ -51,8 +51,8 @@ class World(Protocol):
     session: Session
     policy: Policy
 
-    def words_heard(self, reply_id: str) -> int | None:
-        """How many words of it the client has played by now; None: not known."""
+    def words_heard(self, reply_id: str) -> tuple[int, int] | None:
+        """How many words of it the client has played by now, at least and at most, as far as the core can know."""
         ...
 
     def words_until(self, reply_id: str, ms: float) -> int | None:
@@ -489,9 +489,9 @@ def heard_text_is_what_was_played(watch: Watch) -> str | None:
         item, heard = items.get(reply.started.item_id), watch.world.words_heard(reply_id)
         if item is None or heard is None or reply.truncated or item.modality == "text":
             continue
-        words = len((item.text or "").split())
-        if abs(words - heard) > WORDS_OFF:
-            return f"{reply_id}: {words} words in the history, {heard} were played, of {reply.text!r}"
+        words, (least, most) = len((item.text or "").split()), heard
+        if not least - WORDS_OFF <= words <= most + WORDS_OFF:
+            return f"{reply_id}: {words} words in the history, {least} to {most} were played, of {reply.text!r}"
     return None
 
 
@@ -674,10 +674,11 @@ def _speech_started(watch: Watch, started: ev.SpeechStarted) -> None:
     watch.speaking = watch.turns[started.item_id] = Spoken(started.item_id, started.start_sample)
     watch.excuse()
     watch.idle_from = None
+    was_playing, last = watch.plays_to > watch.world.now, watch.last
     _silenced(watch)
-    if watch.state_before in (State.CONTESTED, State.REPLYING):
-        item = watch.world.session.history.get(watch.last.started.item_id) if watch.last is not None else None
-        if watch.live is None and item is not None and item.status == "incomplete":
+    if was_playing and last is not None and last.ended is not None and last.ended.status == "completed":
+        item = watch.world.session.history.get(last.started.item_id)
+        if item is not None and item.status == "incomplete":
             watch.phantom = started.item_id
 
 

@@ -284,17 +284,21 @@ class World:
 
     # --- what the rules ask -------------------------------------------------------------------------------------
 
-    def words_heard(self, reply_id: str) -> int | None:
+    def words_heard(self, reply_id: str) -> tuple[int, int] | None:
+        """What a client stops by itself was on its way for twice the network when the core hears of it."""
         ended = self.watch.replies[reply_id].ended
         if reply_id in self.player.stopped and ended is not None and ended.status != "cancelled":
             return None  # it was over for the core when the client stopped it, and the core was told nothing
-        return self.words_until(reply_id, self.player.heard_ms(reply_id))
+        ms = self.player.heard_ms(reply_id)
+        way_ms = 2000 * self.traits.network_s if reply_id in self.player.stopped else 0.0
+        least, most = self.words_until(reply_id, ms), self.words_until(reply_id, ms + way_ms)
+        return None if least is None or most is None else (least, most)
 
     def words_until(self, reply_id: str, ms: float) -> int | None:
         return self.engines.words_until(reply_id, ms)
 
     def voiced_lately(self) -> bool:
-        return self.now - self.microphone.voiced_at < 3.0
+        return self.microphone.received - self.microphone.voiced_to < 3 * RATE_HZ
 
     # --- looking back -------------------------------------------------------------------------------------------
 
@@ -601,7 +605,8 @@ class Microphone:
         """(first sample, probability, level, echo) that were not told yet."""
         self._hearing = False
         self._deaf_to = 0
-        self.voiced_at = -math.inf
+        self.voiced_to = -RATE_HZ * 10
+        """Behind the last sample of a sound."""
         self.on = True
         self._told = 0
 
@@ -656,10 +661,10 @@ class Microphone:
             low, high = (0.1, 0.5) if flickers else VOICED[sound.kind]
             probability = low + (high - low) * rng.random()
             if probability >= 0.2:
-                self.voiced_at = world.now
+                self.voiced_to = first + FRAME_SAMPLES
             return probability, LEVEL_DB[sound.kind] + 6 * rng.random(), 0.3 * rng.random() if playing else 0.0
         if playing and world.person.leaks_now:
-            self.voiced_at = world.now
+            self.voiced_to = first + FRAME_SAMPLES
             return 0.3 + 0.65 * rng.random(), -45.0, 0.6 + 0.4 * rng.random()
         return QUIET[first // FRAME_SAMPLES % len(QUIET)]
 

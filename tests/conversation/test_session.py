@@ -177,6 +177,36 @@ def test_a_parked_answer_that_fails_is_forgotten(stage: Stage) -> None:
     assert stage.last(ev.Respond).reply_id != first
 
 
+def almost_over(stage: Stage) -> float:
+    """Silence until there is one frame before the deadline. Returns the deadline."""
+    stage.speak(800)
+    stage.silence(96)
+    stage.judge(UNSURE)
+    stage.transcribe("order a pizza")
+    deadline = stage.session.wake_at()
+    assert deadline is not None
+    while stage.now + 0.064 < deadline:
+        stage.silence(32)
+    return deadline
+
+
+def test_a_sound_at_the_deadline_is_waited_for(stage: Stage) -> None:
+    deadline = almost_over(stage)
+    stage.speak(96)
+    assert stage.now > deadline
+    assert stage.state() is State.HEARING
+
+
+def test_a_click_at_the_deadline_delays_it_by_a_moment(stage: Stage) -> None:
+    deadline = almost_over(stage)
+    stage.speak(32)
+    stage.pass_time(30)
+    assert stage.now > deadline
+    assert stage.state() is State.SETTLING
+    stage.silence(96)
+    assert stage.state() is State.REPLYING
+
+
 def test_speech_before_the_transcript_abandons_it(stage: Stage) -> None:
     stage.speak(800)
     stage.silence(128)

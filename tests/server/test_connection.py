@@ -148,7 +148,8 @@ async def test_a_barge_in_stops_the_reply(serving: Serving) -> None:
 
 
 async def test_a_short_sound_is_no_barge_in(serving: Serving) -> None:
-    async with serving(config=quick_config(lead_ms=400)) as server, calling(server.url) as caller:
+    engines = quick(transcriber=FakeTranscriber(["Hello there.", "Mhm."], 0))
+    async with serving(engines, config=quick_config(lead_ms=400)) as server, calling(server.url) as caller:
         await caller.speak()
         await caller.until("response.output_audio.delta")
         await caller.say(np.concatenate((tone(130), silence(200))))

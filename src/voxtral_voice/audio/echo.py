@@ -64,6 +64,11 @@ _MARGIN: Final = 32
 """The path begins so many samples before the delay found (4 ms), because that is not the first sound for sure."""
 _BLOCKS: Final = 6
 """The path is so many frames long: 192 ms."""
+TONE_BINS: Final = 24
+"""The strongest of the spectrum, 33 Hz in all."""
+TONE: Final = 0.95
+"""With so much of its power in them what is played is a tone, and a filter makes any other tone of it: nothing can be
+said. A tone of 100 ms has 0.952 of it there, of 1,116 windows of speech none had more than 0.923."""
 _QUIETEST: Final = 1e-9
 """Mean square (-90 dBFS) below which there is nothing to compare."""
 
@@ -103,7 +108,7 @@ class EchoGuard:
         if abs(end - self._heard_to) > STEADY_S * RATE_HZ:
             self._heard_to = end
         played = self._reference.between(self._heard_to - _WINDOW - _LATEST, self._heard_to - _EARLIEST)
-        if played is None or float(np.mean(np.square(self._heard[-2 * _FRAME :]))) < _QUIETEST:
+        if played is None or float(np.mean(np.square(self._heard[-2 * _FRAME :]))) < _QUIETEST or is_tone(played):
             return 0.0
         explained = self._explained()
         return max(explained, self._compared(played, explained))
@@ -217,6 +222,11 @@ class Reference:
         if 0 < by < size:
             moved[: size - by] = self._samples[by:]
         self._samples, self._start = moved, end - size
+
+
+def is_tone(played: Wave) -> bool:
+    power = np.square(np.abs(np.fft.rfft(played, _FFT))) * _BAND
+    return bool(np.sum(np.partition(power, -TONE_BINS)[-TONE_BINS:]) > TONE * np.sum(power))
 
 
 def correlation(heard: Wave, played: Wave) -> Wave:

@@ -66,12 +66,13 @@ OVER_MS: Final = 128.0
 STRONG_MS: Final = {"hi": 256.0}
 """So much of the sound a transcript must cover for a strong word to count, where that is not 0. Of shorter Hindi sounds
 Whisper base makes words out of its prompt."""
-WORDS_MS: Final = Dial(160.0, 800.0)
-"""Voiced time from which two words or more that are no backchannel interrupt. Below it Whisper base makes "I was" of
+WORDS_MS: Final = Dial(240.0, 1120.0)
+"""While it is not decided nothing more of the reply leaves, so that a user who interrupts is not kept waiting by a rule
+that takes its time; one who only listens is. Voiced time from which two words or more that are no backchannel interrupt. Below it Whisper base makes "I was" of
 "Oh really" and "Xu Wenren" of "Sure", and up to 640 ms "I saw it" of "uh-huh"."""
 UNSURE: Final = ("hi",)
 """Where words that are on no list do not count: Whisper base makes sentences of Hindi backchannels."""
-WORDLESS_MS: Final = Dial(480.0, 800.0)
+WORDLESS_MS: Final = Dial(480.0, 1120.0)
 """A sound whose words are not known interrupts when so much of it is voiced: longer than a backchannel. One odd word is
 no better: Whisper base writes "mhm" as "Tim", "Emma" or "Hamla"."""
 CARRY_ON_MS: Final = 640.0

@@ -127,6 +127,11 @@ class Listener:
         return edge
 
     @property
+    def voiced(self) -> bool:
+        """The last frame was."""
+        return self._gate.voiced
+
+    @property
     def speaking(self) -> bool:
         """The user is, by voice activity."""
         return self._gate.speaking

@@ -27,8 +27,9 @@ class Policy:
     """Sounds during a reply with less silence between them are one ("no, no, stop")."""
     partial_every_ms: int = 1000
     """New speech between two partial transcripts; 0 = none."""
-    lead_ms: int = 400
-    """Audio is sent at most this far ahead of what the client has played."""
+    lead_ms: int = 200
+    """Audio is sent at most this far ahead of what the client has played. So much of a reply is heard after a user has
+    begun to interrupt it; a network whose delay varies by more makes gaps."""
     chunk_ms: int = 40
     """Length of one audio message to the client."""
     late_words_ms: int = 1500

@@ -110,7 +110,9 @@ class Session:
             self._signal(Signal.SILENCE, now)
         if self._deadline is None or now < self._deadline:
             return
-        if self.state is State.SETTLING:
+        if self.state is State.SETTLING and self._listener.voiced and not self._unheard_ms(now):
+            self._deadline = now + 2 * FRAME_MS / 1000  # a sound has begun: the next frames tell if they go on
+        elif self.state is State.SETTLING:
             self._signal(Signal.DEADLINE, now)
         else:
             self._decide_contest(now)
