@@ -722,11 +722,20 @@ def _make_due(watch: Watch, turn: Spoken) -> None:
     later = turns[turns.index(turn) + 1 :]
     if not turn.wants_reply or not all(t.committed and (t.lost or t.text is not None) for t in later):
         return
-    unanswered = [t for t in turns if t.committed and t.wants_reply and not t.answered and (t.text or t.lost)]
-    if turn in unanswered and not later:
+    unanswered = [t for t in turns if t.committed and t.wants_reply and not t.answered and t.text]
+    if (turn in unanswered or (turn.lost and not turn.answered)) and not later:
         watch.due[turn.item_id] = now + REPLY_WITHIN_S
-    elif unanswered or turn.item_id == watch.phantom:
+    elif unanswered or (turn.item_id == watch.phantom and not _all_was_heard(watch)):
         watch.phantom, watch.phantom_due = turn.item_id, now + PHANTOM_WITHIN_S
+
+
+def _all_was_heard(watch: Watch) -> bool:
+    """Of the interrupted reply nothing that had been sent was lost; whether more would have come is not asked."""
+    last = watch.last
+    if last is None or not last.text.strip():
+        return False
+    item = watch.world.session.history.get(last.started.item_id)
+    return item is None or (item.text or "").split() == last.text.split()
 
 
 def _item_truncated(watch: Watch, cut: ev.ItemTruncated) -> None:

@@ -30,20 +30,7 @@ from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.conversation.session import Session
 from voxtral_voice.realtime.wire import Wire
 
-NOT_YET: Final = frozenset(
-    {
-        "a_phantom_goes_on",
-        "audio_is_still_there",
-        "every_work_is_stopped",
-        "heard_text_is_what_was_played",
-        "idle_only_when_wanted",
-        "no_work_for_a_stopped_reply",
-        "silence_is_no_speech",
-        "speech_stops_once",
-        "the_wire_is_in_order",
-        "words_get_a_reply",
-    }
-)
+NOT_YET: Final = frozenset({"a_phantom_goes_on", "audio_is_still_there"})
 """Rules that the core does not keep yet: a conversation that breaks one goes on, and says so in `Watch.seen_waived`."""
 
 FRAME_S: Final = FRAME_SAMPLES / RATE_HZ
