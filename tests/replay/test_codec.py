@@ -56,12 +56,14 @@ def test_every_kind_of_message_is_tagged_with_its_class() -> None:
 
 def test_numbers_of_numpy_become_plain_ones() -> None:
     frames = ev.FramesHeard(np.int64(512), (np.float32(0.5), np.float64(0.1)))  # type: ignore[arg-type]
-    assert through_json(tagged(frames)) == {"FramesHeard": {"first_sample": 512, "probabilities": [0.5, 0.1]}}
+    assert through_json(tagged(frames)) == {
+        "FramesHeard": {"first_sample": 512, "probabilities": [0.5, 0.1], "levels_db": [], "echoes": []}
+    }
 
 
 def test_silence_is_a_number_and_takes_no_memory() -> None:
     value = tagged(ev.ReplyAudioDelta("resp_1", np.zeros(960, np.float32)))
-    assert value == {"ReplyAudioDelta": {"reply_id": "resp_1", "samples": {"silence": 960}}}
+    assert value == {"ReplyAudioDelta": {"reply_id": "resp_1", "samples": {"silence": 960}, "plays_at": 0.0}}
     huge = read_tagged({"ReplyAudioDelta": {"reply_id": "r", "samples": {"silence": 24_000 * 3600}}}, COMMANDS)
     assert isinstance(huge, ev.ReplyAudioDelta)
     assert huge.samples.size == 24_000 * 3600
