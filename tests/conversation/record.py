@@ -40,7 +40,7 @@ async def live(caller: Caller, samples: Samples) -> None:
 
 
 async def plain_turn(caller: Caller) -> None:
-    await live(caller, np.concatenate((silence(200), tone(700), silence(2600))))
+    await live(caller, np.concatenate((silence(200), tone(1500), silence(2600))))
 
 
 async def hesitation(caller: Caller) -> None:
@@ -58,7 +58,7 @@ async def barge_in(caller: Caller) -> None:
     """Words during the answer; they are answered."""
     await live(caller, silence(200))
     await ask(caller, LONG)
-    await live(caller, np.concatenate((silence(900), tone(700), silence(2600))))
+    await live(caller, np.concatenate((silence(900), tone(1500), silence(2600))))
 
 
 async def truncated(caller: Caller) -> None:

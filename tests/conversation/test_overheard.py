@@ -5,7 +5,7 @@ import math
 import pytest
 
 from voxtral_voice.conversation.contest import OVER_MS, TRANSCRIBE_AT_MS, TRANSCRIBE_EVERY_MS
-from voxtral_voice.conversation.overheard import UNKNOWN_DB, Level, Overheard
+from voxtral_voice.conversation.overheard import Overheard
 
 FRAME = 512
 
@@ -64,13 +64,3 @@ def test_words_cover_what_was_heard_when_they_were_asked_for() -> None:
     sound.answer("no wait", "en")
     told = sound.sound(usual_db=None, saying="")
     assert (told.words, told.words_to_ms, told.elapsed_ms, told.language) == ("no wait", 320.0, 352.0, "en")
-
-
-def test_a_level_is_a_mean_of_power() -> None:
-    level = Level()
-    assert level.db is None
-    level.add(UNKNOWN_DB)
-    assert level.db is None
-    level.add(-20.0)
-    level.add(-120.0)
-    assert level.db == pytest.approx(-23.0, abs=0.02)

@@ -75,7 +75,8 @@ def test_audio_leaves_at_most_the_lead_ahead_of_playout(stage: Stage) -> None:
     stage.turn()
     played_ms = 1000 * (stage.now - stage.sent[0])
     sent_ms = 40 * len(stage.sent)
-    assert played_ms + 360 <= sent_ms <= played_ms + 440
+    lead_ms = Policy().lead_ms
+    assert played_ms + lead_ms - 40 <= sent_ms <= played_ms + lead_ms + 40
     stage.pass_time(5000)
     assert 40 * len(stage.sent) == 1000
     assert stage.state() is State.OPEN
@@ -411,7 +412,7 @@ def test_a_backchannel_does_not_stop_the_reply(stage: Stage) -> None:
 
 
 def test_an_interruption_of_the_last_words_still_playing_cuts_the_history() -> None:
-    stage = Stage()
+    stage = Stage(policy=Policy(lead_ms=400))
     stage.turn(reply="One two three four five.")
     stage.silence(300)
     assert stage.last(ev.ReplyEnded).status == "completed"

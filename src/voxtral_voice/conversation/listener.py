@@ -15,7 +15,8 @@ from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.endpoint import Signals
 from voxtral_voice.conversation.gate import FRAME_SAMPLES, RATE_HZ, Offset, Onset, SpeechGate
 from voxtral_voice.conversation.history import History
-from voxtral_voice.conversation.overheard import UNKNOWN_DB, Level, Overheard
+from voxtral_voice.conversation.level import Level
+from voxtral_voice.conversation.overheard import UNKNOWN_DB, Overheard
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.conversation.timeline import Timeline
 
@@ -114,7 +115,7 @@ class Listener:
     def hear(self, first_sample: int, probability: float, level_db: float = UNKNOWN_DB) -> Onset | Offset | None:
         """One frame."""
         self.heard_to = first_sample + FRAME_SAMPLES
-        edge = self._gate.push(first_sample, probability)
+        edge = self._gate.push(first_sample, probability, level_db)
         if self._gate.voiced and self.turn is not None:
             self.turn.level.add(level_db)
         if self.overheard is not None:

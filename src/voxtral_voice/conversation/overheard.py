@@ -12,26 +12,10 @@ from typing import Final
 
 from voxtral_voice.conversation.contest import OVER_MS, TRANSCRIBE_AT_MS, TRANSCRIBE_EVERY_MS, Sound
 from voxtral_voice.conversation.gate import FRAME_MS, FRAME_SAMPLES, RATE_HZ
+from voxtral_voice.conversation.level import Level
 
 UNKNOWN_DB: Final = math.nan
 """Level of a frame that was given without one."""
-
-
-class Level:
-    """Mean power of frames, in dBFS."""
-
-    def __init__(self) -> None:
-        self._power = 0.0
-        self._frames = 0
-
-    def add(self, level_db: float) -> None:
-        if not math.isnan(level_db):
-            self._power += 10 ** (level_db / 10)
-            self._frames += 1
-
-    @property
-    def db(self) -> float | None:
-        return 10 * math.log10(self._power / self._frames) if self._power else None
 
 
 class Overheard:
