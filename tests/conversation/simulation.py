@@ -30,7 +30,7 @@ from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.conversation.session import Session
 from voxtral_voice.realtime.wire import Wire
 
-NOT_YET: Final = frozenset({"a_phantom_goes_on", "audio_is_still_there"})
+NOT_YET: Final[frozenset[str]] = frozenset()
 """Rules that the core does not keep yet: a conversation that breaks one goes on, and says so in `Watch.seen_waived`."""
 
 FRAME_S: Final = FRAME_SAMPLES / RATE_HZ

@@ -28,7 +28,7 @@ Dial = tuple[float, float, float]
 
 SHORTEST_MS: Final[Dial] = (110.0, 160.0, 240.0)
 """Wait when the turn is surely over."""
-LONGEST_MS: Final[Dial] = (1500.0, 2200.0, 3000.0)
+LONGEST_MS: Final[Dial] = (1300.0, 1700.0, 3000.0)
 """Wait when it surely is not: longer than most pauses in the midst of a sentence."""
 EVEN_ODDS: Final[Dial] = (1.5, 1.6, 2.0)
 """Log-odds that the turn is over at which the wait is half-way, on a scale of ratios, between the two. At 1.6 a pause

@@ -183,9 +183,11 @@ class Listener:
         sound = self.overheard
         if sound is None or not sound.transcript_due():
             return
+        start = max(self._buffer_start, sound.onset - samples(SOUND_PADDING_MS))
+        if start >= self.heard_to:  # the client has committed what was not heard yet
+            return
         self._attempts += 1
         sound.ask(self._attempts)
-        start = max(self._buffer_start, sound.onset - samples(SOUND_PADDING_MS))
         language, prompt = self.settings.language, self.settings.transcription_prompt
         self._out.append(ev.Transcribe(self._attempts, start, self.heard_to, language, prompt, final=False))
 

@@ -35,7 +35,7 @@ class _Cut:
     text: str
     """What was made and not heard."""
     whole: bool
-    """All of its text had been made."""
+    """All of its text had been made, and it was not empty."""
     voice: str
 
 
@@ -311,7 +311,8 @@ class Replies:
         """The user or the client does not want to hear the rest."""
         reply = self.current
         if reply is not None:
-            cut = _Cut(reply.unheard_text(reply.ledger.heard_ms(now)), reply.text_ended, reply.voice)
+            unheard = reply.unheard_text(reply.ledger.heard_ms(now))
+            cut = _Cut(unheard, reply.text_ended and bool(unheard or reply.sent_text.strip()), reply.voice)
             if not reply.ended:
                 self._end(reply, now, "cancelled", reason)
             else:  # all was sent, but not all was heard
