@@ -30,7 +30,14 @@ from voxtral_voice.audio.resample import resample
 from voxtral_voice.bench import corpus
 from voxtral_voice.bench.clip import Clip
 from voxtral_voice.bench.result import commit, machine
-from voxtral_voice.conversation.contest import TRANSCRIBE_AT_MS, TRANSCRIBE_EVERY_MS, Sound, Verdict, verdict
+from voxtral_voice.conversation.contest import (
+    TRANSCRIBE_AT_MS,
+    TRANSCRIBE_EVERY_MS,
+    Sound,
+    Verdict,
+    kind_of,
+    verdict,
+)
 from voxtral_voice.conversation.gate import FRAME_MS, FRAME_SAMPLES, RATE_HZ, Onset, SpeechGate
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.engines.base import SPEAK_RATE_HZ, Transcriber, VoiceActivity
@@ -146,7 +153,7 @@ async def contest(ears: Ears, heard: Heard, patience: float, transcript_ms: floa
     start: int | None = None
     contested, freed_ms = False, None
     for index, probability in enumerate(heard.probabilities):
-        edge = gate.push(index * FRAME_SAMPLES, probability)
+        edge = gate.push(index * FRAME_SAMPLES, probability, heard.levels_db[index])
         if start is None and isinstance(edge, Onset):
             start, contested = edge.sample // FRAME_SAMPLES, True
             sound = Contested(heard, start, usual_db)
@@ -219,16 +226,16 @@ class Contested:
 
     def _sound(self, index: int) -> Sound:
         levels = [10 ** (self._heard.levels_db[frame] / 10) for frame in self._voiced_frames]
+        case = self._heard.case
         return Sound(
             elapsed_ms=(index + 1 - self._start) * FRAME_MS,
             voiced_ms=len(self._voiced_frames) * FRAME_MS,
             silent_ms=self.silent_ms,
             level_db=float(10 * np.log10(np.mean(levels))) if levels else None,
             usual_db=self._usual_db,
-            words=self._words,
+            kind=kind_of(self._words, case.language, case.saying),
             words_to_ms=(self._words_to - self._start) * FRAME_MS,
-            language=self._heard.case.language,
-            saying=self._heard.case.saying,
+            language=case.language,
         )
 
 

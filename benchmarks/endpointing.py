@@ -35,6 +35,7 @@ import orjson
 from tqdm import tqdm
 
 from voxtral_voice import __version__
+from voxtral_voice.audio.level import frames_dbfs
 from voxtral_voice.audio.pcm import Samples
 from voxtral_voice.audio.resample import resample
 from voxtral_voice.bench import corpus
@@ -140,7 +141,8 @@ async def edges_of(audio: Samples, ears: Ears) -> list[tuple[Onset | Offset, int
     gate = SpeechGate(THRESHOLD, policy.onset_ms, policy.tentative_silence_ms)
     frames = audio[: len(audio) // FRAME_SAMPLES * FRAME_SAMPLES].reshape(-1, FRAME_SAMPLES)
     probabilities = await ears.vad.session().probabilities(frames)
-    edges = [(gate.push(i * FRAME_SAMPLES, p), (i + 1) * FRAME_SAMPLES) for i, p in enumerate(probabilities)]
+    heard = enumerate(zip(probabilities, frames_dbfs(frames), strict=True))
+    edges = [(gate.push(i * FRAME_SAMPLES, *frame), (i + 1) * FRAME_SAMPLES) for i, frame in heard]
     return [(edge, heard_to) for edge, heard_to in edges if edge is not None]
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from voxtral_voice.conversation.endpoint import (
     Signals,
     completeness,
     endpoint_wait_ms,
+    odds_of_ending,
 )
 from voxtral_voice.conversation.events import TurnDetection
 
@@ -79,6 +81,12 @@ def test_a_word_that_ends_no_sentence_makes_the_wait_longer() -> None:
     assert completeness(unfinished) < completeness(unmarked) < completeness(done)
     assert completeness(broken_off) < completeness(unmarked)
     assert endpoint_wait_ms(semantic(), unfinished) > endpoint_wait_ms(semantic(), done)
+
+
+@given(SIGNALS, st.sampled_from(["I would like a pizza.", "I would like a", "I would like...", "x"]))
+def test_how_the_words_end_may_be_told_in_their_place(signals: Signals, words: str) -> None:
+    told = replace(signals, words="xxx", ending=odds_of_ending(words))
+    assert completeness(told) == completeness(replace(signals, words=words))
 
 
 def test_sound_that_is_not_quite_sure_ends_nothing_before_the_words() -> None:

@@ -54,5 +54,5 @@ def test_what_was_speculated_leaves_only_through_a_commit() -> None:
 
 
 def test_the_drawing_is_made_from_the_table() -> None:
-    drawn = (Path(__file__).parents[2] / "docs" / "flow.md").read_text()
-    assert diagram() in drawn, "docs/flow.md: replace the state diagram by floor.diagram()"
+    drawn = (Path(__file__).parents[2] / "docs" / "turns.md").read_text()
+    assert diagram() in drawn, "docs/turns.md: replace the state diagram by floor.diagram()"

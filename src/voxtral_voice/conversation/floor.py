@@ -120,7 +120,7 @@ DEADLINE_STATES: Final = frozenset({State.SETTLING, State.CONTESTED})
 
 
 def diagram() -> str:
-    """The table as a Mermaid state diagram, for docs/flow.md."""
+    """The table as a Mermaid state diagram, for docs/turns.md."""
     lines = ["stateDiagram-v2", "    [*] --> open"]
     for (state, signal), step in TABLE.items():
         what = f"{signal.value}: {', '.join(a.value for a in step.actions)}" if step.actions else signal.value
