@@ -46,11 +46,16 @@ def sound(
     usual_db: float | None = None,
 ) -> Sound:
     covered = voiced_ms if words_to_ms is None else words_to_ms
-    return Sound(voiced_ms + silent_ms, voiced_ms, silent_ms, level_db, usual_db, words, covered, language, saying)
+    kind = kind_of(words, language, saying)
+    return Sound(voiced_ms + silent_ms, voiced_ms, silent_ms, level_db, usual_db, kind, covered, language)
+
+
+def worded(words: str | None, language: str | None, saying: str, **heard: float) -> Sound:
+    return Sound(kind=kind_of(words, language, saying), language=language, **heard)
 
 
 sounds = st.builds(
-    Sound,
+    worded,
     elapsed_ms=st.floats(0, 5_000),
     voiced_ms=st.floats(0, 5_000),
     silent_ms=st.one_of(st.just(0.0), st.floats(0, 2_000)),
@@ -135,7 +140,7 @@ def test_our_own_words_are_noise() -> None:
 
 def test_one_word_of_ours_may_be_the_users() -> None:
     assert kind_of("No", "en", "There is no rain.") is Kind.WORD
-    assert kind_of("No", "en", "There is rain.") is Kind.STRONG
+    assert kind_of("No", "en", "There is rain.") is Kind.DENIAL
 
 
 def test_a_hum_that_begins_like_no_is_waited_for() -> None:
@@ -170,7 +175,13 @@ def test_every_backchannel_is_one_in_its_language_and_in_an_unknown_one(language
     [(name, each) for table in (STRONG, OPENERS) for name, these in table.items() for each in these],
 )
 def test_every_strong_word_is_one_in_its_language(language: str, phrase: str) -> None:
-    assert kind_of(phrase, language, "") is Kind.STRONG
+    assert kind_of(phrase, language, "") in (Kind.STRONG, Kind.DENIAL)
+
+
+def test_only_a_lone_no_is_a_denial() -> None:
+    heard = {words: kind_of(words, "en", "") for words in ("No.", "Nope", "No, no", "yeah no", "No, I", "Stop")}
+    assert [words for words, kind in heard.items() if kind is Kind.DENIAL] == ["No.", "Nope"]
+    assert set(heard.values()) == {Kind.DENIAL, Kind.STRONG}
 
 
 def test_a_word_means_what_it_means_in_its_language() -> None:
@@ -225,5 +236,5 @@ def test_words_bring_the_decision_forward() -> None:
 
 
 def test_numbers_that_are_none_decide_nothing() -> None:
-    broken = Sound(math.nan, math.nan, math.nan, math.nan, math.nan, None, math.nan, None, "")
+    broken = Sound(math.nan, math.nan, math.nan, math.nan, math.nan, Kind.UNKNOWN, math.nan, None)
     assert verdict(broken, math.nan) is Verdict.UNDECIDED

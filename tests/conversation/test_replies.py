@@ -239,3 +239,12 @@ def test_a_released_reply_that_fails_is_stopped_when_its_end_is_told() -> None:
     assert mouth.take() == []
     mouth.replies.send_due(1.0, held=False)
     assert names(mouth.take()) == ["StopReply", "ReplyEnded"]
+
+
+def test_a_parked_answer_is_to_the_same_words_but_for_case_and_marks() -> None:
+    mouth = Mouth()
+    assert not mouth.replies.has_parked("Order a pizza.")
+    mouth.replies.prepare(NONE, turn("Order a pizza."))
+    mouth.replies.park()
+    assert mouth.replies.has_parked("order, a PIZZA")
+    assert not mouth.replies.has_parked("order a salad")

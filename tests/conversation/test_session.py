@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.conversation.stage import SERVER_VAD, Stage, names, sound
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.conversation.endpoint import Signals, endpoint_wait_ms
+from voxtral_voice.conversation.contest import Kind
+from voxtral_voice.conversation.endpoint import Signals, endpoint_wait_ms, odds_of_ending
 from voxtral_voice.conversation.floor import State
 from voxtral_voice.conversation.listener import MAX_COMMIT_MS
 from voxtral_voice.conversation.policy import Policy
@@ -1051,3 +1054,46 @@ def test_a_signal_that_the_table_does_not_list_changes_nothing(stage: Stage) -> 
     assert names(stage.do(ev.ClearAudio())) == ["ForgetAudio", "ResetVoiceActivity", "AudioCleared"]
     assert stage.state() is State.OPEN
     assert stage.session.history is before
+
+
+# --- what words decide ------------------------------------------------------------------------------------------
+
+
+def test_facts_of_a_sound_decide_in_place_of_its_words(stage: Stage) -> None:
+    stage.turn(reply="It is Paris, and has been for a long time.")
+    stage.speak(224)
+    stop = ev.TranscriptHeard(stage.last(ev.Transcribe).attempt, "Stop.", "en", False)
+    facts = stage.session.facts(stop)
+    assert facts == ev.WordFacts(kind=Kind.STRONG)
+    assert stage.session.facts(replace(stop, attempt=999)) == ev.WordFacts()
+    stage.do(replace(stop, text="xxxx.", facts=facts))
+    assert stage.last(ev.ReplyEnded).reason == "turn_detected"
+
+
+def test_facts_of_a_turn_decide_in_place_of_its_words(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stage.judge(UNSURE)
+    stage.transcribe("Order a pizza.")
+    stage.speak(160)
+    stage.silence(96)
+    job = stage.last(ev.Transcribe)
+    pizza, salad = (ev.TranscriptHeard(job.attempt, f"order a {dish}", "en", True) for dish in ("pizza", "salad"))
+    assert not stage.session.facts(salad).parked
+    facts = stage.session.facts(pizza)
+    assert facts == ev.WordFacts(ending=odds_of_ending("order a pizza"), parked=True)
+    stage.do(replace(salad, facts=facts))
+    stage.silence(3000)
+    assert stage.last(ev.Speculated) == ev.Speculated("kept", "Order a pizza.")
+
+
+def test_the_end_of_the_words_decides_how_long_is_waited_for_more() -> None:
+    waits = []
+    for facts in (None, ev.WordFacts(ending=odds_of_ending("I would like to..."))):
+        stage = Stage()
+        stage.speak(800)
+        stage.silence(96)
+        stage.judge(0.99)
+        stage.do(ev.TranscriptHeard(stage.last(ev.Transcribe).attempt, "Order a pizza.", "en", True, facts))
+        waits.append((stage.session.wake_at() or 0.0) - stage.now)
+    assert waits[0] < 0.5 < 1.0 < waits[1]

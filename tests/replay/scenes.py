@@ -27,11 +27,24 @@ WORDS: Final = (
 
 _spaces = st.sampled_from([" ", " ", " ", "  ", "\n", "\n\n", "\t", ""])
 _words = st.one_of(st.sampled_from(WORDS), st.sampled_from(WORDS), st.text(max_size=6), st.just("long" * 70 + "and"))
+SAID: Final = (
+    "stop.",
+    "mhm",
+    "no",
+    "I would like to",
+    "",
+    " ",
+    "Order a pizza.",
+    "order a pizza",
+    "secret things, you know",
+)
+"""By which the core decides: of a sound during a reply, of the end of a turn, of a turn that goes on."""
 _run = st.sampled_from("secret and android or order because on one या कि है what".split())
 """Of words without any mark, long enough to be cut in front of one of them."""
 texts = st.one_of(
     st.lists(st.tuples(_words, _spaces), max_size=40).map(lambda parts: "".join(itertools.chain(*parts))),
     st.lists(_run, min_size=9, max_size=40).map(" ".join),
+    st.sampled_from(SAID),
 )
 
 
@@ -48,6 +61,14 @@ def _heard(stage: Stage, n: int, said: str) -> None:
     job = pick(stage.all(ev.Transcribe)[-2:], n)
     if job is not None:
         stage.do(ev.TranscriptHeard(job.attempt, said, "en", job.final))
+
+
+def _judge(stage: Stage, probability: float) -> None:
+    """Whether what was asked about last is over."""
+    for judge in stage.all(ev.Judge)[-1:]:
+        stage.do(ev.TurnJudged(judge.attempt, probability))
+    for prepare in stage.all(ev.Prepare)[-1:]:
+        stage.do(ev.WordsJudged(prepare.attempt, probability))
 
 
 def _misheard(stage: Stage, n: int, said: str) -> None:
@@ -86,11 +107,41 @@ def _turn(stage: Stage, n: int, said: str) -> None:
     """All of it, answered with what was said."""
     stage.speak(320)
     stage.silence(96)
+    _judge(stage, 0.99)
     _heard(stage, 1, said)
+    _judge(stage, 0.99)
     stage.silence(32 * (n % 60))
     _answer(stage, 1 + n, said)
     _speak(stage, n, said)
     stage.silence(32 * (n % 60))
+
+
+def _hesitate(stage: Stage, n: int, said: str) -> None:
+    """A turn goes on when its answer has begun, with other words or without."""
+    stage.speak(320)
+    for words in (said, [said, said.upper(), f"{said} now", "order a pizza"][n % 4]):
+        stage.silence(96)
+        _judge(stage, 0.3)
+        _heard(stage, 1, words)
+        if n % 3:
+            _judge(stage, 0.8)
+        stage.silence(32 * (n % 5))
+        stage.speak(96 + 32 * (n % 20))
+    stage.silence(96)
+    _heard(stage, 1, said)
+    stage.silence(32 * (n % 90))
+
+
+def _contest(stage: Stage, n: int, said: str) -> None:
+    """A sound during a reply, and its words; perhaps they are those of the reply."""
+    _turn(stage, 20, said or "what is that")
+    stage.speak(192 + 32 * (n % 5))
+    ours = "".join(delta.delta for delta in stage.all(ev.ReplyTextDelta))
+    for asked in stage.all(ev.Transcribe)[-1:]:
+        words = ours[-20:] if n % 5 == 0 else said
+        stage.do(ev.TranscriptHeard(asked.attempt, words, ["en", "hi", None][n % 3], asked.final))
+    stage.speak(32 * (n % 30))
+    stage.silence(32 * (n % 40))
 
 
 def _typed(stage: Stage, n: int, said: str) -> None:
@@ -114,6 +165,8 @@ WORDY: Final[dict[str, Callable[[Stage, int, str], None]]] = {
     "transcript": _heard,
     "misheard": _misheard,
     "turn": _turn,
+    "hesitate": _hesitate,
+    "contest": _contest,
     "text": _answer,
     "audio": _speak,
     "item": _typed,
@@ -121,7 +174,9 @@ WORDY: Final[dict[str, Callable[[Stage, int, str], None]]] = {
     "ask": _ask,
 }
 """In place of the steps of that name."""
-COMMON: Final = "speak silence silence transcript misheard turn turn judge text text audio audio time".split()
+COMMON: Final = (
+    "speak silence silence transcript misheard turn turn turn hesitate contest contest judge text text audio audio time"
+).split()
 
 scripts = st.lists(st.tuples(st.sampled_from([*COMMON, *STEPS]), st.integers(0, 1000), texts), max_size=30)
 Script = list[tuple[str, int, str]]
@@ -131,13 +186,20 @@ def header(settings: ev.Settings, *, content: bool) -> Header:
     return Header("sess_1", "2026-11-22T08:44:29Z", "0.1.0", content, Policy(), settings)
 
 
-def record(script: Script, settings: ev.Settings | None = None) -> list[Step]:
-    """The steps of a session that goes like this."""
-    settings = settings or ev.Settings()
-    steps: list[Step] = []
+def recorded_stage(steps: list[Step], settings: ev.Settings | None = None, *, content: bool = False) -> Stage:
+    """steps: what happens on it is put there."""
     counter = itertools.count(1)
     stage = Stage()
-    stage.session = RecordedSession(settings, lambda kind: f"{kind}_{next(counter)}", Policy(), steps.append)
+    stage.session = RecordedSession(
+        settings or ev.Settings(), lambda kind: f"{kind}_{next(counter)}", Policy(), steps.append, content=content
+    )
+    return stage
+
+
+def record(script: Script, settings: ev.Settings | None = None, *, content: bool = False) -> list[Step]:
+    """The steps of a session that goes like this."""
+    steps: list[Step] = []
+    stage = recorded_stage(steps, settings, content=content)
     for name, number, said in script:
         if name in WORDY:
             WORDY[name](stage, number, said)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxtral_voice.conversation import events as ev
+from voxtral_voice.conversation.contest import Kind
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.conversation.timeline import Timeline
 from voxtral_voice.replay.codec import CodecError, Json, read_tagged, read_untagged, tagged, untagged
@@ -52,6 +53,14 @@ def test_every_kind_of_message_is_tagged_with_its_class() -> None:
     assert tagged(ev.Wake()) == {"Wake": {}}
     assert EVENTS.keys() | COMMANDS.keys() == {kind.__name__ for kind in KINDS}
     assert not EVENTS.keys() & COMMANDS.keys()
+
+
+def test_one_of_a_set_is_its_name() -> None:
+    heard = ev.TranscriptHeard(1, "xxxx", "en", False, ev.WordFacts(Kind.STRONG))
+    value = tagged(heard)["TranscriptHeard"]
+    assert isinstance(value, dict)
+    assert value["facts"] == {"kind": "strong", "ending": None, "parked": False}
+    assert read_untagged(value, ev.TranscriptHeard) == heard
 
 
 def test_numbers_of_numpy_become_plain_ones() -> None:
@@ -104,6 +113,10 @@ def test_a_missing_field_takes_its_default() -> None:
         (
             {"AddItem": {"item": {"id": "a", "role": "king", "modality": "text", "text": ""}, "after": None}},
             "AddItem.item.role should be one of system, user, assistant, not 'king'",
+        ),
+        (
+            {"TranscriptHeard": {"attempt": 1, "text": "", "language": None, "final": True, "facts": {"kind": 1}}},
+            "TranscriptHeard.facts.kind should be one of unknown, none, ours, backchannel, strong, denial, words, word",
         ),
         ({"Configure": {"settings": {"speed": []}}}, "Configure.settings.speed should be a number, not []"),
         ({"Configure": {"settings": {"turn_detection": 1}}}, "Configure.settings.turn_detection should be an object"),

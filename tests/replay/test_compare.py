@@ -49,7 +49,7 @@ def test_every_session_goes_as_it_went(
     path: Path, script: Script, detection: ev.TurnDetection | None, content: bool
 ) -> None:
     chosen = ev.Settings(instructions="Be brief.", turn_detection=detection)
-    steps = record(script, chosen)
+    steps = record(script, chosen, content=content)
     for real, one in zip(steps, again(written(path, steps, content=content, chosen=chosen)), strict=True):
         assert one.difference is None
         assert (one.step.at, one.step.ids, one.step.wake_at) == (real.at, real.ids, real.wake_at)
@@ -72,9 +72,12 @@ def differences(path: Path, steps: Sequence[Step]) -> list[tuple[int, str, str]]
 
 
 def altered(steps: list[Step], kind: type[ev.Command], commands: tuple[ev.Command, ...]) -> list[Step]:
-    """The first step with such a command says this instead."""
+    """The first step with such a command says this in its place."""
     index = next(i for i, step in enumerate(steps) if any(isinstance(said, kind) for said in step.commands))
-    return [*steps[:index], replace(steps[index], commands=commands), *steps[index + 1 :]]
+    said = steps[index].commands
+    place = next(i for i, command in enumerate(said) if isinstance(command, kind))
+    other = replace(steps[index], commands=(*said[:place], *commands, *said[place + 1 :]))
+    return [*steps[:index], other, *steps[index + 1 :]]
 
 
 def test_another_command_is_a_difference(path: Path) -> None:
@@ -89,8 +92,8 @@ def test_a_command_too_many_or_too_few_is_a_difference(path: Path) -> None:
     steps = record(TURN)
     [(_, expected, got)] = differences(path, altered(steps, ev.SpeechStarted, ()))
     assert (expected, got) == ("no further command", "SpeechStarted item_id='item_1' start_sample=0")
-    started = next(step.commands for step in steps if step.commands)
-    [(_, expected, got)] = differences(path, altered(steps, ev.SpeechStarted, (*started, ev.AudioCleared())))
+    too_many = (ev.SpeechStarted("item_1", 0), ev.AudioCleared())
+    [(_, expected, got)] = differences(path, altered(steps, ev.SpeechStarted, too_many))
     assert (expected, got) == ("AudioCleared", "no further command")
 
 
@@ -127,8 +130,8 @@ def test_ids_that_were_not_asked_for_then_are_made_up(path: Path) -> None:
 
 
 def test_a_field_that_is_newer_than_the_file_has_its_default(path: Path) -> None:
-    ask = [Step(1.0, ev.CreateReply(), (ev.ReplyStarted("resp_1", "item_2", None, "audio", "af_heart", None), RESPOND),
-                ("resp_1", "item_2"))]  # fmt: skip
+    started = ev.ReplyStarted("resp_1", "item_2", None, "audio", "af_heart", None)
+    ask = [Step(1.0, ev.CreateReply(), (ev.FloorChanged("replying"), started, RESPOND), ("resp_1", "item_2"))]
     written(path, ask, content=True)
     path.write_bytes(path.read_bytes().replace(b',"request":null', b""))
     assert [one.difference for one in again(path)] == [None]

@@ -7,6 +7,7 @@ import pytest
 from tests.conversation.stage import Stage, sound
 from tests.replay.scenes import header
 from voxtral_voice.conversation import events as ev
+from voxtral_voice.conversation.contest import Kind
 from voxtral_voice.conversation.floor import State
 from voxtral_voice.conversation.timeline import Timeline
 from voxtral_voice.replay.compare import Replayed
@@ -104,7 +105,11 @@ def test_a_fault_of_the_core_is_told() -> None:
         (ev.AddItem(ev.Item("mine", "user", "text", "x" * 70), "root"),
          f"AddItem [Item mine role=user modality=text text='{'x' * 60}...' status=completed] after=root"),
         (ev.CreateReply(ev.ReplyOptions(modality="text")), "CreateReply [ReplyOptions modality=text]"),
-        (ev.FramesHeard(0, ()), "FramesHeard first_sample=0 (0.000 s) 0 probabilities"),
+        (ev.FramesHeard(0, ()), "FramesHeard first_sample=0 (0.000 s)"),
+        (ev.FramesHeard(0, (0.5, 1.0), (-60.4, -21.0), (0.0, 0.0)),
+         "FramesHeard first_sample=0 (0.000 s) speech 0.50 to 1.00 level -60 to -21 dBFS echo 0.00"),
+        (ev.TranscriptHeard(3, "xx", "en", False, ev.WordFacts(Kind.DENIAL)),
+         "TranscriptHeard attempt=3 text=xx language=en final=False [WordFacts kind=denial parked=False]"),
         (ev.CancelReply(None), "CancelReply"),
     ],
 )  # fmt: skip

@@ -36,14 +36,12 @@ class Sound:
     """Mean RMS level of its voiced frames, dBFS."""
     usual_db: float | None
     """The user's own level in this session's turns; None = not known yet."""
-    words: str | None
-    """Transcript so far; None = not known (yet), "" = there are no words."""
+    kind: Kind
+    """Of its words so far (`kind_of`)."""
     words_to_ms: float
     """How much of the sound the transcript covers, as elapsed_ms."""
     language: str | None
     """ISO 639-1."""
-    saying: str
-    """What we are saying at about this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +95,13 @@ def verdict(sound: Sound, patience: float) -> Verdict:
     """patience: 0 (quick to stop) to 1 (slow); more of it never makes an interruption of anything."""
     if _below_db(sound) >= FAINT_DB:
         return Verdict.NOISE
-    kind = kind_of(sound.words, sound.language, sound.saying)
-    if sound.voiced_ms >= _limit_ms(sound, kind, patience):
+    kind = sound.kind
+    if sound.voiced_ms >= _limit_ms(sound, patience):
         return Verdict.INTERRUPTION
     if kind in _HARMLESS and _stale_in_ms(sound) > 0:
         ended = sound.silent_ms >= OVER_MS or sound.voiced_ms >= CARRY_ON_MS
         return _HARMLESS[kind] if ended else Verdict.UNDECIDED
-    return Verdict.BACKCHANNEL if sound.silent_ms >= _end_ms(sound, kind) else Verdict.UNDECIDED
+    return Verdict.BACKCHANNEL if sound.silent_ms >= _end_ms(sound) else Verdict.UNDECIDED
 
 
 def look_again_ms(sound: Sound, patience: float) -> float | None:
@@ -111,37 +109,36 @@ def look_again_ms(sound: Sound, patience: float) -> float | None:
     silent) and no more words come; None when it is decided."""
     if verdict(sound, patience) is not Verdict.UNDECIDED:
         return None
-    kind = kind_of(sound.words, sound.language, sound.saying)
     if sound.silent_ms > 0:
-        return sound.elapsed_ms + max(0.0, _end_ms(sound, kind) - sound.silent_ms)
-    in_ms = _limit_ms(replace(sound, words=None), Kind.UNKNOWN, patience) - sound.voiced_ms
-    if kind is Kind.WORDS:
-        in_ms = min(in_ms, _limit_ms(sound, kind, patience) - sound.voiced_ms)
-    elif kind in _HARMLESS:
+        return sound.elapsed_ms + max(0.0, _end_ms(sound) - sound.silent_ms)
+    in_ms = _limit_ms(replace(sound, kind=Kind.UNKNOWN), patience) - sound.voiced_ms
+    if sound.kind is Kind.WORDS:
+        in_ms = min(in_ms, _limit_ms(sound, patience) - sound.voiced_ms)
+    elif sound.kind in _HARMLESS:
         in_ms = max(in_ms, _stale_in_ms(sound))
     return sound.elapsed_ms + max(0.0, in_ms)
 
 
-def _end_ms(sound: Sound, kind: Kind) -> float:
+def _end_ms(sound: Sound) -> float:
     """Silence after which the sound is over and decided: all of its words are known, or will not come any more."""
-    known = kind in _HARMLESS and _stale_in_ms(sound) > 0
-    return OVER_MS if known or (kind is not Kind.UNKNOWN and _stale_in_ms(sound) >= FRESH_MS) else WAIT_MS
+    known = sound.kind in _HARMLESS and _stale_in_ms(sound) > 0
+    return OVER_MS if known or (sound.kind is not Kind.UNKNOWN and _stale_in_ms(sound) >= FRESH_MS) else WAIT_MS
 
 
-def _limit_ms(sound: Sound, kind: Kind, patience: float) -> float:
+def _limit_ms(sound: Sound, patience: float) -> float:
     """Voiced time from which the sound is an interruption."""
-    if kind in _HARMLESS and _stale_in_ms(sound) > 0:
+    if sound.kind in _HARMLESS and _stale_in_ms(sound) > 0:
         return math.inf
-    if kind is Kind.STRONG and sound.words_to_ms >= _strong_ms(sound):
+    if sound.kind in (Kind.STRONG, Kind.DENIAL) and sound.words_to_ms >= _strong_ms(sound):
         return 0.0
-    sure = kind is Kind.WORDS and sound.language not in UNSURE
+    sure = sound.kind is Kind.WORDS and sound.language not in UNSURE
     limit_ms = (WORDS_MS if sure else WORDLESS_MS).at(patience)
     return limit_ms * QUIET_TIMES if _below_db(sound) >= QUIET_DB else limit_ms
 
 
 def _strong_ms(sound: Sound) -> float:
     least_ms = STRONG_MS.get(sound.language or "", 0.0)
-    return max(least_ms, DENIAL_MS) if _tokens(sound.words or "") in _DENIALS else least_ms
+    return max(least_ms, DENIAL_MS) if sound.kind is Kind.DENIAL else least_ms
 
 
 def _below_db(sound: Sound) -> float:
@@ -168,6 +165,8 @@ class Kind(Enum):
     BACKCHANNEL = auto()
     STRONG = auto()
     """It begins with what asks for the floor, or with what a request begins with."""
+    DENIAL = auto()
+    """A lone "no": strong too, but a hum begins like one."""
     WORDS = auto()
     """Two other words or more."""
     WORD = auto()
@@ -274,10 +273,11 @@ backchannels; "what", "is", "I" and "and" are not here, because it did write tho
 
 
 def kind_of(words: str | None, language: str | None, saying: str) -> Kind:
-    """words: a transcript so far. language: ISO 639-1; None = any."""
+    """words: a transcript so far; None = not known (yet). language: ISO 639-1; None = any. saying: what we are saying
+    at about this time."""
     if words is None:
         return Kind.UNKNOWN
-    said = _tokens(words)
+    said = whole = _tokens(words)
     if not said:
         return Kind.NONE
     if (ours := _kind_of_ours(said, _tokens(saying))) is not None:
@@ -286,7 +286,7 @@ def kind_of(words: str | None, language: str | None, saying: str) -> Kind:
     while said:
         size = _longest(said, backchannels)
         if _longest(said, strong) > size:
-            return Kind.STRONG
+            return Kind.DENIAL if whole in _DENIALS else Kind.STRONG
         if not size:
             return Kind.WORDS if len(set(said)) > 1 else Kind.WORD
         said = said[size:]

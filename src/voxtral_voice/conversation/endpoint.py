@@ -89,6 +89,8 @@ class Signals:
 
     Not used yet, nor is the length: cuts at random words make short turns look unfinished, and there is no recording of
     one person's many turns to fit a habit on."""
+    ending: float | None = None
+    """`odds_of_ending` of the words; None: found from them."""
 
 
 def endpoint_wait_ms(detection: TurnDetection, signals: Signals) -> float:
@@ -128,10 +130,11 @@ def _log_odds(signals: Signals) -> float:
         return -0.67 + 0.42 * sound + 1.87 * bent
     if signals.words_judged is not None:
         return 0.57 + 0.34 * sound + 0.87 * bent + 0.61 * _odds_of(signals.words_judged, SURE_WORDS)
-    return 0.41 * sound + _odds_of_ending(signals.words) + (HINDI if signals.language == "hi" else 0.0)
+    ending = odds_of_ending(signals.words) if signals.ending is None else signals.ending
+    return 0.41 * sound + ending + (HINDI if signals.language == "hi" else 0.0)
 
 
-def _odds_of_ending(words: str) -> float:
+def odds_of_ending(words: str) -> float:
     """What the end of the words adds."""
     tail = words[-TAIL_CHARACTERS:].rstrip()
     last = tail.split()[-1:]

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from voxtral_voice.conversation.contest import Kind
 from voxtral_voice.conversation.timeline import Timeline
 
 Samples = npt.NDArray[np.float32]
@@ -183,6 +184,18 @@ class WordsJudged:
 
 
 @dataclass(frozen=True, slots=True)
+class WordFacts:
+    """What is decided by a transcript's words, other than how much of it is as in the one before."""
+
+    kind: Kind = Kind.UNKNOWN
+    """Of a sound during a reply."""
+    ending: float | None = None
+    """Of all of a turn: how its end speaks for its being over (`endpoint.odds_of_ending`)."""
+    parked: bool = False
+    """Of all of a turn: an answer to the same words is parked."""
+
+
+@dataclass(frozen=True, slots=True)
 class TranscriptHeard:
     """A transcript of the turn so far (final False), or of all of it up to its tentative end (final True)."""
 
@@ -190,6 +203,8 @@ class TranscriptHeard:
     text: str
     language: str | None
     final: bool
+    facts: WordFacts | None = None
+    """Of the words, when the text does not have them any more (a recording without content); None: see the text."""
 
 
 @dataclass(frozen=True, slots=True)

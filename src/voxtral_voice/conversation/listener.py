@@ -34,6 +34,8 @@ REMEMBERED_PAUSES: Final = 8
 NUDGE: Final = "The user has said nothing for a while. Ask in one short sentence whether they are still there."
 """What the responder is told when the idle timeout is reached."""
 
+NO_FACTS: Final = ev.WordFacts()
+
 
 @dataclass(slots=True)
 class Turn:
@@ -56,6 +58,8 @@ class Turn:
     """Words that were already told to the client."""
     transcript: str | None = None
     language: str | None = None
+    facts: ev.WordFacts = NO_FACTS
+    """Of the transcript's words."""
     lost: str | None = None
     """Why there will be no transcript."""
     judged: float | None = None
@@ -191,12 +195,16 @@ class Listener:
         language, prompt = self.settings.language, self.settings.transcription_prompt
         self._out.append(ev.Transcribe(self._attempts, start, self.heard_to, language, prompt, final=False))
 
+    def awaits_words_of_sound(self, attempt: int) -> bool:
+        """The sound's transcript is this attempt's."""
+        return self.overheard is not None and attempt == self.overheard.attempt
+
     def sound_transcript(self, event: ev.TranscriptHeard) -> bool:
         """Take a transcript of the sound. False: it is none."""
         sound = self.overheard
         if sound is None or event.attempt != sound.attempt:
             return False
-        sound.answer(event.text, event.language)
+        sound.answer(event.text, (event.facts or NO_FACTS).kind, event.language)
         return True
 
     def sound_failed(self, event: ev.TranscriptFailed) -> bool:
@@ -308,7 +316,9 @@ class Listener:
         turn = self.open
         speech_ms = 1000 * (turn.end_sample - turn.onset) / RATE_HZ
         pauses_ms = tuple(self._pauses_ms)
-        return Signals(turn.judged, turn.transcript, turn.words_judged, turn.language, speech_ms, pauses_ms)
+        return Signals(
+            turn.judged, turn.transcript, turn.words_judged, turn.language, speech_ms, pauses_ms, turn.facts.ending
+        )
 
     def judged(self, event: ev.TurnJudged) -> bool:
         """Take a judgement. False: it is of an earlier silence."""
@@ -353,6 +363,7 @@ class Listener:
             turn.partial_text = event.text
             return None
         turn.transcript, turn.language = event.text.strip(), event.language
+        turn.facts = event.facts or NO_FACTS
         turn.timeline = replace(turn.timeline, transcript=now)
         return turn
 

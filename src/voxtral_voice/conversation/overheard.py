@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from voxtral_voice.conversation.contest import OVER_MS, TRANSCRIBE_AT_MS, TRANSCRIBE_EVERY_MS, Sound
+from voxtral_voice.conversation.contest import OVER_MS, TRANSCRIBE_AT_MS, TRANSCRIBE_EVERY_MS, Kind, Sound
 from voxtral_voice.conversation.gate import FRAME_MS, FRAME_SAMPLES, RATE_HZ
 from voxtral_voice.conversation.level import Level
 
@@ -27,12 +27,14 @@ class Overheard:
         """Behind its last voiced sample."""
         self.attempt: int | None = None
         """Of the transcript that is under way."""
+        self.has_words = False
+        """As far as is known."""
         self._heard_to = self.voiced_to
         self._voiced_ms = len(levels_db) * FRAME_MS
         self._level = Level()
         for level_db in levels_db:
             self._level.add(level_db)
-        self._words: str | None = None
+        self._kind = Kind.UNKNOWN
         self._words_to = onset
         self._asked_at_ms = 0.0
         """`_voiced_ms` when the last transcript was asked for; 0 = none was."""
@@ -62,11 +64,12 @@ class Overheard:
         """A transcript of all of it was asked for."""
         self.attempt, self._asked_at_ms, self._asked_to = attempt, self._voiced_ms, self._heard_to
 
-    def answer(self, words: str, language: str | None) -> None:
-        self.attempt = None
-        self._words, self._words_to, self._language = words, self._asked_to, language
+    def answer(self, words: str, kind: Kind, language: str | None) -> None:
+        """kind: by what we were saying when the words came; what we say later cannot be heard in them."""
+        self.attempt, self.has_words = None, bool(words)
+        self._kind, self._words_to, self._language = kind, self._asked_to, language
 
-    def sound(self, *, usual_db: float | None, saying: str, later_ms: float = 0.0) -> Sound:
+    def sound(self, *, usual_db: float | None, later_ms: float = 0.0) -> Sound:
         """later_ms: silence behind the last frame, of which there were no frames."""
         return Sound(
             elapsed_ms=1000 * (self._heard_to - self.onset) / RATE_HZ + later_ms,
@@ -74,8 +77,7 @@ class Overheard:
             silent_ms=self.silent_ms + later_ms,
             level_db=self._level.db,
             usual_db=usual_db,
-            words=self._words,
+            kind=self._kind,
             words_to_ms=1000 * (self._words_to - self.onset) / RATE_HZ,
             language=self._language,
-            saying=saying,
         )

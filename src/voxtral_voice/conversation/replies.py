@@ -97,7 +97,7 @@ class Replies:
         reply = self.parked
         if reply is None:
             return False
-        if reply.failure is not None or not _same_words(reply.guessed or "", turn.transcript or ""):
+        if reply.failure is not None or not turn.facts.parked:
             self.drop_parked()
             return False
         self.current, self.answering, self.parked = reply, turn, None
@@ -108,6 +108,10 @@ class Replies:
         if reply.has_audio:
             self._stamp(first_audio=now)
         return True
+
+    def has_parked(self, words: str) -> bool:
+        """An answer to the same words."""
+        return self.parked is not None and _same_words(self.parked.guessed or "", words)
 
     def drop_parked(self) -> bool:
         """True: there was one."""

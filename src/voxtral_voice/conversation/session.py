@@ -16,8 +16,8 @@ from typing import Final
 
 from voxtral_voice.audio.echo import ECHO
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.conversation.contest import OVER_MS, Verdict, look_again_ms, verdict
-from voxtral_voice.conversation.endpoint import endpoint_wait_ms
+from voxtral_voice.conversation.contest import OVER_MS, Verdict, kind_of, look_again_ms, verdict
+from voxtral_voice.conversation.endpoint import endpoint_wait_ms, odds_of_ending
 from voxtral_voice.conversation.floor import DEADLINE_STATES, TABLE, Action, Signal, State
 from voxtral_voice.conversation.gate import FRAME_MS, FRAME_SAMPLES, Offset, Onset
 from voxtral_voice.conversation.history import History
@@ -84,6 +84,17 @@ class Session:
             self._replies.wake_at(held=self._held),
         )
         return min((t for t in times if t is not None), default=None)
+
+    def facts(self, event: ev.TranscriptHeard) -> ev.WordFacts:
+        """What would be decided by its words if it were received now. Changes nothing."""
+        if event.facts is not None:
+            return event.facts
+        if self._listener.awaits_words_of_sound(event.attempt):
+            return ev.WordFacts(kind=kind_of(event.text, event.language, self._replies.saying))
+        if event.final:
+            words = event.text.strip()
+            return ev.WordFacts(ending=odds_of_ending(words), parked=self._replies.has_parked(words))
+        return ev.WordFacts()
 
     # --- the floor ----------------------------------------------------------------------------------------------
 
@@ -184,11 +195,11 @@ class Session:
         heard = self._listener.overheard
         if heard is None:
             return
-        sound = heard.sound(usual_db=self._listener.usual_db, saying=self._replies.saying, later_ms=later_ms)
+        sound = heard.sound(usual_db=self._listener.usual_db, later_ms=later_ms)
         patience = self._listener.detection.patience
         found = verdict(sound, patience)
         if self.state is State.OPEN:  # the reply is over meanwhile
-            interrupts = heard.attempt is None and not (sound.words and found in NO_INTERRUPTION)
+            interrupts = heard.attempt is None and not (heard.has_words and found in NO_INTERRUPTION)
         else:
             interrupts = found is Verdict.INTERRUPTION
         if interrupts:
@@ -280,6 +291,7 @@ class Session:
         self._replies.drop()
 
     def _transcript_heard(self, event: ev.TranscriptHeard, now: float) -> None:
+        event = replace(event, facts=self.facts(event))
         if self._listener.sound_transcript(event):
             self._overhear(now, self._unheard_ms(now))
             return

@@ -16,6 +16,7 @@ import types
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from enum import Enum
 from functools import cache
 from typing import Any, Final, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -87,6 +88,8 @@ def _writer(hint: Any) -> Callable[[Any], Any]:
         return _write_audio
     if isinstance(hint, type) and is_dataclass(hint):
         return _dataclass_writer(hint)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return lambda value: value.name.lower()
     if origin is Literal:
         return str
     if hint in (int, float, str, bool):
@@ -134,8 +137,10 @@ def _reader(hint: Any) -> _Reader:
         return _read_audio
     if isinstance(hint, type) and is_dataclass(hint):
         return _dataclass_reader(hint)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return _choice_reader({member.name.lower(): member for member in hint})
     if origin is Literal:
-        return _choice_reader(inner)
+        return _choice_reader(dict(zip(inner, inner, strict=True)))
     if hint in _SCALARS:
         return _SCALARS[hint]
     raise TypeError(f"the codec does not know {hint}")
@@ -178,11 +183,13 @@ def _tuple_reader(inner: tuple[Any, ...]) -> _Reader:
     return read
 
 
-def _choice_reader(choices: tuple[Any, ...]) -> _Reader:
+def _choice_reader(choices: Mapping[str, object]) -> _Reader:
+    """By what is written for each."""
+
     def read(value: Json) -> object:
-        if value not in choices:
-            raise CodecError(f" should be one of {', '.join(map(str, choices))}, not {shown(value)}")
-        return value
+        if not isinstance(value, str) or value not in choices:
+            raise CodecError(f" should be one of {', '.join(choices)}, not {shown(value)}")
+        return choices[value]
 
     return read
 

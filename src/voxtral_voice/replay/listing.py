@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
+from enum import Enum
 from itertools import groupby
 from typing import Final
 
@@ -87,14 +88,19 @@ def _summary(steps: Sequence[Step]) -> str:
     ends = [step.event.end_sample for step in steps if isinstance(step.event, ev.AudioReceived)]
     sent = [command for step in steps for command in step.commands]
     parts = [f"audio up to {ends[-1] / HEARD_HZ:.3f} s"] if ends else []
-    parts += [f"{len(frames)} frames, {_spread(frames)}"] if frames else []
+    parts += [f"{len(frames)} frames, {_spread('probabilities', frames)}"] if frames else []
     parts += [f"{_spoken_ms(sent)} sent"] if sent else []
     return "; ".join(parts) or "woken"
 
 
-def _spread(probabilities: Sequence[float]) -> str:
-    low, high = min(probabilities), max(probabilities)
-    return f"speech {low:.2f}" if low == high else f"speech {low:.2f} to {high:.2f}"
+FRAMES: Final = {"probabilities": "speech {:.2f}", "levels_db": "level {:.0f} dBFS", "echoes": "echo {:.2f}"}
+"""Fields with a number for each frame."""
+
+
+def _spread(name: str, values: Sequence[float]) -> str:
+    words, form = FRAMES[name].split(" ", 1)
+    low, high = form.format(min(values)), form.format(max(values))
+    return f"{words} {low}" if low == high else f"{words} {low.split()[0]} to {high}"
 
 
 def _spoken_ms(commands: Iterable[ev.Command]) -> str:
@@ -146,14 +152,16 @@ def _field(name: str, value: object) -> str:
             return f"{name}={value} ({value / HEARD_HZ:.3f} s)"
         case tuple():
             return _list(name, value)
-        case ev.Item() | ev.ReplyOptions() | ev.Settings() | ev.TurnDetection():
+        case Enum():
+            return f"{name}={value.name.lower()}"
+        case ev.Item() | ev.ReplyOptions() | ev.Settings() | ev.TurnDetection() | ev.WordFacts():
             return f"[{shown(value)}]"
     return f"{name}={value}"
 
 
 def _list(name: str, values: tuple[object, ...]) -> str:
-    if name == "probabilities" and values:
-        return _spread([value for value in values if isinstance(value, float)])
+    if name in FRAMES:
+        return _spread(name, [value for value in values if isinstance(value, float)]) if values else ""
     if name == "messages" and values and isinstance(values[-1], tuple):
         role, text = values[-1]
         return f"{len(values)} messages, last of {role}: {_text(str(text))}"

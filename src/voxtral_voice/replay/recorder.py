@@ -124,7 +124,7 @@ class _FileRecording(Recording):
     def session(self, settings: ev.Settings, ids: IdMaker, policy: Policy) -> Session:
         began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._header = Header(self._session_id, began, __version__, self._content, policy, settings)
-        return RecordedSession(settings, ids, policy, self._keep)
+        return RecordedSession(settings, ids, policy, self._keep, content=self._content)
 
     def __enter__(self) -> None:
         assert self._header is not None, "there is no session"
@@ -153,10 +153,12 @@ class _FileRecording(Recording):
 
 
 class RecordedSession(Session):
-    """keep: is told each step, also the one that the core fails on."""
+    """keep: is told each step, also the one that the core fails on; without content, with what the words decide."""
 
-    def __init__(self, settings: ev.Settings, ids: IdMaker, policy: Policy, keep: Callable[[Step], None]) -> None:
-        self._new_id, self._keep = ids, keep
+    def __init__(
+        self, settings: ev.Settings, ids: IdMaker, policy: Policy, keep: Callable[[Step], None], *, content: bool
+    ) -> None:
+        self._new_id, self._keep, self._content = ids, keep, content
         self._given: list[str] = []
         super().__init__(settings, self._give_id, policy)
 
@@ -164,6 +166,8 @@ class RecordedSession(Session):
         self._given.clear()
         commands: list[ev.Command] | None = None
         try:
+            if isinstance(event, ev.TranscriptHeard) and not self._content:
+                event = replace(event, facts=self.facts(event))
             commands = super().receive(event, now)
             return commands
         finally:

@@ -3,17 +3,18 @@
 Knows: which fields hold words or sound, and what of a text the core looks at. Does not know: files.
 
 `masked` replaces each character by one that stands for its kind: letters become x, X, क or 字, digits 0, signs of
-combining ा. White space and punctuation stay, and so do lengths. A message's fields are words unless `OPEN` lists them
+combining ु. White space and punctuation stay, and so do lengths. A message's fields are words unless `OPEN` lists them
 or they have a fixed set of values, so that a field that is new is masked until somebody decides otherwise.
 
 That is enough for commands, for what the client writes, and for audio (as much silence). Two texts are looked at more
 closely by the core, and keep a little more:
 
 - A **transcript** is compared with earlier ones of its turn, word by word (`listener`). `Turn` gives equal beginnings
-  equal masks, and where two transcripts part it gives the second another letter: "xxx xxxx", then "xxx xyxx".
-- A **reply** is cut into phrases in front of certain words, and not behind abbreviations (`phrases`). `Words` puts in
-  place of each such word one of the same kind and length. A word is known when it has ended, perhaps some events after
-  it began, so that `Redactor` holds back events for so long.
+  equal masks, and where two transcripts part it gives the second another letter: "xxx xxxx", then "xxx xyxx". What else
+  is decided by its words is told beside it (`WordFacts`, from the session), so that none of them is left.
+- A **reply** is cut into phrases at certain words, and not behind abbreviations (`phrases`). `Words` puts in place of
+  each such word one that is on the same lists and of the same length. A word is known when it has ended, perhaps some
+  events after it began, so that `Redactor` holds back events for so long.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from __future__ import annotations
 import types
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
 from functools import cache, lru_cache
 from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -29,7 +30,7 @@ from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, ge
 import numpy as np
 
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.conversation.phrases import ABBREVIATIONS, JOINERS, PhraseSplitter
+from voxtral_voice.conversation.phrases import ABBREVIATIONS, CLINGING, JOINERS, OBJECTS, VERBS, PhraseSplitter
 from voxtral_voice.replay.recording import Step
 
 M = TypeVar("M")
@@ -44,9 +45,11 @@ _KINDS: Final = {
     "X": "XYZWVUTSRQPONMLKJIHGFEDCBA",
     "क": "".join(map(chr, range(0x0915, 0x0939))),
     "字": "字" + "".join(map(chr, range(0x4E00, 0x4E40))),
-    "ा": "".join(map(chr, range(0x093E, 0x094D))),
+    "ु": "ु" + "".join(map(chr, range(0x0942, 0x094D))),
     "0": "0123456789",
     "½": "½¼¾⅓⅔⅛⅜⅝⅞",
+    "Ⅰ": "".join(map(chr, range(0x2160, 0x2170))),
+    "Ⓐ": "".join(map(chr, range(0x24B6, 0x24D0))),
     "☺": "☺" + "".join(map(chr, range(0x1F600, 0x1F640))),
 }
 """The mask of each kind of character, and others of that kind."""
@@ -56,22 +59,22 @@ _KINDS: Final = {
 def _mask(character: str) -> str:
     if character.isspace() or (character.isascii() and not character.isalnum()):
         return character
+    category = unicodedata.category(character)
+    if character.isupper():
+        return {"L": "X", "N": "Ⅰ"}.get(category[0], "Ⓐ")
     if character.isalpha():
         return _mask_of_letter(character)
-    category = unicodedata.category(character)
     if character.isdigit():
         return "0"
     if category[0] in "NM":
-        return "½" if category[0] == "N" else "ा"
+        return "½" if category[0] == "N" else "ु"
     return character if category[0] == "P" or category in ("Cc", "Cf") else "☺"
 
 
 def _mask_of_letter(letter: str) -> str:
     if "\u0900" <= letter <= "\u097f":
         return "क"
-    if letter >= "\u2e80":
-        return "字"
-    return "X" if letter.isupper() else "x"
+    return "字" if letter >= "\u2e80" else "x"
 
 
 def masked(text: str) -> str:
@@ -185,21 +188,29 @@ class _Branch:
 # --- replies ----------------------------------------------------------------------------------------------------
 
 
+_LISTS: Final = (ABBREVIATIONS, CLINGING, JOINERS, OBJECTS, VERBS)
+
+
 def masked_word(word: str) -> str:
     """A word of a reply, with the marks around it: masked, but what it means to `PhraseSplitter` is kept."""
-    if word.lower() in JOINERS:
-        return _like(word, JOINERS)
     dot = "." * word.endswith(".")
     bare = word.removesuffix(".")
     core = bare.lstrip("(\"'“‘[")
+    if core == "I":
+        return word
+    if core == word and any(core.lower() in words for words in _LISTS):
+        return _like(core, _LISTS)
     if core.lower() in ABBREVIATIONS:
-        return bare[: len(bare) - len(core)] + _like(core, ABBREVIATIONS) + dot
-    return word if core == "I" else masked(word)
+        return bare[: len(bare) - len(core)] + _like(core, (ABBREVIATIONS,)) + dot
+    return masked(word)
 
 
-def _like(word: str, words: Iterable[str]) -> str:
-    """The first of the words that looks the same under its mask."""
-    found = min(other for other in words if masked(other) == masked(word.lower()))
+def _like(word: str, lists: Sequence[frozenset[str]]) -> str:
+    """The first word that is on the same ones of the lists and looks the same under its mask."""
+    low = word.lower()
+    there = [words for words in lists if low in words]
+    alike = frozenset.intersection(*there).difference(*(words for words in lists if low not in words))
+    found = min(other for other in alike if masked(other) == masked(low))
     return "".join(new.upper() if old.isupper() else new for old, new in zip(word, found, strict=True))
 
 
