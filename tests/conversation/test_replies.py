@@ -24,7 +24,8 @@ class Mouth:
         self.out: list[ev.Command] = []
         self.history = History(100)
         made = ev.Settings(**settings)  # type: ignore[arg-type]
-        self.replies = Replies(made, lambda kind: f"{kind}_{next(counter)}", Policy(lead_ms=400), self.history, self.out)
+        policy = Policy(lead_ms=400)
+        self.replies = Replies(made, lambda kind: f"{kind}_{next(counter)}", policy, self.history, self.out)
 
     @property
     def current(self) -> Reply:

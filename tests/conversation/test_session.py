@@ -168,6 +168,28 @@ def test_other_words_while_the_client_ends_the_turn_drop_it(stage: Stage) -> Non
     assert stage.last(ev.ReplyStarted).reply_id != reply_id
 
 
+def test_other_words_after_a_short_sound_drop_it(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stage.judge(UNSURE)
+    stage.transcribe("order a pizza")
+    first = stage.last(ev.Respond).reply_id
+    stage.speak(160)
+    stage.do(ev.ReplyText(first, "Sure. "))  # its work goes on meanwhile
+    stage.silence(96)
+    stage.judge(UNSURE)
+    assert ev.StopReply(first) in stage.transcribe("order a pizza please")
+    assert stage.last(ev.Respond).reply_id != first
+
+
+def test_a_look_at_words_that_are_not_the_last_changes_nothing(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    before = stage.session.wake_at()
+    assert stage.do(ev.WordsJudged(99, 0.99)) == []
+    assert stage.session.wake_at() == before
+
+
 def test_a_parked_answer_that_fails_is_forgotten(stage: Stage) -> None:
     stage.speak(800)
     stage.silence(96)
@@ -453,6 +475,15 @@ def test_without_interrupt_response_the_reply_goes_on_and_the_turn_opens_after_i
     assert stage.last(ev.ReplyEnded).status == "completed"
     assert stage.state() is State.HEARING
     assert len(stage.all(ev.SpeechStarted)) == 2
+
+
+def test_without_interrupt_response_a_sound_that_ends_is_over() -> None:
+    stage = Stage(ev.Settings(turn_detection=ev.TurnDetection(interrupt_response=False)))
+    stage.turn(reply="One two three four five. Six seven eight.")
+    stage.speak(300)
+    assert stage.state() is State.CONTESTED
+    stage.silence(96)
+    assert stage.state() is State.REPLYING
 
 
 def test_a_contest_ends_when_no_more_audio_comes(stage: Stage) -> None:

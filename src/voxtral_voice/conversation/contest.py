@@ -66,8 +66,9 @@ STRONG_MS: Final = {"hi": 256.0}
 Whisper base makes words out of its prompt."""
 WORDS_MS: Final = Dial(240.0, 1120.0)
 """While it is not decided nothing more of the reply leaves, so that a user who interrupts is not kept waiting by a rule
-that takes its time; one who only listens is. Voiced time from which two words or more that are no backchannel interrupt. Below it Whisper base makes "I was" of
-"Oh really" and "Xu Wenren" of "Sure", and up to 640 ms "I saw it" of "uh-huh"."""
+that takes its time; one who only listens is. Voiced time from which two words or more that are no backchannel
+interrupt. Below it Whisper base makes "I was" of "Oh really" and "Xu Wenren" of "Sure", and up to 640 ms "I saw it" of
+"uh-huh"."""
 UNSURE: Final = ("hi",)
 """Where words that are on no list do not count: Whisper base makes sentences of Hindi backchannels."""
 WORDLESS_MS: Final = Dial(480.0, 1120.0)

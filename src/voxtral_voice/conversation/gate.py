@@ -3,8 +3,8 @@
 Knows: hysteresis, how loud this speech is, sample positions. Does not know: turns, models, time.
 
 Silero goes on saying "speech" for some 60 ms after the last sound. So a frame far below the level of the speech before
-it counts as silence too, half as much as one that Silero calls silent. On 103 recordings of people and voices the end is
-noticed 73 ms after the last sound at the median, not 122, and 0.2 times in a second of speech for nothing, not 0.05.
+it counts as silence too, half as much as one that Silero calls silent. On 103 recordings of people and voices the end
+is noticed 73 ms after the last sound at the median, not 122; and 0.2 times a second of speech for nothing, not 0.05.
 """
 
 from __future__ import annotations

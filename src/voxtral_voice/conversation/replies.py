@@ -332,7 +332,8 @@ class Replies:
         reply.ended = True
         reply.discard()
         whole = status == "completed"
-        heard_ms = reply.audio_ms if status == "failed" else reply.ledger.heard_ms(now)  # a client plays on after failures
+        plays_on = status == "failed"  # a client stops playing when it or the user has stopped the reply
+        heard_ms = reply.audio_ms if plays_on else reply.ledger.heard_ms(now)
         text = reply.sent_text if whole else reply.heard_text(heard_ms)
         self._history.update(reply.item_id, text=text, status="completed" if whole else "incomplete")
         timeline = self.answering.timeline if self.answering is not None else None
