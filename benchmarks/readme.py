@@ -149,7 +149,8 @@ def thrown_away(cost: Json) -> list[str]:
     work = cost.get("work")
     if not work or work["dropped_percent"] is None:
         return []
-    return [f"Speculative work thrown away: {work['dropped_total_s']:.1f} CPU-s ({work['dropped_percent']:.0f} %)."]
+    dropped_s, percent = work["dropped_total_s"], work["dropped_percent"]
+    return [f"Speculative work thrown away: {dropped_s:.1f} s of engines' time ({percent:.0f} %)."]
 
 
 def swept(runs: Sequence[Json]) -> str:

@@ -19,6 +19,7 @@ from voxtral_voice.config import (
     variable,
 )
 from voxtral_voice.engines.remote import Remote, RemoteParts
+from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.errors import ConfigError
 from voxtral_voice.weights import default_weights_dir
 
@@ -55,7 +56,7 @@ def test_flags_win_over_environment_over_file_over_defaults() -> None:
     environment = {"VOXTRAL_VOICE_SERVER_PORT": "2", "VOXTRAL_VOICE_SERVER_HOST": "b", "PATH": "/bin"}
     loaded = load(None, environment, [Setting("server.port", "3", "--port")])
     assert (loaded.config.server.port, loaded.config.server.host, loaded.config.speaker.threads) == (3, "b", 3)
-    assert loaded.config.playout.lead_ms == 400
+    assert loaded.config.playout.lead_ms == Policy().lead_ms
     assert loaded.origins["server.port"] == "--port"
     assert loaded.origins["server.host"] == "VOXTRAL_VOICE_SERVER_HOST"
     assert loaded.origins["speaker.threads"] == "voxtral-voice.toml"

@@ -51,7 +51,7 @@ def test_every_figure_of_the_targets_has_its_place() -> None:
     assert "Heard text after an interruption: 1 words off at the median, 1 at p95." in text
     assert "Old audio after a stop: 0 bytes." in text
     assert "1 min of white noise, hum, clicks and music: 0 turns, 0 replies." in text
-    assert "Speculative work thrown away: 1.0 CPU-s (25 %)." in text
+    assert "Speculative work thrown away: 1.0 s of engines' time (25 %)." in text
     assert "V2V p50 / false cut-ins by endpoint setting: default 400 ms / 0 of 1 (0 %); semantic_vad:0 400 ms" in text
 
 

@@ -467,7 +467,7 @@ def idle_turns_begin(watch: Watch) -> str | None:
         watch.idle_from = None
     if watch.idle_from is None or watch.world.session.state is not State.OPEN:
         return None
-    if detection is None or not detection.idle_timeout_ms:
+    if detection is None or not detection.idle_timeout_ms or not detection.create_response:
         return None
     silent_s = watch.world.now - max(watch.idle_from, watch.plays_to)
     late = silent_s > detection.idle_timeout_ms / 1000 + IDLE_GRACE_S

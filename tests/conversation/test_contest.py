@@ -148,10 +148,12 @@ def test_a_hum_that_begins_like_no_is_waited_for() -> None:
     assert verdict(sound(DENIAL_MS, "No."), MIDDLE) is Verdict.INTERRUPTION
 
 
-def test_a_faint_sound_is_noise_whatever_it_says() -> None:
-    faint = sound(900, "Stop", level_db=-25.0 - FAINT_DB, usual_db=-25.0)
-    assert verdict(faint, MIDDLE) is Verdict.NOISE
-    assert verdict(replace(faint, level_db=-24.9 - FAINT_DB + 1), MIDDLE) is Verdict.INTERRUPTION
+def test_a_faint_sound_is_noise_unless_it_says_something() -> None:
+    level_db = -25.0 - FAINT_DB
+    assert verdict(sound(2000, level_db=level_db, usual_db=-25.0), MIDDLE) is Verdict.NOISE
+    assert verdict(sound(2000, "Emma", level_db=level_db, usual_db=-25.0), MIDDLE) is Verdict.NOISE
+    assert verdict(sound(900, "Stop", level_db=level_db, usual_db=-25.0), MIDDLE) is Verdict.INTERRUPTION
+    assert verdict(sound(2000, "Seven of the", level_db=level_db, usual_db=-25.0), MIDDLE) is Verdict.INTERRUPTION
 
 
 def test_a_quiet_sound_has_to_last_longer() -> None:

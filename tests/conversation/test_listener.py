@@ -53,7 +53,7 @@ def test_the_padding_never_reaches_into_the_turn_before() -> None:
     ear.hear(5, 0.9)
     ear.listener.open_turn()
     ear.hear(5, 0.0)
-    ear.listener.speculate(1.0)
+    ear.listener.speculate(1.0, 1.0)
     ear.listener.commit_turn(2.0)
     ear.take()
     ear.hear(3, 0.9)
@@ -67,7 +67,7 @@ def test_speculation_asks_for_the_transcript_and_the_judgement_of_the_same_audio
     ear.listener.open_turn()
     ear.hear(3, 0.0)
     ear.take()
-    ear.listener.speculate(1.0)
+    ear.listener.speculate(1.0, 1.0)
     job, judge = ear.take()
     assert isinstance(job, ev.Transcribe)
     assert isinstance(judge, ev.Judge)
@@ -81,7 +81,7 @@ def test_only_the_last_silence_is_judged() -> None:
     ear.hear(10, 0.9)
     ear.listener.open_turn()
     ear.hear(3, 0.0)
-    ear.listener.speculate(1.0)
+    ear.listener.speculate(1.0, 1.0)
     assert not ear.listener.judged(ev.TurnJudged(0, 0.9))
     assert ear.listener.judged(ev.TurnJudged(1, 0.9))
     assert ear.listener.open.judged == 0.9
@@ -95,7 +95,7 @@ def test_server_vad_needs_no_judge(kind: str, asked: int) -> None:
     ear = Ear(ev.TurnDetection(kind=kind))  # type: ignore[arg-type]
     ear.hear(10, 0.9)
     ear.listener.open_turn()
-    ear.listener.speculate(1.0)
+    ear.listener.speculate(1.0, 1.0)
     assert names(ear.take()).count("Judge") == asked
 
 
@@ -138,7 +138,7 @@ def test_a_committed_turn_waits_for_its_words() -> None:
     ear.hear(10, 0.9)
     ear.listener.open_turn()
     ear.hear(3, 0.0)
-    ear.listener.speculate(1.0)
+    ear.listener.speculate(1.0, 1.0)
     turn = ear.listener.commit_turn(1.5)
     assert ear.listener.awaited() is turn
     assert ear.history.messages("") == ()
@@ -157,7 +157,7 @@ def test_a_lost_transcript_is_told() -> None:
     ear = Ear()
     ear.hear(10, 0.9)
     ear.listener.open_turn()
-    ear.listener.speculate(1.0)
+    ear.listener.speculate(1.0, 1.0)
     turn = ear.listener.transcript_failed(ev.TranscriptFailed(1, "transcriber: gone"))
     assert turn is ear.listener.open
     ear.listener.commit_turn(2.0)
@@ -256,7 +256,7 @@ def test_words_are_told_when_two_partials_agree_and_are_never_taken_back() -> No
         ear.listener.transcribe_partial_if_due()
         ear.listener.transcript(ev.TranscriptHeard(attempt, text, "en", False), 1.0)
     assert [c.delta for c in ear.out if isinstance(c, ev.TranscriptDelta)] == ["what is"]
-    ear.listener.speculate(2.0)
+    ear.listener.speculate(2.0, 2.0)
     turn = ear.listener.transcript(ev.TranscriptHeard(5, "which is the capital", "en", True), 2.1)
     assert turn is not None
     ear.take()

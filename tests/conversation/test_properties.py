@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.conversation.stage import Stage, sound
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.conversation.floor import DEADLINE_STATES, State
+from voxtral_voice.conversation.floor import State
 
 DETECTIONS = [
     ev.TurnDetection(),
@@ -128,8 +128,8 @@ scripts = st.lists(
 def check_floor(stage: Stage) -> None:
     session = stage.session
     wake_at = session.wake_at()
-    if session.state not in DEADLINE_STATES and session.state is not State.REPLYING:
-        assert wake_at is None
+    if session.state is State.OPEN:
+        assert wake_at is None, "there is no idle timeout here"
     if session.state is State.SETTLING:
         assert wake_at is not None, "a turn that nobody will end"
 

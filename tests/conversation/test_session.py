@@ -635,12 +635,197 @@ def test_a_transcript_of_a_sound_that_failed_leaves_its_length(stage: Stage) -> 
 
 def test_speech_of_which_no_more_audio_comes_is_over(stage: Stage) -> None:
     stage.speak(800)
-    stage.pass_time(2000)
+    fell_silent = stage.now
+    stage.pass_time(1600)
     assert stage.state() is State.SETTLING
     stage.transcribe("hello")
     stage.answer("Hi.")
     stage.pass_time(4000)
     assert stage.texts() == [("user", "hello"), ("assistant", "Hi.")]
+    timeline = stage.last(ev.ReplyEnded).timeline
+    assert timeline is not None
+    assert timeline.speech_end == pytest.approx(fell_silent)
+
+
+# --- what a second look found -----------------------------------------------------------------------------------
+
+
+def parked(stage: Stage, words: str = "order a pizza") -> str:
+    """The user goes on, with a sound so far. Returns the id of the answer that is parked."""
+    stage.speak(800)
+    stage.silence(96)
+    stage.judge(UNSURE)
+    stage.transcribe(words)
+    stage.speak(160)
+    assert stage.state() is State.HEARING
+    return stage.last(ev.Respond).reply_id
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ev.Configure(ev.Settings(instructions="Be a pirate.")),
+        ev.AddItem(ev.Item("item_x", "system", "text", "It is raining."), None),
+        ev.CreateReply(ev.ReplyOptions(modality="text")),
+    ],
+)
+def test_a_parked_answer_is_of_no_use_when_what_it_was_made_of_changes(stage: Stage, change: ev.Event) -> None:
+    first = parked(stage)
+    assert ev.StopReply(first) in stage.do(change)
+    stage.silence(96)
+    stage.judge(UNSURE)
+    stage.transcribe("order a pizza")
+    assert stage.last(ev.Respond).reply_id != first
+
+
+def test_a_request_during_a_turn_without_words_is_answered(stage: Stage) -> None:
+    stage.speak(300)
+    stage.do(ev.CreateReply(ev.ReplyOptions(instructions="Say hello.", request="mark")))
+    stage.silence(96)
+    stage.transcribe("")
+    stage.silence(600)
+    assert stage.last(ev.ReplyStarted).request == "mark"
+    assert stage.last(ev.Respond).messages == (("system", "Say hello."),)
+
+
+def test_a_question_whose_words_were_awaited_survives_a_noise() -> None:
+    stage = Stage(ev.Settings(turn_detection=ev.TurnDetection(kind="server_vad", silence_duration_ms=200)))
+    stage.speak(800)
+    stage.silence(320)
+    question = stage.last(ev.Transcribe).attempt
+    stage.speak(1200)
+    assert stage.state() is State.HEARING
+    stage.do(ev.TranscriptHeard(question, "what is the capital of France", "en", True))
+    stage.silence(96)
+    stage.transcribe("")
+    stage.silence(400)
+    assert stage.last(ev.Respond).messages == (("user", "what is the capital of France"),)
+    assert stage.last(ev.ReplyStarted).reply_id == stage.last(ev.Respond).reply_id
+
+
+def test_what_the_client_says_was_heard_is_where_the_reply_goes_on(stage: Stage) -> None:
+    interrupted(stage)
+    stage.do(ev.TruncateItem(stage.all(ev.ReplyStarted)[-1].item_id, 150))
+    assert stage.texts()[-1] == ("assistant", "One")
+    stage.silence(96)
+    stage.transcribe("")
+    stage.silence(600)
+    assert stage.last(ev.Recite).reply_id == stage.last(ev.ReplyStarted).reply_id
+    assert next(c.text for c in stage.all(ev.Speak) if c.reply_id == stage.last(ev.Recite).reply_id).startswith("two")
+
+
+@pytest.mark.parametrize("forget", ["clear", "delete"])
+def test_a_reply_that_is_over_and_done_with_does_not_come_back(stage: Stage, forget: str) -> None:
+    interrupted(stage)
+    item = stage.last(ev.ReplyStarted).item_id
+    stage.do(ev.ClearAudio() if forget == "clear" else ev.DeleteItem(item))
+    stage.silence(2000)
+    stage.speak(300)
+    stage.silence(96)
+    stage.transcribe("")
+    stage.silence(2000)
+    assert stage.all(ev.Recite) == []
+
+
+def test_what_begins_anew_is_what_was_asked_for(stage: Stage) -> None:
+    stage.do(ev.AddItem(ev.Item("item_x", "user", "text", "hi"), None))
+    stage.do(ev.CreateReply(ev.ReplyOptions(instructions="Be a pirate.", request="mark")))
+    first = stage.last(ev.Respond).reply_id
+    stage.do(ev.ReplyText(first, "Ahoy there my friend, how are you. And "))
+    stage.say(first, 3000)
+    stage.silence(300)
+    stage.speak(1200)
+    stage.silence(96)
+    stage.transcribe("")
+    stage.silence(600)
+    again = stage.last(ev.Respond)
+    assert again.reply_id != first
+    assert again.messages[0] == ("system", "Be a pirate.")
+    assert stage.last(ev.ReplyStarted).request is None
+
+
+def test_an_answer_that_was_parked_is_none_to_the_next_turn(stage: Stage) -> None:
+    first = parked(stage, "no")
+    stage.do(ev.CommitAudio())
+    stage.speak(1200)
+    assert ev.StopReply(first) in stage.log
+    stage.silence(96)
+    stage.transcribe("no")
+    assert stage.last(ev.Respond).reply_id != first
+
+
+def test_a_voice_that_drops_is_still_the_same_turn(stage: Stage) -> None:
+    stage.level_db = -15.0
+    stage.speak(1500)
+    stage.level_db = -40.0
+    stage.speak(96)
+    stage.judge(0.999)
+    stage.transcribe("order a pizza")
+    stage.speak(1000)
+    assert stage.state() is State.HEARING
+    assert stage.all(ev.AudioCommitted) == []
+
+
+def test_the_next_turn_begins_where_the_last_transcript_ended(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(32)
+    stage.judge(0.999)
+    stage.transcribe("order a pizza")
+    transcribed_to = next(c for c in stage.all(ev.Transcribe) if c.final).end_sample
+    stage.silence(400)
+    stage.do(ev.CancelReply(None))
+    stage.do(ev.CommitAudio())
+    assert stage.last(ev.Transcribe).start_sample == transcribed_to
+
+
+def test_a_faint_sound_that_never_ends_costs_little(stage: Stage) -> None:
+    stage.level_db = -15.0
+    stage.turn(reply="One two three. " * 60)
+    stage.level_db = -45.0
+    for _ in range(60):
+        stage.speak(500)
+        for job in stage.all(ev.Transcribe)[-1:]:
+            stage.do(ev.TranscriptHeard(job.attempt, "", "en", False))
+    jobs = [c for c in stage.all(ev.Transcribe) if not c.final]
+    assert len(jobs) < 20
+    assert max(c.end_sample - c.start_sample for c in jobs) <= 16 * 4_200
+
+
+def test_the_idle_timeout_does_not_speak_over_somebody_who_begins() -> None:
+    idle = ev.TurnDetection(kind="server_vad", silence_duration_ms=500, idle_timeout_ms=5000)
+    stage = Stage(ev.Settings(turn_detection=idle))
+    stage.speak(800)
+    stage.silence(128)
+    stage.transcribe("hello")
+    stage.answer("It is Paris.")
+    while stage.state() is not State.OPEN:
+        stage.silence(32)
+    due = stage.session.wake_at()
+    assert due is not None
+    while stage.now + 0.064 < due:
+        stage.silence(32)
+    stage.speak(160)
+    assert stage.now > due
+    assert stage.all(ev.IdleTimeout) == []
+    assert stage.state() is State.HEARING
+
+
+def test_idle_is_only_after_a_reply_and_only_where_replies_are_wanted() -> None:
+    idle = ev.TurnDetection(kind="server_vad", silence_duration_ms=500, idle_timeout_ms=5000)
+    stage = Stage(ev.Settings(turn_detection=idle))
+    stage.speak(300)
+    stage.silence(96)
+    stage.transcribe("")
+    stage.silence(8000)
+    assert stage.all(ev.IdleTimeout) == []
+
+
+def test_flicker_does_not_keep_a_turn_open_for_ever(stage: Stage) -> None:
+    almost_over(stage)
+    for _ in range(40):
+        stage.speak(32)
+        stage.silence(32)
+    assert stage.all(ev.AudioCommitted)
 
 
 def test_when_nobody_speaks_the_idle_timeout_asks() -> None:

@@ -179,7 +179,7 @@ def _cost(run: Json) -> Iterator[Fact]:
         yield Fact("server CPU", f"{cost['cpu_s_per_audio_minute']:.2f} s", f"per minute of audio; {minutes}")
         yield Fact("server memory", f"{cost['memory_mb']:,.0f} MB", "at the most")
         if work := cost.get("work"):
-            seconds = f"{work['dropped_total_s']:.2f} CPU-s, by the server's own count"
+            seconds = f"{work['dropped_total_s']:.2f} s of engines' time, by the server's own count"
             yield Fact("work thrown away", percent(work["dropped_percent"]), seconds)
 
 

@@ -25,7 +25,8 @@ Counters = Mapping[tuple[str, str], float]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """CPU-s of the engines, by engine: what went into replies that were heard, and what was thrown away."""
+    """Seconds that engines were at work (wall time, queues included), by engine: what went into replies that were
+    heard, and what was thrown away."""
 
     used_s: dict[str, float]
     dropped_s: dict[str, float]

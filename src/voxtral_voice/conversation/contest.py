@@ -85,7 +85,8 @@ QUIET_DB: Final = 15.0
 QUIET_TIMES: Final = 2.0
 """It has to last so many times longer."""
 FAINT_DB: Final = 25.0
-"""A sound that is this much below the user's own level is nobody's in this conversation, an echo most likely."""
+"""A sound without words that is this much below the user's own level is nobody's in this conversation, an echo most
+likely."""
 DENIAL_MS: Final = 256.0
 """Of the sound that a transcript must cover for a lone "no": a hum begins like one."""
 LONGEST_CHARS: Final = 1_000
@@ -94,9 +95,9 @@ LONGEST_CHARS: Final = 1_000
 
 def verdict(sound: Sound, patience: float) -> Verdict:
     """patience: 0 (quick to stop) to 1 (slow); more of it never makes an interruption of anything."""
-    if _below_db(sound) >= FAINT_DB:
-        return Verdict.NOISE
     kind = sound.kind
+    if _below_db(sound) >= FAINT_DB and kind not in (Kind.STRONG, Kind.WORDS):
+        return Verdict.NOISE
     if sound.voiced_ms >= _limit_ms(sound, patience):
         return Verdict.INTERRUPTION
     if kind in _HARMLESS and _stale_in_ms(sound) > 0:

@@ -20,16 +20,14 @@ from typing import Final
 
 from voxtral_voice.conversation.events import TurnDetection
 
-MAX_WAIT_MS: Final = {"low": 8000.0, "medium": 4000.0, "auto": 4000.0, "high": 2000.0}
-"""Longest silence inside an unfinished turn, by eagerness (OpenAI Realtime API reference, semantic_vad)."""
-
 Dial = tuple[float, float, float]
 """At patience 0, 0.5 and 1; straight lines between."""
 
 SHORTEST_MS: Final[Dial] = (110.0, 160.0, 240.0)
 """Wait when the turn is surely over."""
 LONGEST_MS: Final[Dial] = (1300.0, 1700.0, 3000.0)
-"""Wait when it surely is not: longer than most pauses in the midst of a sentence."""
+"""Wait when it surely is not: longer than most pauses in the midst of a sentence, and within the 8, 4 and 2 s that
+OpenAI's API allows each eagerness."""
 EVEN_ODDS: Final[Dial] = (1.5, 1.6, 2.0)
 """Log-odds that the turn is over at which the wait is half-way, on a scale of ratios, between the two. At 1.6 a pause
 at one of the cuts is cut off in 7 of 100, at 1.2 in 11, while the median wait is the same."""
@@ -109,7 +107,7 @@ def endpoint_wait_ms(detection: TurnDetection, signals: Signals) -> float:
     wait = shortest * math.pow(longest / shortest, doubt)
     if signals.words is not None and signals.words_judged is None:
         wait = max(wait, UNJUDGED_MS)
-    return min(wait, MAX_WAIT_MS[detection.eagerness])
+    return wait
 
 
 def completeness(signals: Signals) -> float:

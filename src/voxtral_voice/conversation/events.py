@@ -42,7 +42,7 @@ class TurnDetection:
     silence_duration_ms: int = 500
     """server_vad: the turn ends after this much silence."""
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
-    """semantic_vad: how long an unfinished turn may stay silent (8 / 4 / 2 s; auto = medium)."""
+    """semantic_vad: a name for a patience; what counts is `patience`."""
     patience: float = 0.5
     """0 (fast) to 1 (careful): how sure one has to be that a turn is over, or that a sound is an interruption."""
     idle_timeout_ms: int | None = None

@@ -25,8 +25,8 @@ HUSHED_DB: Final = 23.0
 """Below the speech before. At 20 one notices it 8 ms earlier, and nearly twice as often for nothing."""
 LEVEL_FRAMES: Final = 5
 """So much speech has a level."""
-ECHOING_FRAMES: Final = 10
-"""So long after the end a hushed frame is no new speech: Silero still hears the old."""
+ECHOING_FRAMES: Final = 5
+"""So long after the end (160 ms) a hushed frame is no new speech: Silero still hears the old."""
 SURE, UNSURE = 2, 1
 """What a frame counts that Silero calls silent, and one that is only hushed."""
 
@@ -101,6 +101,11 @@ class SpeechGate:
         if usual_db is None or self._level.frames < LEVEL_FRAMES:
             return False
         return level_db < usual_db - HUSHED_DB and (self._speaking or self._since_end <= ECHOING_FRAMES)
+
+    @property
+    def sounding(self) -> bool:
+        """The last frame was speech by its probability, hushed or not."""
+        return not self._released
 
     @property
     def speaking(self) -> bool:

@@ -28,6 +28,8 @@ MOST_ONSET_FRAMES: Final = 31
 """1 s: no onset takes longer."""
 SOUND_PADDING_MS: Final = 200
 """Audio from before a sound during a reply that is transcribed with it."""
+SOUND_MS: Final = 4_000
+"""Of a longer one the end is transcribed."""
 USUAL_SHARE: Final = 0.3
 """Of the newest turn in the user's usual level."""
 REMEMBERED_PAUSES: Final = 8
@@ -66,6 +68,10 @@ class Turn:
     words_judged: float | None = None
     prepared: bool = False
     """The responder has seen the words."""
+    transcribed_to: int = 0
+    """Where the audio of its last final transcript ends."""
+    waited: int = 0
+    """How often its deadline was put off for a sound."""
     dropped: int = 0
     """Answers that were prepared for nothing."""
     committed: bool = False
@@ -132,9 +138,9 @@ class Listener:
         return edge
 
     @property
-    def voiced(self) -> bool:
-        """The last frame was."""
-        return self._gate.voiced
+    def sounding(self) -> bool:
+        """The last frame was speech to voice activity, however quiet."""
+        return self._gate.sounding
 
     @property
     def speaking(self) -> bool:
@@ -170,7 +176,7 @@ class Listener:
             self.onset = sound.onset
             self.forget_sound()
         padded = self.onset - samples(self.detection.prefix_padding_ms)
-        start = max(self._buffer_start, self._dropped_to, padded)
+        start = max(self._buffer_start, self._dropped_to, self._forgotten, padded)
         end = self.heard_to if sound is None or self.speaking else sound.voiced_to
         self.turn = Turn(self._ids("item"), start, end, self.onset, partial_to=self.onset)
         self._out.append(ev.SpeechStarted(self.turn.item_id, start))
@@ -187,7 +193,8 @@ class Listener:
         sound = self.overheard
         if sound is None or not sound.transcript_due():
             return
-        start = max(self._buffer_start, sound.onset - samples(SOUND_PADDING_MS))
+        start = max(self._buffer_start, sound.onset, self.heard_to - samples(SOUND_MS)) - samples(SOUND_PADDING_MS)
+        start = max(self._buffer_start, start)
         if start >= self.heard_to:  # the client has committed what was not heard yet
             return
         self._attempts += 1
@@ -253,9 +260,8 @@ class Listener:
         turn, self.turn = self.open, None
         turn.committed = True
         turn.timeline = replace(turn.timeline, commit=now)
-        self._learn_level(turn)
         self._out.append(ev.SpeechStopped(turn.item_id, turn.end_sample))
-        self._buffer_start = max(turn.end_sample, self.heard_to)
+        self._buffer_start = max(turn.end_sample, turn.transcribed_to)
         self._add_item(turn)
         return turn
 
@@ -301,12 +307,14 @@ class Listener:
 
     # --- is it over? --------------------------------------------------------------------------------------------
 
-    def speculate(self, now: float) -> None:
-        """The user is silent: have the turn transcribed and judged as if it were over."""
+    def speculate(self, now: float, heard_at: float) -> None:
+        """The user is silent: have the turn transcribed and judged as if it were over. heard_at: when the last frame
+        came."""
         turn = self.open
         self._abandon(turn)
         heard_ago = max(0, self.heard_to - turn.end_sample) / RATE_HZ
-        turn.timeline = Timeline(speech_end=now - heard_ago, tentative_end=now)
+        turn.timeline = Timeline(speech_end=heard_at - heard_ago, tentative_end=now)
+        turn.transcribed_to, turn.waited = self.heard_to, 0
         attempt = self._transcribe(turn, self.heard_to, final=True)
         if self.detection.kind == "semantic_vad":
             self._out.append(ev.Judge(attempt, turn.start_sample, self.heard_to))
@@ -397,6 +405,8 @@ class Listener:
             self._out.append(ev.TranscriptLost(turn.item_id, turn.lost or ""))
             return
         self._history.update(turn.item_id, text=turn.transcript, status="completed")
+        if turn.transcript:
+            self._learn_level(turn)
         if turn.transcript.startswith(turn.stable_text) and turn.transcript != turn.stable_text:
             self._out.append(ev.TranscriptDelta(turn.item_id, turn.transcript[len(turn.stable_text) :]))
         seconds = (turn.end_sample - turn.start_sample) / RATE_HZ

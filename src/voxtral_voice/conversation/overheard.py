@@ -54,10 +54,11 @@ class Overheard:
         return 1000 * (self._heard_to - self.voiced_to) / RATE_HZ
 
     def transcript_due(self) -> bool:
-        """At a certain length, with so much more of it, and at its end."""
+        """At a certain length, with so much more of it (half, of a long one), and at its end."""
         if self.attempt is not None or self._voiced_ms == self._asked_at_ms:
             return False
-        at_ms = self._asked_at_ms + TRANSCRIBE_EVERY_MS if self._asked_at_ms else TRANSCRIBE_AT_MS
+        more_ms = max(TRANSCRIBE_EVERY_MS, self._asked_at_ms / 2)
+        at_ms = self._asked_at_ms + more_ms if self._asked_at_ms else TRANSCRIBE_AT_MS
         return self._voiced_ms >= at_ms or self.silent_ms >= OVER_MS
 
     def ask(self, attempt: int) -> None:

@@ -30,13 +30,21 @@ CancelReason = Literal["turn_detected", "client_cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """Of an interrupted reply."""
+    """Of an interrupted reply, or of one that had not begun."""
 
-    text: str
-    """What was made and not heard."""
+    item_id: str | None
+    made: str
+    """Its text as far as it was made."""
+    heard: str
+    """The beginning of it that was heard."""
     whole: bool
     """All of its text had been made, and it was not empty."""
     voice: str
+    options: ev.ReplyOptions
+
+    @property
+    def rest(self) -> str:
+        return self.made[len(self.heard) :].strip()
 
 
 class Replies:
@@ -57,6 +65,8 @@ class Replies:
         """What the current reply answers, or will answer when the words are there."""
         self.parked: Reply | None = None
         """Was prepared for a turn that went on; wanted again if that adds no words."""
+        self.any_yet = False
+        """The client was told of one."""
         self._cut: _Cut | None = None
         """What the user did not hear because of the last interruption."""
         self._ids, self._policy, self._history, self._out = ids, policy, history, out
@@ -149,21 +159,26 @@ class Replies:
     def resume(self) -> bool:
         """The interruption had no words: say what was not heard. False: there is nothing, or not all was made."""
         cut = self._cut
-        if cut is None or not cut.whole or not cut.text:
+        if cut is None or not cut.whole or not cut.rest:
             return False
-        reply = self._new(ev.ReplyOptions())
+        reply = self._new(cut.options)
         reply.modality, reply.voice = "audio", cut.voice
         self.answering = None
         self._tell_started(reply)
         self._out.append(ev.Recite(reply.id))
-        phrases = [*reply.add_text(cut.text), *reply.end_text()]
+        phrases = [*reply.add_text(cut.rest), *reply.end_text()]
         self._out += [self._spoken_phrase(reply, phrase) for phrase in phrases]
         return True
 
-    @property
-    def was_cut(self) -> bool:
-        """The user interrupted a reply that had more to say, and no other has begun since."""
-        return self._cut is not None and bool(self._cut.text or not self._cut.whole)
+    def take_cut(self) -> ev.ReplyOptions | None:
+        """What the reply was asked for that the user interrupted, if it has more to say; and it is forgotten."""
+        cut, self._cut = self._cut, None
+        return cut.options if cut is not None and (cut.rest or not cut.whole) else None
+
+    def forget_cut(self, item_id: str | None = None) -> None:
+        """item_id: only if it is this one."""
+        if self._cut is not None and item_id in (None, self._cut.item_id):
+            self._cut = None
 
     def go_on(self) -> None:
         """The words that the started reply waited for are in the history."""
@@ -202,7 +217,7 @@ class Replies:
         return reply.options.max_output_tokens or self.settings.max_output_tokens
 
     def _tell_started(self, reply: Reply) -> None:
-        reply.released = True
+        reply.released = self.any_yet = True
         self._cut = None
         after = self._history.last_id
         self._history.add(ev.Item(reply.item_id, "assistant", reply.modality, "", "in_progress"))
@@ -314,16 +329,27 @@ class Replies:
     def stop(self, now: float, reason: CancelReason) -> None:
         """The user or the client does not want to hear the rest."""
         reply = self.current
-        if reply is not None:
-            unheard = reply.unheard_text(reply.ledger.heard_ms(now))
-            cut = _Cut(unheard, reply.text_ended and bool(unheard or reply.sent_text.strip()), reply.voice)
-            if not reply.ended:
-                self._end(reply, now, "cancelled", reason)
-            else:  # all was sent, but not all was heard
-                heard = reply.heard_text(reply.ledger.heard_ms(now))
-                self._history.update(reply.item_id, text=heard, status="incomplete")
-            self._cut = cut if reason == "turn_detected" and reply.modality == "audio" else None
+        self.drop_parked()
+        cut = self._cut_now(now)
+        if reply is not None and not reply.ended:
+            self._end(reply, now, "cancelled", reason)
+        elif reply is not None:  # all was sent, but not all was heard
+            heard = reply.heard_text(reply.ledger.heard_ms(now))
+            self._history.update(reply.item_id, text=heard, status="incomplete")
+        self._cut = cut if reason == "turn_detected" else None
         self.current = self.answering = None
+
+    def _cut_now(self, now: float) -> _Cut | None:
+        """What would be cut off."""
+        reply = self.current
+        if reply is None:
+            waits = self.answering is not None  # for the words of its turn
+            return _Cut(None, "", "", False, self.settings.voice, ev.ReplyOptions()) if waits else None
+        if reply.modality == "text":
+            return None
+        made, heard = reply.made_text, reply.heard_text(reply.ledger.heard_ms(now))
+        options = replace(reply.options, request=None)
+        return _Cut(reply.item_id, made, heard, reply.text_ended and bool(made.strip()), reply.voice, options)
 
     def _end(
         self, reply: Reply, now: float, status: Literal["completed", "cancelled", "failed"], reason: CancelReason | None
@@ -352,6 +378,8 @@ class Replies:
         """The client knows best what it played; clamped to what there is."""
         heard_ms = min(audio_end_ms, reply.audio_ms)
         text = reply.heard_text(heard_ms)
+        if self._cut is not None and self._cut.item_id == reply.item_id:
+            self._cut = replace(self._cut, heard=text)
         self._history.update(reply.item_id, text=text, status="incomplete")
         self._out.append(ev.ItemTruncated(reply.item_id, heard_ms, text))
 

@@ -191,10 +191,10 @@ class Reply:
 
     # --- what was heard -----------------------------------------------------------------------------------------
 
-    def unheard_text(self, heard_ms: float) -> str:
-        """The rest of what was made. To be asked for before `discard`."""
-        made = "".join(phrase.text for phrase in self._phrases) + self._splitter.pending
-        return made[len(self.heard_text(heard_ms)) :].strip()
+    @property
+    def made_text(self) -> str:
+        """To be asked for before `discard`."""
+        return "".join(phrase.text for phrase in self._phrases) + self._splitter.pending
 
     def heard_text(self, heard_ms: float) -> str:
         """The words in the first `heard_ms` of the reply's audio. A text reply is read as soon as it is sent."""

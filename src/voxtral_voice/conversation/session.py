@@ -35,6 +35,10 @@ CONTEST_GRACE_S: Final = 0.15
 """A contest is decided without the user's audio when it is so late."""
 
 
+MOST_WAITS: Final = 6
+"""A deadline is put off so often, by two frames each, for what may be a sound."""
+IDLE_AGAIN_S: Final = 0.2
+"""So long an idle timeout is put off for a sound."""
 NO_INTERRUPTION: Final = (Verdict.BACKCHANNEL, Verdict.NOISE)
 
 
@@ -114,19 +118,34 @@ class Session:
 
     def _wake(self, _: ev.Wake, now: float) -> None:
         if (idle_at := self._idle_at) is not None and now >= idle_at:
-            self._idle_at = None
-            self._signal(Signal.IDLE, now)
+            self._reach_idle(now)
         if (stalls_at := self._stalls_at()) is not None and now >= stalls_at:
             self._listener.end_here()
             self._signal(Signal.SILENCE, now)
         if self._deadline is None or now < self._deadline:
             return
-        if self.state is State.SETTLING and self._listener.voiced and not self._unheard_ms(now):
-            self._deadline = now + 2 * FRAME_MS / 1000  # a sound has begun: the next frames tell if they go on
+        if self.state is State.SETTLING and self._waits_for_a_sound(now):
+            self._deadline = now + 2 * FRAME_MS / 1000
         elif self.state is State.SETTLING:
             self._signal(Signal.DEADLINE, now)
         else:
             self._decide_contest(now)
+
+    def _waits_for_a_sound(self, now: float) -> bool:
+        """At the deadline something sounds: the next frames tell whether the user goes on. Not for ever."""
+        turn = self._listener.open
+        if turn.waited >= MOST_WAITS or not self._listener.sounding or self._unheard_ms(now):
+            return False
+        turn.waited += 1
+        return True
+
+    def _reach_idle(self, now: float) -> None:
+        """Unless somebody is about to speak."""
+        if self._listener.sounding or self._listener.overheard is not None:
+            self._idle_at = now + IDLE_AGAIN_S
+        else:
+            self._idle_at = None
+            self._signal(Signal.IDLE, now)
 
     def _stalls_at(self) -> float | None:
         """When speech of which no more audio comes counts as fallen silent."""
@@ -139,8 +158,10 @@ class Session:
             self._await_idle(now)
 
     def _await_idle(self, now: float) -> None:
+        """From when a reply was played to its end; and anew when a sound turned out to be nothing."""
         detection = self.settings.turn_detection
-        idle_ms = detection.idle_timeout_ms if detection is not None else None
+        wanted = detection is not None and detection.create_response and self._replies.any_yet
+        idle_ms = detection.idle_timeout_ms if detection is not None and wanted else None
         self._idle_at = None if idle_ms is None else now + idle_ms / 1000
 
     @property
@@ -234,6 +255,7 @@ class Session:
     def _drop_turn(self, now: float) -> None:
         """A reply that was asked for meanwhile has nothing more to wait for."""
         self._listener.drop_turn()
+        self._replies.forget_cut()
         if self._asked is not None:
             self._ask, self._asked = self._asked, None
             self._signal(Signal.ASK, now)
@@ -257,7 +279,7 @@ class Session:
     # --- is the turn over? --------------------------------------------------------------------------------------
 
     def _speculate(self, now: float) -> None:
-        self._listener.speculate(now)
+        self._listener.speculate(now, min(now, self._heard_at))
         self._arm_endpoint(now)
 
     def _arm_endpoint(self, _: float) -> None:
@@ -356,19 +378,21 @@ class Session:
         assert turn is not None
         if not self._wants_reply:
             self._replies.drop()
+            self._replies.forget_cut()
             self._done(now)
         elif self._replies.current is not None:
-            self._replies.release(self._take_ask().request)
+            self._replies.release((self._take_ask() or ev.ReplyOptions()).request)
         elif turn.settled:
             self._answer(turn, self._take_ask(), now)
 
-    def _take_ask(self) -> ev.ReplyOptions:
+    def _take_ask(self) -> ev.ReplyOptions | None:
         """What the client asked for meanwhile, once."""
         asked, self._asked = self._asked, None
-        return asked or ev.ReplyOptions()
+        return asked
 
-    def _answer(self, turn: Turn, options: ev.ReplyOptions, now: float) -> None:
-        """A committed turn is settled and its reply is due."""
+    def _answer(self, turn: Turn, asked: ev.ReplyOptions | None, now: float) -> None:
+        """A committed turn is settled and its reply is due. asked: what the client wants of it, if it has said so."""
+        options = asked or ev.ReplyOptions()
         if turn.lost is not None:
             self._replies.drop_parked()
             if self._replies.current is None:
@@ -382,16 +406,18 @@ class Session:
             self._replies.release(options.request)
         else:
             self._replies.drop_parked()
-            if not self._replies.resume():
-                self._start_anew(now)
+            self._answer_nothing(asked, now)
 
-    def _start_anew(self, now: float) -> None:
-        """There are no words: a reply that was cut off for nothing begins again, else there is nothing to say."""
-        cut = self._replies.was_cut
-        self._done(now)
-        if cut:
-            self._ask = ev.ReplyOptions()
-            self._signal(Signal.ASK, now)
+    def _answer_nothing(self, asked: ev.ReplyOptions | None, now: float) -> None:
+        """The turn has no words. What it interrupted goes on or begins again, else there is nothing to say."""
+        if asked is not None:
+            self._replies.start(asked, None)
+        elif not self._replies.resume():
+            again = self._replies.take_cut()
+            self._done(now)
+            if again is not None:
+                self._ask = again
+                self._signal(Signal.ASK, now)
 
     def _remember_ask(self, _: float) -> None:
         """The reply comes when the turn is over; one that was prepared with other options is prepared again."""
@@ -423,6 +449,7 @@ class Session:
 
     def _prepare_again(self) -> None:
         """What a reply is prepared from has changed while it was held."""
+        self._replies.drop_parked()
         reply, turn = self._replies.current, self._replies.answering
         if reply is not None and not reply.released and turn is not None:
             self._replies.drop()
@@ -467,6 +494,7 @@ class Session:
             self._refuse("item_delete_invalid_item_id", message, "item_id")
         else:
             self.history.delete(event.item_id)
+            self._replies.forget_cut(event.item_id)
             self._out.append(ev.ItemDeleted(event.item_id))
             self._prepare_again()
 

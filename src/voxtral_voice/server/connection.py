@@ -318,3 +318,6 @@ class Connection:
         elif isinstance(notice, ev.ReplyStarted):
             assert self._runner is not None
             self._runner.released(notice.reply_id)
+        elif isinstance(notice, ev.AudioCommitted):
+            assert self._runner is not None
+            self._runner.committed()

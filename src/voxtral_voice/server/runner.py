@@ -55,6 +55,8 @@ class Runner:
         self._attempts: dict[int, list[asyncio.Task[None]]] = {}
         self._accounts: dict[int | str, Account] = {}
         """Of attempts and replies whose outcome is not known yet."""
+        self._released: set[str] = set()
+        """Replies that the client knows of, until they are stopped."""
         self._replies: dict[str, asyncio.Task[None]] = {}
         self._phrases: dict[str, asyncio.Queue[ev.Speak]] = {}
 
@@ -79,6 +81,7 @@ class Runner:
                 self._queue_phrase(command)
             case ev.StopReply(reply_id):
                 self._settle(reply_id, "dropped")  # unless it was released
+                self._released.discard(reply_id)
                 self._stop_reply(reply_id)
             case ev.ForgetAudio(before_sample):
                 self._audio.forget(before_sample)
@@ -86,12 +89,20 @@ class Runner:
                 raise AssertionError("the connection does this itself")
 
     def released(self, reply_id: str) -> None:
-        """The reply is the client's business now: its work was not for nothing, nor was that of its turn."""
-        for key in [key for key in self._accounts if key == reply_id or isinstance(key, int)]:
-            self._settle(key, "used")
+        """The reply is the client's business now: its work is not for nothing."""
+        self._released.add(reply_id)
+        self._settle(reply_id, "used")
+
+    def committed(self) -> None:
+        """The turn is over: what was found out about it is used."""
+        for attempt in [key for key in self._accounts if isinstance(key, int)]:
+            self._settle(attempt, "used")
 
     def _account(self, key: int | str) -> Account:
-        return self._accounts.setdefault(key, Account(self._runtime.metrics.work))
+        account = self._accounts.setdefault(key, Account(self._runtime.metrics.work))
+        if key in self._released:
+            self._settle(key, "used")
+        return account
 
     def _settle(self, key: int | str, outcome: Outcome) -> None:
         if (account := self._accounts.pop(key, None)) is not None:
