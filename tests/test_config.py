@@ -18,8 +18,8 @@ from voxtral_voice.config import (
     load,
     variable,
 )
-from voxtral_voice.engines.remote import Remote, RemoteParts
 from voxtral_voice.conversation.policy import Policy
+from voxtral_voice.engines.remote import Remote, RemoteParts
 from voxtral_voice.errors import ConfigError
 from voxtral_voice.weights import default_weights_dir
 

@@ -271,3 +271,16 @@ def test_ending_where_nobody_speaks_moves_no_end() -> None:
     ear.hear(3, 0.0)
     ear.listener.end_here()
     assert ear.listener.open.end_sample == 5 * FRAME_SAMPLES
+
+
+def test_a_sound_of_which_all_was_committed_has_no_transcript() -> None:
+    ear = Ear()
+    ear.hear(10, 0.9)
+    ear.listener.overhear()
+    ear.listener.received = 100_000
+    sound = ear.listener.overheard
+    ear.listener.commit_buffer(1.0)  # the client's audio is ahead of what was heard
+    ear.listener.overheard = sound
+    ear.take()
+    ear.listener.transcribe_sound_if_due()
+    assert ear.take() == []

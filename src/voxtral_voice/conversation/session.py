@@ -236,8 +236,7 @@ class Session:
         self._listener.transcribe_sound_if_due()
 
     def _arm_contest(self, undecided_ms: float, now: float) -> None:
-        if self.state is State.CONTESTED:
-            self._deadline = now + undecided_ms / 1000 + CONTEST_GRACE_S
+        self._deadline = now + undecided_ms / 1000 + CONTEST_GRACE_S
 
     def _decide_contest(self, now: float) -> None:
         """No frames came, or not enough of them: the sound is over."""

@@ -201,18 +201,16 @@ class Wire:
                 return [encode("input_audio_buffer.timeout_triggered", {**fields, "item_id": item_id})]
             case ev.FloorChanged() | ev.Speculated():
                 return self._our_event(notice)
-            case ev.Refused() as refused:
-                return [self.error(refused.code, refused.message, refused.param, client_event_id)]
+            case _:
+                return [self.error(notice.code, notice.message, notice.param, client_event_id)]
 
     def _our_event(self, notice: ev.FloorChanged | ev.Speculated) -> list[bytes]:
         """Told only to a client that asked for our events."""
         if not self._session.wants_our_events:
             return []
-        match notice:
-            case ev.FloorChanged(state):
-                return [self._events.encode("voxtral_voice.floor", {"state": state})]
-            case ev.Speculated(outcome, text):
-                return [self._events.encode("voxtral_voice.speculation", {"outcome": outcome, "text": text})]
+        if isinstance(notice, ev.FloorChanged):
+            return [self._events.encode("voxtral_voice.floor", {"state": notice.state})]
+        return [self._events.encode("voxtral_voice.speculation", {"outcome": notice.outcome, "text": notice.text})]
 
     def _item_added(self, item: ev.Item, after: str | None) -> list[bytes]:
         fields: JsonObject = {"previous_item_id": after, "item": item_object(item)}
