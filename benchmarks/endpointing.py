@@ -1,6 +1,6 @@
 """False cut-offs against latency, for the endpoint rule and two simpler ones, on the same silences.
 
-    .venv/bin/python -m benchmarks.endpointing [--judge-ms 50] [--words-ms 200] [--words-judged-ms 260]
+    .venv/bin/python -m benchmarks.endpointing [--judge-ms 146] [--words-ms 200] [--words-judged-ms 260]
 
 The clips of the corpus are heard once, as the server hears them: voice activity finds every silence, and at its
 tentative end (64 ms) Smart Turn judges the turn so far, Whisper writes it down, and the responder's model judges the
@@ -121,7 +121,8 @@ async def hear(clip: Clip, ears: Ears) -> list[Silence]:
         kind, lag_ms = placed(clip, edge.sample / LISTEN_RATE_HZ - LEAD_S, next_edge is None)
         pause_ms = math.inf if next_edge is None else ms(next_edge[0].sample - edge.sample)
         if pause_ms >= SHORTEST_PAUSE_MS:
-            signals = await signals_of(audio[start:heard_to], ears)
+            judged_to = max(heard_to, edge.sample + Policy().judged_silence_ms * LISTEN_RATE_HZ // 1000)
+            signals = await signals_of(audio[start:heard_to], audio[start:judged_to], ears)
             signals = replace(signals, speech_ms=ms(edge.sample - onset), pauses_ms=tuple(pauses_ms))
             lasts_ms = None if next_edge is None else ms(next_edge[1] - edge.sample)
             found.append(Silence(clip.id, kind, clip.language, lag_ms, lasts_ms, signals))
@@ -146,8 +147,8 @@ async def edges_of(audio: Samples, ears: Ears) -> list[tuple[Onset | Offset, int
     return [(edge, heard_to) for edge, heard_to in edges if edge is not None]
 
 
-async def signals_of(audio: Samples, ears: Ears) -> Signals:
-    judged = await ears.judge.complete_probability(audio)
+async def signals_of(audio: Samples, with_silence: Samples, ears: Ears) -> Signals:
+    judged = await ears.judge.complete_probability(with_silence)
     heard = await ears.whisper.transcribe(audio, language=None, prompt="", final=True)
     return Signals(judged, heard.text, await ears.judge_words(heard.text, heard.language), heard.language, 0.0)
 
@@ -425,7 +426,7 @@ def main() -> int:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--judge-ms", type=float, default=50.0)
+    parser.add_argument("--judge-ms", type=float, default=146.0)
     parser.add_argument("--words-ms", type=float, default=200.0)
     parser.add_argument("--words-judged-ms", type=float, default=260.0)
     return parser.parse_args()

@@ -76,7 +76,9 @@ class Stage:
     def transcribe(self, text: str, language: str | None = "en") -> list[ev.Command]:
         """Answer the last final transcription, the judge (who is sure) before it and the responder's look after it."""
         job = [c for c in self.all(ev.Transcribe) if c.final][-1]
-        if job.attempt not in self._judged and any(c.attempt == job.attempt for c in self.all(ev.Judge)):
+        detection = self.session.settings.turn_detection
+        semantic = detection is not None and detection.kind == "semantic_vad"
+        if semantic and job.attempt not in self._judged:
             self.judge(0.99)
         out = self.do(ev.TranscriptHeard(job.attempt, text, language, True))
         if any(isinstance(c, ev.Prepare) for c in out):
@@ -87,7 +89,7 @@ class Stage:
         return self.do(ev.TranscriptHeard(self.all(ev.Transcribe)[-1].attempt, text, "en", False))
 
     def judge(self, probability: float) -> list[ev.Command]:
-        attempt = self.all(ev.Judge)[-1].attempt
+        attempt = [c for c in self.all(ev.Transcribe) if c.final][-1].attempt
         self._judged.add(attempt)
         return self.do(ev.TurnJudged(attempt, probability))
 

@@ -61,19 +61,23 @@ def test_the_padding_never_reaches_into_the_turn_before() -> None:
     assert ear.listener.open.start_sample == 10 * FRAME_SAMPLES
 
 
-def test_speculation_asks_for_the_transcript_and_the_judgement_of_the_same_audio() -> None:
+def test_a_silence_is_transcribed_at_once_and_judged_a_little_later() -> None:
     ear = Ear()
     ear.hear(10, 0.9)
     ear.listener.open_turn()
     ear.hear(3, 0.0)
     ear.take()
     ear.listener.speculate(1.0, 1.0)
-    job, judge = ear.take()
+    ear.listener.judge_if_due()
+    [job] = ear.take()
     assert isinstance(job, ev.Transcribe)
-    assert isinstance(judge, ev.Judge)
-    assert (job.attempt, job.start_sample, job.end_sample) == (judge.attempt, judge.start_sample, judge.end_sample)
     timeline = ear.listener.open.timeline
     assert timeline.offsets_ms() == {"speech_end": 0.0, "tentative_end": 96.0}
+    ear.hear(3, 0.0)
+    ear.listener.judge_if_due()
+    ear.listener.judge_if_due()
+    [judge] = ear.take()
+    assert judge == ev.Judge(job.attempt, job.start_sample, job.end_sample + 3 * FRAME_SAMPLES)
 
 
 def test_only_the_last_silence_is_judged() -> None:
@@ -95,7 +99,9 @@ def test_server_vad_needs_no_judge(kind: str, asked: int) -> None:
     ear = Ear(ev.TurnDetection(kind=kind))  # type: ignore[arg-type]
     ear.hear(10, 0.9)
     ear.listener.open_turn()
+    ear.hear(10, 0.0)
     ear.listener.speculate(1.0, 1.0)
+    ear.listener.judge_if_due()
     assert names(ear.take()).count("Judge") == asked
 
 

@@ -23,18 +23,18 @@ from voxtral_voice.conversation.events import TurnDetection
 Dial = tuple[float, float, float]
 """At patience 0, 0.5 and 1; straight lines between."""
 
-SHORTEST_MS: Final[Dial] = (110.0, 180.0, 240.0)
+SHORTEST_MS: Final[Dial] = (110.0, 185.0, 240.0)
 """Wait when the turn is surely over."""
-LONGEST_MS: Final[Dial] = (1300.0, 1700.0, 3000.0)
+LONGEST_MS: Final[Dial] = (1300.0, 1830.0, 3000.0)
 """Wait when it surely is not: longer than most pauses in the midst of a sentence, and within the 8, 4 and 2 s that
 OpenAI's API allows each eagerness."""
-EVEN_ODDS: Final[Dial] = (1.5, 1.7, 2.0)
+EVEN_ODDS: Final[Dial] = (1.5, 1.73, 2.0)
 """Log-odds that the turn is over at which the wait is half-way, on a scale of ratios, between the two. More, and fewer
 pauses are cut off while the median wait stays the same, but more finished sentences wait for long."""
-EVEN_ODDS_UNHEARD: Final[Dial] = (-0.6, 1.75, 2.2)
+EVEN_ODDS_UNHEARD: Final[Dial] = (-0.6, 1.8, 2.2)
 """The same while the words are not known yet. They come 260 ms into the silence and their judgement 60 ms later, so
 that a turn is over faster only by sound alone: what the impatient risk, they risk here."""
-EVEN_ODDS_UNJUDGED: Final[Dial] = (0.3, 1.05, 1.6)
+EVEN_ODDS_UNJUDGED: Final[Dial] = (0.3, 1.1, 1.6)
 """The same while the words are not judged. Never, when the responder cannot: then at 1.6 half the finished turns would
 wait for more than a second."""
 UNJUDGED_MS: Final = 360.0

@@ -64,6 +64,8 @@ class Turn:
     """Of the transcript's words."""
     lost: str | None = None
     """Why there will be no transcript."""
+    unjudged: bool = False
+    """The judge of its sound is to be asked yet."""
     judged: float | None = None
     words_judged: float | None = None
     prepared: bool = False
@@ -315,9 +317,15 @@ class Listener:
         heard_ago = max(0, self.heard_to - turn.end_sample) / RATE_HZ
         turn.timeline = Timeline(speech_end=heard_at - heard_ago, tentative_end=now)
         turn.transcribed_to, turn.waited = self.heard_to, 0
-        attempt = self._transcribe(turn, self.heard_to, final=True)
-        if self.detection.kind == "semantic_vad":
-            self._out.append(ev.Judge(attempt, turn.start_sample, self.heard_to))
+        self._transcribe(turn, self.heard_to, final=True)
+        turn.unjudged = self.detection.kind == "semantic_vad"
+
+    def judge_if_due(self) -> None:
+        """The judge is asked a little later: it was trained on speech with some silence behind it."""
+        turn = self.open
+        if turn.unjudged and self.heard_to - turn.end_sample >= samples(self._policy.judged_silence_ms):
+            turn.unjudged = False
+            self._out.append(ev.Judge(turn.attempt, turn.start_sample, self.heard_to))
 
     def signals(self) -> Signals:
         """What is known about the turn's end."""
@@ -349,7 +357,7 @@ class Listener:
         self._abandon(turn)
         self._pauses_ms.append(1000 * (self.onset - turn.end_sample) / RATE_HZ)
         turn.transcript = turn.lost = turn.judged = turn.words_judged = None
-        turn.prepared = False
+        turn.prepared = turn.unjudged = False
         turn.timeline = Timeline()
 
     # --- transcripts --------------------------------------------------------------------------------------------

@@ -186,6 +186,8 @@ class Session:
             self._overhear(now)
         if self.state is State.HEARING:
             self._go_on_hearing(now)
+        elif self.state is State.SETTLING:
+            self._listener.judge_if_due()
         self._listener.forget_old_audio()
 
     def _edge(self, edge: Onset | Offset | None, now: float) -> None:
