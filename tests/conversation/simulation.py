@@ -274,8 +274,8 @@ class World:
     def words_heard(self, reply_id: str) -> tuple[int, int] | None:
         """What a client stops by itself was on its way for twice the network when the core hears of it."""
         ended = self.watch.replies[reply_id].ended
-        if reply_id in self.player.stopped and ended is not None and ended.status != "cancelled":
-            return None  # it was over for the core when the client stopped it, and the core was told nothing
+        if ended is not None and ended.reason != "turn_detected":
+            return None  # what a client does with its player by itself, the core is told only by `truncate`
         ms = self.player.heard_ms(reply_id)
         way_ms = 2000 * self.traits.network_s if reply_id in self.player.stopped else 0.0
         least, most = self.words_until(reply_id, ms), self.words_until(reply_id, ms + way_ms)

@@ -26,6 +26,7 @@ TRAITS = Traits(
 )  # fmt: skip
 
 
+@pytest.mark.no_cover  # three times as slow, and the other tests reach every branch
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_every_conversation_keeps_every_rule(block: int) -> None:
     for seed in range(block, CONVERSATIONS, BLOCKS):
