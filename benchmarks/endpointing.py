@@ -116,24 +116,21 @@ async def hear(clip: Clip, ears: Ears) -> list[Silence]:
     onset = edges[0][0].sample
     start = max(0, onset - PREFIX_MS * LISTEN_RATE_HZ // 1000)
     found: list[Silence] = []
-    pauses_ms: list[float] = []
     for (edge, heard_to), next_edge in zip_longest(edges[1::2], edges[2::2]):
         kind, lag_ms = placed(clip, edge.sample / LISTEN_RATE_HZ - LEAD_S, next_edge is None)
         pause_ms = math.inf if next_edge is None else ms(next_edge[0].sample - edge.sample)
         if pause_ms >= SHORTEST_PAUSE_MS:
             judged_to = max(heard_to, edge.sample + Policy().judged_silence_ms * LISTEN_RATE_HZ // 1000)
             signals = await signals_of(audio[start:heard_to], audio[start:judged_to], ears)
-            signals = replace(signals, speech_ms=ms(edge.sample - onset), pauses_ms=tuple(pauses_ms))
             lasts_ms = None if next_edge is None else ms(next_edge[1] - edge.sample)
             found.append(Silence(clip.id, kind, clip.language, lag_ms, lasts_ms, signals))
-        pauses_ms.append(pause_ms)
     return [*found, *unheard(clip, found)]
 
 
 def unheard(clip: Clip, found: Sequence[Silence]) -> list[Silence]:
     """The pauses that were put in and that voice activity spoke through: no rule can cut them off."""
     missing = len(clip.pauses) - sum(each.kind == "put" for each in found)
-    return [Silence(clip.id, "put", clip.language, 0.0, 0.0, Signals(None, None, None, None, 0.0))] * missing
+    return [Silence(clip.id, "put", clip.language, 0.0, 0.0, Signals())] * missing
 
 
 async def edges_of(audio: Samples, ears: Ears) -> list[tuple[Onset | Offset, int]]:
@@ -150,7 +147,7 @@ async def edges_of(audio: Samples, ears: Ears) -> list[tuple[Onset | Offset, int
 async def signals_of(audio: Samples, with_silence: Samples, ears: Ears) -> Signals:
     judged = await ears.judge.complete_probability(with_silence)
     heard = await ears.whisper.transcribe(audio, language=None, prompt="", final=True)
-    return Signals(judged, heard.text, await ears.judge_words(heard.text, heard.language), heard.language, 0.0)
+    return Signals(judged, heard.text, await ears.judge_words(heard.text, heard.language), heard.language)
 
 
 def placed(clip: Clip, at_s: float, last: bool) -> tuple[str, float]:

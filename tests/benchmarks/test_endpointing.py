@@ -21,7 +21,7 @@ from benchmarks.endpointing import (
 from voxtral_voice.conversation.endpoint import Signals
 
 ARRIVAL = Arrival(judged_ms=50, words_ms=200, words_judged_ms=260)
-SURE = Signals(0.9, "Is it far?", 0.8, "en", 500.0)
+SURE = Signals(0.9, "Is it far?", 0.8, "en")
 
 
 def silence(kind: str, clip: str = "questions/far", lag_ms: float = 60, lasts_ms: float | None = None) -> Silence:

@@ -12,8 +12,8 @@ from voxtral_voice.conversation.endpoint import (
     LONGEST_MS,
     SHORTEST_MS,
     Signals,
-    completeness,
     endpoint_wait_ms,
+    log_odds,
     odds_of_ending,
 )
 from voxtral_voice.conversation.events import TurnDetection
@@ -33,7 +33,7 @@ def semantic(patience: float = 0.5) -> TurnDetection:
 
 @given(SIGNALS, PATIENCE)
 def test_the_wait_is_between_shortest_and_longest(signals: Signals, patience: float) -> None:
-    assert 0 <= completeness(signals) <= 1
+    assert math.isfinite(log_odds(signals))
     assert SHORTEST_MS[0] <= endpoint_wait_ms(semantic(patience), signals) <= LONGEST_MS[-1]
 
 
@@ -42,7 +42,7 @@ def test_the_wait_is_between_shortest_and_longest(signals: Signals, patience: fl
 def test_more_certain_is_never_slower(name: str, signals: Signals, a: float, b: float, patience: float) -> None:
     values = {field: getattr(signals, field) for field in Signals.__slots__}
     less, more = (Signals(**values | {name: value}) for value in sorted((a, b)))
-    assert completeness(less) <= completeness(more)
+    assert log_odds(less) <= log_odds(more)
     assert endpoint_wait_ms(semantic(patience), more) <= endpoint_wait_ms(semantic(patience), less)
 
 
@@ -71,15 +71,15 @@ def test_a_word_that_ends_no_sentence_makes_the_wait_longer() -> None:
     unfinished = Signals(judged=0.9, words="I would like a.")
     broken_off = Signals(judged=0.9, words="I would like...")
     unmarked = Signals(judged=0.9, words="I would like a pizza")
-    assert completeness(unfinished) < completeness(unmarked) < completeness(done)
-    assert completeness(broken_off) < completeness(unmarked)
+    assert log_odds(unfinished) < log_odds(unmarked) < log_odds(done)
+    assert log_odds(broken_off) < log_odds(unmarked)
     assert endpoint_wait_ms(semantic(), unfinished) > endpoint_wait_ms(semantic(), done)
 
 
 @given(SIGNALS, st.sampled_from(["I would like a pizza.", "I would like a", "I would like...", "x"]))
 def test_how_the_words_end_may_be_told_in_their_place(signals: Signals, words: str) -> None:
     told = replace(signals, words="xxx", ending=odds_of_ending(words))
-    assert completeness(told) == completeness(replace(signals, words=words))
+    assert log_odds(told) == log_odds(replace(signals, words=words))
 
 
 def test_sound_that_is_not_quite_sure_ends_nothing_before_the_words() -> None:

@@ -25,7 +25,7 @@ def stage() -> Stage:
 
 UNSURE = 0.7
 """What the judge says when the wait is to be some 600 ms."""
-SURE = Signals(0.99, "what is the capital of France", 0.8, "en", 800.0)
+SURE = Signals(0.99, "what is the capital of France", 0.8, "en")
 
 
 # --- a turn -----------------------------------------------------------------------------------------------------

@@ -80,13 +80,6 @@ class Signals:
     words_judged: float | None = None
     """P(the words are a finished utterance) from the responder's language model."""
     language: str | None = None
-    speech_ms: float = 0.0
-    """From the onset to the last voiced sample."""
-    pauses_ms: tuple[float, ...] = ()
-    """Pauses inside turns of this speaker in this session after which they went on, latest last.
-
-    Not used yet, nor is the length: cuts at random words make short turns look unfinished, and there is no recording of
-    one person's many turns to fit a habit on."""
     ending: float | None = None
     """`odds_of_ending` of the words; None: found from them."""
 
@@ -103,16 +96,11 @@ def endpoint_wait_ms(detection: TurnDetection, signals: Signals) -> float:
         return NO_WORDS_MS
     patience = min(1.0, max(0.0, detection.patience))
     shortest, longest = _at(SHORTEST_MS, patience), _at(LONGEST_MS, patience)
-    doubt = _probability(STEEPNESS * (_at(_even_odds(signals), patience) - _log_odds(signals)))
+    doubt = _probability(STEEPNESS * (_at(_even_odds(signals), patience) - log_odds(signals)))
     wait = shortest * math.pow(longest / shortest, doubt)
     if signals.words is not None and signals.words_judged is None:
         wait = max(wait, UNJUDGED_MS)
     return wait
-
-
-def completeness(signals: Signals) -> float:
-    """The probability that the turn is over, where as many silences are ends as are pauses."""
-    return _probability(_log_odds(signals))
 
 
 def _even_odds(signals: Signals) -> Dial:
@@ -121,7 +109,8 @@ def _even_odds(signals: Signals) -> Dial:
     return EVEN_ODDS_UNJUDGED if signals.words_judged is None else EVEN_ODDS
 
 
-def _log_odds(signals: Signals) -> float:
+def log_odds(signals: Signals) -> float:
+    """That the turn is over, where as many silences are ends as are pauses; calibrated."""
     sound = 0.0 if signals.judged is None else _odds_of(signals.judged, SURE_SOUND)
     bent = max(0.0, sound - BEND)
     if signals.words is None:
@@ -148,8 +137,9 @@ def _odds_of(probability: float, sure: float) -> float:
     return math.log(bounded / (1 - bounded))
 
 
-def _probability(log_odds: float) -> float:
-    return 1 / (1 + math.exp(-log_odds))
+def _probability(odds: float) -> float:
+    """odds: their logarithm."""
+    return 1 / (1 + math.exp(-odds))
 
 
 def _at(dial: Dial, patience: float) -> float:

@@ -6,7 +6,6 @@ is (`session`), replies, models.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -32,7 +31,6 @@ SOUND_MS: Final = 4_000
 """Of a longer one the end is transcribed."""
 USUAL_SHARE: Final = 0.3
 """Of the newest turn in the user's usual level."""
-REMEMBERED_PAUSES: Final = 8
 NUDGE: Final = "The user has said nothing for a while. Ask in one short sentence whether they are still there."
 """What the responder is told when the idle timeout is reached."""
 
@@ -118,7 +116,6 @@ class Listener:
         self._attempts = 0
         self._run_db: list[float] = []
         """Levels of the voiced frames since the last unvoiced one, up to the onset."""
-        self._pauses_ms: deque[float] = deque(maxlen=REMEMBERED_PAUSES)  # full: the oldest goes
         self._under_way: dict[int, Turn] = {}
         """By attempt; of the open turn at most one, of committed ones those whose transcript is not there yet."""
 
@@ -330,11 +327,7 @@ class Listener:
     def signals(self) -> Signals:
         """What is known about the turn's end."""
         turn = self.open
-        speech_ms = 1000 * (turn.end_sample - turn.onset) / RATE_HZ
-        pauses_ms = tuple(self._pauses_ms)
-        return Signals(
-            turn.judged, turn.transcript, turn.words_judged, turn.language, speech_ms, pauses_ms, turn.facts.ending
-        )
+        return Signals(turn.judged, turn.transcript, turn.words_judged, turn.language, turn.facts.ending)
 
     def judged(self, event: ev.TurnJudged) -> bool:
         """Take a judgement. False: it is of an earlier silence."""
@@ -355,7 +348,6 @@ class Listener:
         """The user goes on: what is known of the turn's end is of no use."""
         turn = self.open
         self._abandon(turn)
-        self._pauses_ms.append(1000 * (self.onset - turn.end_sample) / RATE_HZ)
         turn.transcript = turn.lost = turn.judged = turn.words_judged = None
         turn.prepared = turn.unjudged = False
         turn.timeline = Timeline()

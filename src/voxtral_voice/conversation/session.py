@@ -29,12 +29,8 @@ from voxtral_voice.conversation.reply import Reply
 
 MIN_COMMIT_MS: Final = 100
 """Shortest audio that the client may commit (OpenAI Realtime API)."""
-
-
 CONTEST_GRACE_S: Final = 0.15
 """A contest is decided without the user's audio when it is so late."""
-
-
 MOST_WAITS: Final = 6
 """A deadline is put off so often, by two frames each, for what may be a sound."""
 IDLE_AGAIN_S: Final = 0.2
