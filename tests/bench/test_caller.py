@@ -209,7 +209,7 @@ async def test_what_happened_is_recorded_in_order() -> None:
     assert record.began < said.begin < said.end < record.seen[-1].at < record.ended
     speech_end = record.seen[0].speech_end
     assert speech_end is not None
-    assert 0 <= speech_end - said.end < 0.2  # the stub counts what it had received by then
+    assert said.end <= speech_end <= record.seen[0].at  # the stub counts what it had received by then
 
 
 async def test_pauses_inside_a_clip_are_on_the_clock_too() -> None:
