@@ -25,7 +25,7 @@ check: $(VENV)/.installed-dev  ## lint, types
 	$(BIN)/mypy
 	$(BIN)/python -m benchmarks.readme --check
 
-bench: $(VENV)/.installed-dev  ## measure this checkout (an hour): benchmarks/<date>-<commit>.json, and the README's table
+bench: $(VENV)/.installed-dev  ## measure this checkout (25 minutes): benchmarks/<date>-<commit>.json, and the README table
 	@$(BIN)/voxtral-voice models pull
 	$(BIN)/python -m benchmarks.standard
 	$(BIN)/python -m benchmarks.readme

@@ -1,14 +1,14 @@
 """The standard set against this checkout: what the README's figures are made from.
 
-    .venv/bin/python -m benchmarks.standard [--brief] [--no-capacity] [--questions 40] [--intents 12] [--holds 48]
-        [--taps 32] [--echoes 12] [--barge-ins 20] [--noise-s 300] [--sweep 24]
+    .venv/bin/python -m benchmarks.standard [--full] [--no-capacity] [--questions 24] [--intents 8] [--holds 24]
+        [--taps 18] [--echoes 6] [--barge-ins 10] [--noise-s 60] [--sweep 8]
 
 Starts the server as a user starts it, in its own process; both share the machine's cores. With the server's own
 settings: questions, utterances that need no language model, human sentences with a pause inside, interruptions, sounds
-over which a reply has to go on, replies that the microphone takes up, and minutes of noise. Then, for latency against
-false cut-ins, questions and pauses again at other positions of `patience` and with plain silence; then the largest
-number of sessions. An hour; with --brief a quarter of one. Writes benchmarks/<date>-<commit>.json and .html; Ctrl-C
-keeps what was measured by then.
+over which a reply has to go on, replies that the microphone takes up, and minutes of noise. Then, for latency
+against false cut-ins, questions and pauses again at other positions of `patience` and with plain silence; then the
+largest number of sessions. Twenty-five minutes; with --full, which has more of everything, an hour. Writes
+benchmarks/<date>-<commit>.json and .html; Ctrl-C keeps what was measured by then.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from voxtral_voice.errors import VoiceError
 FOLDER: Final = Path(__file__).parent
 SWEEP: Final = tuple(f"semantic_vad:{patience}" for patience in ("0", "0.25", "0.75", "1"))
 SWEEP_SILENCE: Final = ("server_vad:200", "server_vad:800")
-SWEEP_BRIEF: Final = ("semantic_vad:0", "semantic_vad:1", "server_vad:200")
+SWEEP_USUAL: Final = ("semantic_vad:0", "semantic_vad:1", "server_vad:200")
 ASKED, INTENDED, HELD, TAPPED, SOAKED = "questions", "intents", "hold-human", "tap", "soak"
 WARM_UP: Final = 3
 MOST: Final = 16
@@ -54,7 +54,7 @@ FULL: Final[Mapping[str, int]] = {
     "noise_s": 300,
     "sweep": 24,
 }
-BRIEF: Final[Mapping[str, int]] = {
+USUAL: Final[Mapping[str, int]] = {
     "questions": 24,
     "intents": 8,
     "holds": 24,
@@ -112,13 +112,13 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--brief", action="store_true", help="a quarter of an hour: fewer of everything")
+    parser.add_argument("--full", action="store_true", help="an hour: more of everything")
     parser.add_argument("--no-capacity", dest="capacity", action="store_false", help="not how many sessions at once")
     for name, what in WORDS.items():
-        text = f"{what} ({FULL[name]}, brief {BRIEF[name]})"
+        text = f"{what} ({USUAL[name]}, with --full {FULL[name]})"
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=text)
     options = parser.parse_args(words)
-    for name, number in (BRIEF if options.brief else FULL).items():
+    for name, number in (FULL if options.full else USUAL).items():
         if getattr(options, name) is None:
             setattr(options, name, number)
     return options
@@ -143,7 +143,7 @@ async def _everything(options: argparse.Namespace, target: Target, found: Everyt
     )
     await add(found, target, clips, DEFAULT, barge_ins=options.barge_ins, echoes=options.echoes)
     part = (*some(ASKED, options.sweep // 2), *some(HELD, options.sweep // 2))
-    for endpoint in (SWEEP_BRIEF if options.brief else SWEEP + SWEEP_SILENCE) if part else ():
+    for endpoint in (SWEEP + SWEEP_SILENCE if options.full else SWEEP_USUAL) if part else ():
         await add(found, target, part, endpoint)
     if options.capacity:
         script = Script(corpus.load([ASKED]), turns=1)

@@ -20,19 +20,19 @@ def seconds(words: list[str]) -> float:
     """Without the capacity."""
     options = standard.parse(words)
     steps = options.questions + options.intents + options.holds + options.taps + options.echoes + options.barge_ins
-    runs = len(standard.SWEEP_BRIEF if options.brief else standard.SWEEP + standard.SWEEP_SILENCE)
+    runs = len(standard.SWEEP + standard.SWEEP_SILENCE if options.full else standard.SWEEP_USUAL)
     turns = steps + standard.WARM_UP + runs * (options.sweep + standard.WARM_UP)
     return float(STEP_S * turns + 1.2 * options.noise_s)
 
 
-def test_the_brief_set_takes_a_quarter_of_an_hour_and_the_full_one_less_than_an_hour() -> None:
-    assert seconds(["--brief"]) < 15 * 60
-    assert seconds([]) < 50 * 60
+def test_the_set_takes_a_quarter_of_an_hour_and_the_full_one_less_than_an_hour() -> None:
+    assert seconds([]) < 15 * 60
+    assert seconds(["--full"]) < 50 * 60
 
 
-def test_what_is_named_goes_before_brief() -> None:
-    options = standard.parse(["--brief", "--questions", "0", "--no-capacity"])
-    assert (options.questions, options.holds, options.capacity) == (0, standard.BRIEF["holds"], False)
+def test_what_is_named_goes_before_the_numbers_of_the_set() -> None:
+    options = standard.parse(["--questions", "0", "--no-capacity"])
+    assert (options.questions, options.holds, options.capacity) == (0, standard.USUAL["holds"], False)
     assert standard.parse([]).capacity is True
 
 
@@ -41,7 +41,7 @@ def test_every_setting_of_the_sweep_is_one() -> None:
         {"type": "semantic_vad", "patience": 0.0},
         {"type": "semantic_vad", "patience": 0.25},
     ]
-    for each in (*standard.SWEEP, *standard.SWEEP_SILENCE, *standard.SWEEP_BRIEF):
+    for each in (*standard.SWEEP, *standard.SWEEP_SILENCE, *standard.SWEEP_USUAL):
         assert turn_detection(each) is not None
 
 
@@ -70,7 +70,7 @@ async def test_an_interruption_keeps_the_runs_that_there_are(
     monkeypatch.setattr(standard, "said", said)
     monkeypatch.setattr(standard, "some", some)
     found = standard.Everything()
-    await standard.everything(standard.parse(["--brief"]), Target("ws://there"), found)
+    await standard.everything(standard.parse([]), Target("ws://there"), found)
     assert [name for name, _ in found.runs] == ["default", "semantic_vad:0"][:kept]
     assert found.interrupted
 
@@ -82,4 +82,4 @@ async def test_without_a_run_there_is_nothing_to_keep(monkeypatch: pytest.Monkey
     monkeypatch.setattr(standard, "said", said)
     monkeypatch.setattr(standard, "some", some)
     with pytest.raises(asyncio.CancelledError):
-        await standard.everything(standard.parse(["--brief"]), Target("ws://there"), standard.Everything())
+        await standard.everything(standard.parse([]), Target("ws://there"), standard.Everything())
