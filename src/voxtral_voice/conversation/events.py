@@ -25,6 +25,71 @@ Samples = npt.NDArray[np.float32]
 Role = Literal["system", "user", "assistant"]
 Modality = Literal["audio", "text"]
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
+Finish = Literal["stop", "length"]
+"""Why a responder ended: it had said all, or it reached the most tokens it may use."""
+
+
+# --- tools ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function of the client's. Wire: an entry of `session.tools`."""
+
+    name: str
+    description: str
+    parameters: str
+    """JSON Schema of its arguments, as JSON text."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTool:
+    """As a tool choice: this one has to be called."""
+
+    name: str
+
+
+ToolChoice = Literal["auto", "none", "required"] | NamedTool
+
+
+# --- what a responder is shown ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Shown by the user, before the words that follow."""
+
+    url: str
+    """A data: URL; nothing else is ever fetched."""
+    detail: Literal["auto", "low", "high"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    call_id: str
+    name: str
+    arguments: str
+    """JSON text, as the responder wrote it; perhaps not valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    call_id: str
+    output: str
+
+
+Shown = tuple[Role, str] | Picture | ToolCall | ToolOutput
+"""One message of a prompt: (role, text), or one of the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens, as the engine counted them."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+    """Of the input."""
 
 
 # --- settings ---------------------------------------------------------------------------------------------------
@@ -65,6 +130,9 @@ class Settings:
     transcription_prompt: str = ""
     turn_detection: TurnDetection | None = field(default_factory=TurnDetection)
     """None: the client says when a turn ends (push to talk)."""
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +143,22 @@ class ReplyOptions:
     voice: str | None = None
     modality: Modality | None = None
     max_output_tokens: int | None = None
+    tools: tuple[Tool, ...] | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    aside: bool = False
+    """Beside the conversation: it does not enter the history, nobody's turn changes (`conversation: "none"`)."""
+    input: tuple[Shown | ItemReference, ...] | None = None
+    """What it answers instead of the history; () = nothing but the instructions."""
     request: str | None = None
     """The client's mark of this request, given back in ReplyStarted; means nothing to the core."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemReference:
+    """An item of the history, as an input of one reply."""
+
+    item_id: str
 
 
 # --- items ------------------------------------------------------------------------------------------------------
@@ -93,6 +175,29 @@ class Item:
     text: str | None
     """The words. None: spoken, transcript not known yet. Of a cut-off reply: only what was heard."""
     status: ItemStatus = "completed"
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CallItem:
+    """A call of a tool, asked for by the assistant."""
+
+    id: str
+    call: ToolCall
+    status: ItemStatus = "completed"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputItem:
+    """What a tool gave back, said by the client."""
+
+    id: str
+    result: ToolOutput
+    status: ItemStatus = "completed"
+
+
+Entry = Item | CallItem | OutputItem
+"""Of the history."""
 
 
 # --- events: from the client ------------------------------------------------------------------------------------
@@ -220,8 +325,26 @@ class ReplyText:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplyTextEnded:
+class ReplyCall:
+    """More of a tool call. The first event of an index begins it; the next index, or the end of the text, ends it."""
+
     reply_id: str
+    index: int
+    """0, 1, ... of the calls of this reply, in order."""
+    call_id: str
+    name: str
+    arguments: str
+    """The next piece of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTextEnded:
+    """The responder is done, with its calls too."""
+
+    reply_id: str
+    finish: Finish = "stop"
+    usage: Usage | None = None
+    """None: the engine does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +439,9 @@ class Respond:
     """The history to answer, oldest first, instructions as a leading system message when there are any."""
     language: str | None
     max_tokens: int | None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,6 +509,9 @@ class AudioCommitted:
 
     item: Item
     after: str | None
+    start_sample: int = 0
+    """Its sound is [start_sample, end_sample); it is forgotten right after this command."""
+    end_sample: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,7 +569,8 @@ class ReplyStarted:
     """A reply is now the client's business (never sent for a speculative one)."""
 
     reply_id: str
-    item_id: str
+    item_id: str | None
+    """Of the message that begins at once; None: with tools it is not known yet if there will be one."""
     after: str | None
     """The item before the reply's item."""
     modality: Modality
@@ -448,6 +578,44 @@ class ReplyStarted:
     max_output_tokens: int | None
     request: str | None = None
     """`ReplyOptions.request` of the CreateReply that asked for it; None when a turn did."""
+    aside: bool = False
+    """Its items are not in the conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyMessageStarted:
+    """The reply speaks, too: its message begins behind `after`. Only when ReplyStarted had no item_id."""
+
+    reply_id: str
+    item_id: str
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyCallStarted:
+    """A tool is called."""
+
+    reply_id: str
+    item_id: str
+    after: str | None
+    call_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyCallDelta:
+    reply_id: str
+    item_id: str
+    delta: str
+    """More of its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyCallEnded:
+    """The call is whole. One that was cut off has none: it ends with its reply, incomplete."""
+
+    reply_id: str
+    item_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -483,6 +651,8 @@ class ReplyEnded:
     """Of failed: one sentence that names the engine."""
     timeline: Timeline | None
     """The turn's stamps; None for a reply that no spoken turn asked for."""
+    usage: Usage | None = None
+    """None: not known, or not all of it was made."""
 
 
 @dataclass(frozen=True, slots=True)

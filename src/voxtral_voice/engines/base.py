@@ -94,13 +94,95 @@ class Transcriber(Engine, Protocol):
 
 # --- responder --------------------------------------------------------------------------------------------------
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    url: str
+    """A data: URL."""
+    detail: Literal["auto", "low", "high"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Of a tool."""
+
+    call_id: str
+    name: str
+    arguments: str
+    """JSON text, as the model wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     role: Role
     text: str
+    pictures: tuple[Picture, ...] = ()
+    """The user's. An engine that cannot see leaves them out."""
+    calls: tuple[Call, ...] = ()
+    """The assistant's."""
+    call_id: str | None = None
+    """Of role tool: which call `text` is the output of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    name: str
+    description: str
+    parameters: str
+    """JSON Schema, as JSON text."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTool:
+    name: str
+
+
+ToolChoice = Literal["auto", "none", "required"] | NamedTool
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a responder may call. An engine that knows no tools answers without."""
+
+    tools: tuple[Tool, ...] = ()
+    choice: ToolChoice = "auto"
+    parallel: bool = True
+
+
+NO_TOOLS = Tools()
+
+
+@dataclass(frozen=True, slots=True)
+class CallPiece:
+    """More of a call; the first piece of an index begins it."""
+
+    index: int
+    """0, 1, ... in order."""
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Yielded last by an engine that knows more than that it is done."""
+
+    reason: Literal["stop", "length"] = "stop"
+    usage: Usage | None = None
+
+
+Piece = str | CallPiece | Finish
 
 
 class Responder(Engine, Protocol):
