@@ -20,11 +20,14 @@ from typing import Final
 import numpy as np
 
 from voxtral_voice.engines.base import (
+    NO_TOOLS,
     SPEAK_RATE_HZ,
     VAD_FRAME_SAMPLES,
     Message,
+    Piece,
     Samples,
     SpeechChunk,
+    Tools,
     Transcript,
     Voice,
     WordTime,
@@ -244,7 +247,8 @@ class FakeResponder(_Fake):
         *,
         language: str | None,  # noqa: ARG002
         max_tokens: int | None,
-    ) -> AsyncGenerator[str, None]:
+        tools: Tools = NO_TOOLS,  # noqa: ARG002
+    ) -> AsyncGenerator[Piece, None]:
         for i, word in enumerate(self._reply(messages).split()[:max_tokens]):
             await self._step(self._token_ms if i else self._first_token_ms)
             yield f" {word}" if i else word

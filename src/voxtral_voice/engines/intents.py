@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from voxtral_voice.engines.base import Message, Responder
+from voxtral_voice.engines.base import NO_TOOLS, Message, Piece, Responder, Tools
 
 Intent = Literal["greeting", "thanks", "goodbye", "time", "date", "repeat"]
 Language = Literal["en", "hi"]
@@ -154,13 +154,13 @@ class Intents:
         await self._fallback.aclose()
 
     def respond(
-        self, messages: Sequence[Message], *, language: str | None, max_tokens: int | None
-    ) -> AsyncGenerator[str, None]:
+        self, messages: Sequence[Message], *, language: str | None, max_tokens: int | None, tools: Tools = NO_TOOLS
+    ) -> AsyncGenerator[Piece, None]:
         """As `base.Responder.respond`. Answers in the language of the words; in Hindi also when it is told so."""
         last = messages[-1] if messages else None
         match = recognise(last.text) if last and last.role == "user" else None
         if match is None:
-            return self._fallback.respond(messages, language=language, max_tokens=max_tokens)
+            return self._fallback.respond(messages, language=language, max_tokens=max_tokens, tools=tools)
         spoken: Language = "hi" if language == "hi" else match.language
         return _words(reply_to(match.intent, spoken, self._clock(), messages), max_tokens)
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import orjson
 
-from voxtral_voice.engines.base import Message
+from voxtral_voice.engines.base import NO_TOOLS, Message, Piece, Tools
 from voxtral_voice.engines.openai_http import Answer, OpenAIServer, message_in, sentence
 from voxtral_voice.engines.remote import Remote
 
@@ -51,7 +51,8 @@ class OpenAIResponder:
         *,
         language: str | None,  # noqa: ARG002
         max_tokens: int | None,
-    ) -> AsyncGenerator[str, None]:
+        tools: Tools = NO_TOOLS,  # noqa: ARG002
+    ) -> AsyncGenerator[Piece, None]:
         request: dict[str, object] = {"model": self._server.model, "messages": _shown(messages), "stream": True}
         if max_tokens is not None:
             request["max_tokens"] = max_tokens

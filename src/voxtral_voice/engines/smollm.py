@@ -29,7 +29,7 @@ from typing import Any, Final
 
 import xllamacpp
 
-from voxtral_voice.engines.base import Message
+from voxtral_voice.engines.base import NO_TOOLS, Message, Piece, Tools
 from voxtral_voice.engines.worker import Cancelled, Worker
 from voxtral_voice.errors import EngineError, RequestError
 
@@ -126,7 +126,8 @@ class SmolLM:
         *,
         language: str | None,
         max_tokens: int | None,
-    ) -> AsyncGenerator[str, None]:
+        tools: Tools = NO_TOOLS,  # noqa: ARG002
+    ) -> AsyncGenerator[Piece, None]:
         """As `base.Responder.respond`. Ends after the sentences or tokens allowed, whichever is first.
 
         The model knows English only, and says so when asked in another script.

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -175,8 +175,13 @@ class StubApp:
         await exchange.write(b"data: [DONE]\n\n")
         await exchange.end()
 
-    def _pieces(self, form: ChatForm) -> Any:
-        return self._engines.responder.respond(form.messages, language=None, max_tokens=form.max_tokens)
+    async def _pieces(self, form: ChatForm) -> AsyncGenerator[str, None]:
+        """The text; no client of the stub offers tools."""
+        responder = self._engines.responder
+        async with aclosing(responder.respond(form.messages, language=None, max_tokens=form.max_tokens)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, str):
+                    yield piece
 
     async def _speak(self, exchange: _Exchange) -> None:
         form = forms.speaking(await exchange.body())

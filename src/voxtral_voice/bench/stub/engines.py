@@ -22,10 +22,13 @@ from voxtral_voice.bench.stub.plan import StubPlan, tokens_of
 from voxtral_voice.bench.stub.recognise import Match, Recogniser, is_silent
 from voxtral_voice.engines.base import (
     LISTEN_RATE_HZ,
+    NO_TOOLS,
     SPEAK_RATE_HZ,
     Message,
+    Piece,
     Samples,
     SpeechChunk,
+    Tools,
     Transcript,
     Voice,
 )
@@ -101,7 +104,8 @@ class StubResponder(_Stub):
         *,
         language: str | None,  # noqa: ARG002
         max_tokens: int | None,
-    ) -> AsyncGenerator[str, None]:
+        tools: Tools = NO_TOOLS,  # noqa: ARG002
+    ) -> AsyncGenerator[Piece, None]:
         began = _now()
         said = next((message.text for message in reversed(messages) if message.role == "user"), "")
         first_ms, token_ms = self._plan.first_token_ms(said), self._plan.latencies.token_ms
