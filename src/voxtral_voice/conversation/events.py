@@ -228,9 +228,11 @@ class ClearAudio:
 
 @dataclass(frozen=True, slots=True)
 class AddItem:
-    item: Item
+    item: Entry
     after: str | None
     """Id of the item to stand behind; None = at the end; "root" = at the front."""
+    sound_ms: float = 0.0
+    """Length of the sound that came with it. When its words (`Item.text`) are None they are made of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,7 +386,7 @@ class Wake:
 
 Event = (
     Configure | AudioReceived | CommitAudio | ClearAudio | AddItem | DeleteItem | TruncateItem | CreateReply
-    | CancelReply | FramesHeard | TurnJudged | WordsJudged | TranscriptHeard | TranscriptFailed | ReplyText
+    | CancelReply | FramesHeard | TurnJudged | WordsJudged | TranscriptHeard | TranscriptFailed | ReplyText | ReplyCall
     | ReplyTextEnded | PhraseAudio | PhraseEnded | ReplyFailed | Wake
 )  # fmt: skip
 
@@ -405,6 +407,16 @@ class Transcribe:
 
 
 @dataclass(frozen=True, slots=True)
+class TranscribeItem:
+    """Transcribe the sound that came with this item; answer with TranscriptHeard(attempt, final=True)."""
+
+    attempt: int
+    item_id: str
+    language: str | None
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
 class Judge:
     """Is the turn over at end_sample? Answer with TurnJudged(attempt)."""
 
@@ -419,7 +431,7 @@ class Prepare:
     WordsJudged(attempt), also when it fails."""
 
     attempt: int
-    messages: tuple[tuple[Role, str], ...]
+    messages: tuple[Shown, ...]
     language: str | None
 
 
@@ -432,11 +444,12 @@ class Abandon:
 
 @dataclass(frozen=True, slots=True)
 class Respond:
-    """Begin a reply; answer with ReplyText*, ReplyTextEnded or ReplyFailed."""
+    """Begin a reply; answer with ReplyText and ReplyCall, then ReplyTextEnded; or with ReplyFailed."""
 
     reply_id: str
-    messages: tuple[tuple[Role, str], ...]
-    """The history to answer, oldest first, instructions as a leading system message when there are any."""
+    messages: tuple[Shown, ...]
+    """What to answer, oldest first, instructions as a leading system message when there are any. Pictures stand before
+    the user's words that they came with (perhaps ""). Calls and their outputs come in any order."""
     language: str | None
     max_tokens: int | None
     tools: tuple[Tool, ...] = ()
@@ -546,7 +559,7 @@ class TranscriptLost:
 class ItemAdded:
     """From AddItem."""
 
-    item: Item
+    item: Entry
     after: str | None
 
 
@@ -690,11 +703,13 @@ class Refused:
 
 
 EngineCommand = (
-    Transcribe | Judge | Prepare | Abandon | Respond | Recite | Speak | StopReply | ForgetAudio | ResetVoiceActivity
+    Transcribe | TranscribeItem | Judge | Prepare | Abandon | Respond | Recite | Speak | StopReply | ForgetAudio
+    | ResetVoiceActivity
 )  # fmt: skip
 Notice = (
     Configured | SpeechStarted | SpeechStopped | AudioCommitted | AudioCleared | TranscriptDelta | TranscriptDone
-    | TranscriptLost | ItemAdded | ItemDeleted | ItemTruncated | ReplyStarted | ReplyTextDelta | ReplyAudioDelta
-    | ReplyEnded | FloorChanged | Speculated | IdleTimeout | Refused
+    | TranscriptLost | ItemAdded | ItemDeleted | ItemTruncated | ReplyStarted | ReplyMessageStarted | ReplyCallStarted
+    | ReplyCallDelta | ReplyCallEnded | ReplyTextDelta | ReplyAudioDelta | ReplyEnded | FloorChanged | Speculated
+    | IdleTimeout | Refused
 )  # fmt: skip
 Command = EngineCommand | Notice
