@@ -85,6 +85,14 @@ class StreamResampler:
         return self.push(np.zeros(0 if self._equal else self._half + self._down, np.float32))[:rest]
 
 
+def prompt_resampler(from_hz: int, to_hz: int) -> StreamResampler:
+    """A stream that begins with as much silence as it is late: what has come in has gone out at once, and `delay_ms`
+    later than it should. Not for equal rates."""
+    resampler = StreamResampler(from_hz, to_hz)
+    resampler.push(np.zeros(round(resampler.delay_ms * from_hz / 1000), np.float32))
+    return resampler
+
+
 def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
     """A whole signal at once, in high quality. Equal rates: the samples themselves."""
     if from_hz == to_hz:

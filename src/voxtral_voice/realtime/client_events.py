@@ -11,29 +11,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 import orjson
-import pybase64
 
 from voxtral_voice.conversation.events import (
     CancelReply,
     ClearAudio,
     CommitAudio,
     DeleteItem,
-    ItemStatus,
-    Modality,
+    ItemReference,
     ReplyOptions,
-    Role,
+    Shown,
     TruncateItem,
 )
+from voxtral_voice.realtime.audio_formats import FormatName
 from voxtral_voice.realtime.fields import (
-    Check,
     FieldError,
     Fields,
     Json,
     JsonObject,
     Problem,
+    audio_bytes,
     boolean,
     choice,
     each,
@@ -43,32 +43,31 @@ from voxtral_voice.realtime.fields import (
     number,
     shown,
     text,
-    unsupported,
 )
+from voxtral_voice.realtime.items import MAX_ID_CHARS, NewItem, item_id, new_item, response_input
 from voxtral_voice.realtime.session_object import (
     audio_format,
     output_modality,
     output_tokens,
-    refuse_tools,
-    tool_choice,
+    reasoning,
+    refuse_prompt,
     voice_name,
 )
+from voxtral_voice.realtime.tools import tool_choice, tool_list
 
-MIB: Final = 1024 * 1024
-MAX_APPEND_BYTES: Final = 15 * MIB
-"""Decoded audio in one append (OpenAI Realtime API)."""
-MAX_APPEND_BASE64_CHARS: Final = MAX_APPEND_BYTES // 3 * 4
-MAX_ID_CHARS: Final = 512
-"""Clients make up ids of their own, so the limit is not a tight one."""
-MAX_CONTENT_PARTS: Final = 128
 MAX_METADATA_PAIRS: Final = 16
+MAX_INPUT_ITEMS: Final = 1024
 MAX_AUDIO_END_MS: Final = 10**12
+RESPONSE_KEYS: Final = (
+    "output_modalities", "instructions", "audio", "tools", "tool_choice", "parallel_tool_calls", "reasoning",
+    "max_output_tokens", "conversation", "metadata", "prompt", "input",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class AppendAudio:
-    pcm: bytes
-    """As the client sent it: 16-bit, 24 kHz, mono; perhaps cut in the middle of a sample."""
+    audio: bytes
+    """As the client sent it, in the session's format; perhaps cut in the middle of a sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +78,7 @@ class UpdateSession:
 
 @dataclass(frozen=True, slots=True)
 class CreateItem:
-    item_id: str | None
-    """None: to be made up by the server."""
-    role: Role
-    modality: Modality
-    text: str
-    status: ItemStatus
+    new: NewItem
     after: str | None
     """As in `AddItem`."""
 
@@ -96,9 +90,13 @@ class RetrieveItem:
 
 @dataclass(frozen=True, slots=True)
 class CreateResponse:
-    options: ReplyOptions
-    """`voice` is the client's name for it, not looked up yet."""
-    metadata: dict[str, str] | None
+    options: ReplyOptions = ReplyOptions()
+    """`voice` is the client's name for it, not looked up yet; nor is the tool that a choice names."""
+    metadata: dict[str, str] | None = None
+    output_format: FormatName | None = None
+    """None: as the session has it."""
+    ignored: tuple[str, ...] = ()
+    """Keys that mean nothing here."""
 
 
 CoreEvent = CommitAudio | ClearAudio | DeleteItem | TruncateItem | CancelReply
@@ -151,71 +149,22 @@ def _action(event: JsonObject) -> Action:
 def _append_audio(event: JsonObject) -> AppendAudio:
     """By far the most frequent event: the shortest way."""
     audio = event.get("audio")
-    if not isinstance(audio, str):
-        audio = Fields(event).required("audio", text())  # says what is wrong
-    if len(audio) > MAX_APPEND_BASE64_CHARS:
-        raise invalid_size(
-            "audio",
-            f"at most {MAX_APPEND_BYTES // MIB} MiB of audio in one event",
-            f"{len(audio) * 3 / 4 / MIB:.1f} MiB; send it in smaller pieces",
-        )
-    try:
-        return AppendAudio(pybase64.b64decode(audio, validate=True))
-    except ValueError as error:
-        raise invalid_size("audio", "base64 (RFC 4648, padded, no line breaks)", "something else") from error
+    if isinstance(audio, str):
+        return AppendAudio(audio_bytes(audio, "audio"))
+    return AppendAudio(Fields(event).required("audio", audio_bytes))  # says what is wrong
 
 
 # --- items ------------------------------------------------------------------------------------------------------
 
-_item_id: Final = text(MAX_ID_CHARS, 1)
-
-_PARTS: Final[dict[Role, dict[str, tuple[Modality, str]]]] = {
-    "system": {"input_text": ("text", "text")},
-    "user": {"input_text": ("text", "text"), "input_audio": ("audio", "transcript")},
-    "assistant": {
-        "output_text": ("text", "text"),
-        "output_audio": ("audio", "transcript"),
-        "text": ("text", "text"),
-        "audio": ("audio", "transcript"),
-    },
-}
-"""role -> content type -> (modality, the key of its words). `text` and `audio` are the beta's names."""
-
 
 def _create_item(fields: Fields) -> CreateItem:
-    item = fields.required("item", Fields.of)
-    kind = item.required("type", text())
-    if kind != "message":
-        raise unsupported("item.type", "Only items of type 'message' are.")
-    role: Role = item.required("role", choice("system", "user", "assistant"))
-    parts = item.required("content", each(_content_part(role), MAX_CONTENT_PARTS))
-    return CreateItem(
-        item_id=item.optional("id", _item_id, None),
-        role=role,
-        modality="audio" if any(modality == "audio" for modality, _ in parts) else "text",
-        text="\n".join(words for _, words in parts),
-        status=item.optional("status", choice("completed", "incomplete", "in_progress"), "completed"),
-        after=fields.optional("previous_item_id", _item_id, None),
-    )
-
-
-def _content_part(role: Role) -> Check[tuple[Modality, str]]:
-    kinds = _PARTS[role]
-
-    def check(value: Json, param: str) -> tuple[Modality, str]:
-        part = Fields.of(value, param)
-        modality, key = kinds[part.required("type", choice(*kinds))]
-        if key == "transcript" and part.values.get(key) is None:
-            raise unsupported(part.param(key), "Audio in an item needs its transcript; the sound itself is not used.")
-        return modality, part.required(key, text())
-
-    return check
+    return CreateItem(fields.required("item", new_item), fields.optional("previous_item_id", item_id, None))
 
 
 def _truncate_item(fields: Fields) -> TruncateItem:
-    item_id = fields.required("item_id", _item_id)
+    cut = fields.required("item_id", item_id)
     fields.required("content_index", integer(0, 0))
-    return TruncateItem(item_id, int(fields.required("audio_end_ms", number(0, MAX_AUDIO_END_MS))))
+    return TruncateItem(cut, int(fields.required("audio_end_ms", number(0, MAX_AUDIO_END_MS))))
 
 
 # --- replies ----------------------------------------------------------------------------------------------------
@@ -223,27 +172,29 @@ def _truncate_item(fields: Fields) -> TruncateItem:
 
 def _create_response(fields: Fields) -> CreateResponse:
     response = fields.inner("response")
-    refuse_tools(response)
-    _refuse_out_of_band(response)
+    refuse_prompt(response)
+    response.optional("reasoning", reasoning, None)
     output = _audio_output(response)
-    response.optional("tool_choice", tool_choice, None)
-    response.optional("parallel_tool_calls", boolean, None)
     return CreateResponse(
         ReplyOptions(
             instructions=response.optional("instructions", text(), None),
             voice=output.optional("voice", voice_name, None),
             modality=response.optional("output_modalities", output_modality, None),
             max_output_tokens=response.optional("max_output_tokens", output_tokens, None),
+            tools=response.optional("tools", tool_list, None),
+            tool_choice=response.optional("tool_choice", tool_choice, None),
+            parallel_tool_calls=response.optional("parallel_tool_calls", boolean, None),
+            aside=response.optional("conversation", choice("auto", "none"), "auto") == "none",
+            input=response.optional("input", _input, None),
         ),
         response.optional("metadata", _metadata, None),
+        output.optional("format", audio_format, None),
+        response.unknown(*RESPONSE_KEYS),
     )
 
 
-def _refuse_out_of_band(response: Fields) -> None:
-    if response.optional("conversation", choice("auto", "none"), "auto") == "none":
-        raise unsupported("response.conversation", "Leave it out: every response joins the conversation.")
-    if response.values.get("input") is not None:
-        raise unsupported("response.input", "Leave it out: the response answers the conversation.")
+def _input(value: Json, param: str) -> tuple[Shown | ItemReference, ...]:
+    return tuple(chain.from_iterable(each(response_input, MAX_INPUT_ITEMS)(value, param)))
 
 
 def _audio_output(response: Fields) -> Fields:
@@ -251,7 +202,6 @@ def _audio_output(response: Fields) -> Fields:
     audio.only("output")
     output = audio.inner("output")
     output.only("format", "voice")
-    output.optional("format", audio_format, None)
     return output
 
 
@@ -278,10 +228,10 @@ _ACTIONS: Final[dict[str, Callable[[Fields], Action]]] = {
     "input_audio_buffer.commit": lambda _: CommitAudio(),
     "input_audio_buffer.clear": lambda _: ClearAudio(),
     "conversation.item.create": _create_item,
-    "conversation.item.delete": lambda f: DeleteItem(f.required("item_id", _item_id)),
-    "conversation.item.retrieve": lambda f: RetrieveItem(f.required("item_id", _item_id)),
+    "conversation.item.delete": lambda f: DeleteItem(f.required("item_id", item_id)),
+    "conversation.item.retrieve": lambda f: RetrieveItem(f.required("item_id", item_id)),
     "conversation.item.truncate": _truncate_item,
     "response.create": _create_response,
-    "response.cancel": lambda f: CancelReply(f.optional("response_id", _item_id, None)),
+    "response.cancel": lambda f: CancelReply(f.optional("response_id", item_id, None)),
     "output_audio_buffer.clear": _refuse_output_clear,
 }

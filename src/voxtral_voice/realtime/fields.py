@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Literal, TypeAlias, TypeVar
 
 import orjson
+import pybase64
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 JsonObject: TypeAlias = dict[str, Json]
@@ -27,6 +29,12 @@ MAX_NAME_CHARS: Final = 100
 """Of a key that a client made up and that is named in an error."""
 MAX_SMALL_JSON_BYTES: Final = 16_384
 """Largest free-form object that is echoed."""
+MAX_UNKNOWN: Final = 20
+"""Names of unknown keys that are told of one object."""
+MIB: Final = 1024 * 1024
+MAX_AUDIO_BYTES: Final = 15 * MIB
+"""Decoded audio in one event (OpenAI Realtime API)."""
+MAX_AUDIO_CHARS: Final = MAX_AUDIO_BYTES // 3 * 4
 
 ProblemCode = Literal[
     "invalid_json",
@@ -71,7 +79,7 @@ def invalid_size(param: str, expected: str, got: str) -> FieldError:
 def unsupported(param: str, instead: str) -> FieldError:
     """`instead` is a sentence that says what to do."""
     return FieldError(
-        Problem("invalid_value", f"Invalid value for '{param}': this is not supported yet. {instead}", param)
+        Problem("invalid_value", f"Invalid value for '{param}': this is not supported. {instead}", param)
     )
 
 
@@ -126,16 +134,14 @@ class Fields:
 
     def only(self, *known: str) -> None:
         """Refuse other keys, unless they are null."""
-        for key, value in self.values.items():
-            if key not in known and value is not None:
-                param = self.param(key[:MAX_NAME_CHARS])
-                raise FieldError(
-                    Problem(
-                        "unknown_parameter",
-                        f"Unknown parameter: '{param}'. Known here are {', '.join(known)}.",
-                        param,
-                    )
-                )
+        for param in self.unknown(*known):
+            message = f"Unknown parameter: '{param}'. Known here are {', '.join(known)}."
+            raise FieldError(Problem("unknown_parameter", message, param))
+
+    def unknown(self, *known: str) -> tuple[str, ...]:
+        """Full names of other keys that are not null, the first few."""
+        keys = (key for key, value in self.values.items() if key not in known and value is not None)
+        return tuple(self.param(key[:MAX_NAME_CHARS]) for key in islice(keys, MAX_UNKNOWN))
 
 
 # --- checks -----------------------------------------------------------------------------------------------------
@@ -219,13 +225,34 @@ def shape(
     return check
 
 
+def json_text(most_bytes: int) -> Check[str]:
+    """Any object, as the JSON that it is: not too large, and not nested too deep for the encoder."""
+
+    def check(value: Json, param: str) -> str:
+        try:
+            encoded = orjson.dumps(Fields.of(value, param).values)
+        except orjson.JSONEncodeError as error:
+            raise invalid(param, "an object that is not nested so deep", value) from error
+        if len(encoded) > most_bytes:
+            raise invalid_size(param, f"at most {most_bytes} bytes of JSON", f"{len(encoded)}")
+        return encoded.decode()
+
+    return check
+
+
 def small_object(value: Json, param: str) -> JsonObject:
-    """Any object that can be echoed: not too large, and not nested too deep for the encoder."""
-    values = Fields.of(value, param).values
+    """Any object that can be echoed."""
+    json_text(MAX_SMALL_JSON_BYTES)(value, param)
+    return Fields.of(value, param).values
+
+
+def audio_bytes(value: Json, param: str) -> bytes:
+    """Base64, strict; what the bytes are is not known here."""
+    audio = value if isinstance(value, str) else text()(value, param)
+    if len(audio) > MAX_AUDIO_CHARS:
+        most, got = f"at most {MAX_AUDIO_BYTES // MIB} MiB of audio in one event", len(audio) * 3 / 4 / MIB
+        raise invalid_size(param, most, f"{got:.1f} MiB; send it in smaller pieces")
     try:
-        size = len(orjson.dumps(values))
-    except orjson.JSONEncodeError as error:
-        raise invalid(param, "an object that is not nested so deep", value) from error
-    if size > MAX_SMALL_JSON_BYTES:
-        raise invalid_size(param, f"at most {MAX_SMALL_JSON_BYTES} bytes of JSON", f"{size}")
-    return values
+        return pybase64.b64decode(audio, validate=True)
+    except ValueError as error:
+        raise invalid_size(param, "base64 (RFC 4648, padded, no line breaks)", "something else") from error

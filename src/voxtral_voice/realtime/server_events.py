@@ -3,24 +3,24 @@
 Knows: which keys each object has, which of them must be there as null, which must not. Does not know: the order of
 events, or sessions.
 
-Two quirks that clients depend on (realtime protocol, agents-js' schemas): the content of an *item* is called
-`output_audio` / `output_text`, a content *part* `audio` / `text`; and a part's unused keys are absent, while an
-item's `audio` and `transcript` are null when not known.
+Quirks that clients depend on (realtime protocol, agents-js' schemas): the content of an *item* is called
+`output_audio` / `output_text`, a content *part* `audio` / `text`; a part's unused keys are absent, while an item's
+`audio` and `transcript` are null when not known; and the output of a function call has no status.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 import orjson
 import pybase64
 
-from voxtral_voice.audio.pcm import float_to_pcm16
-from voxtral_voice.conversation.events import Item, Modality, ReplyEnded, ReplyStarted, Samples
+from voxtral_voice.conversation.events import CallItem, Entry, Item, Modality, OutputItem, ReplyEnded, ReplyStarted, Usage
 from voxtral_voice.conversation.timeline import Timeline
+from voxtral_voice.realtime.audio_formats import FormatName
 from voxtral_voice.realtime.fields import Json, JsonObject
-from voxtral_voice.realtime.session_object import pcm_format, token_limit
+from voxtral_voice.realtime.session_object import format_json, token_limit
 
 ErrorKind = Literal["invalid_request_error", "server_error"]
 
@@ -37,10 +37,9 @@ class ServerEvents:
     def error(self, kind: ErrorKind, error: JsonObject) -> bytes:
         return self.encode("error", {"error": {"type": kind, **error}})
 
-    def audio_delta(self, head: bytes, samples: Samples) -> bytes:
-        """`head` is from `audio_delta_head`; samples are 24 kHz. Made by hand: it is nearly all of the traffic."""
-        audio = pybase64.b64encode(float_to_pcm16(samples))
-        return b'%b,"event_id":%b,"delta":"%b"}' % (head, orjson.dumps(self._ids("event")), audio)
+    def audio_delta(self, head: bytes, audio: bytes) -> bytes:
+        """`head` is from `audio_delta_head`. Made by hand: it is nearly all of the traffic."""
+        return b'%b,"event_id":%b,"delta":"%b"}' % (head, orjson.dumps(self._ids("event")), pybase64.b64encode(audio))
 
 
 def audio_delta_head(place: JsonObject) -> bytes:
@@ -51,8 +50,15 @@ def audio_delta_head(place: JsonObject) -> bytes:
 # --- objects ----------------------------------------------------------------------------------------------------
 
 
-def item_object(item: Item) -> JsonObject:
-    return _message(item, [_content(item)])
+def item_object(entry: Entry, audio: str | None = None) -> JsonObject:
+    """audio: its sound in base64; None: not kept, or not asked for."""
+    if isinstance(entry, Item):
+        return _message(entry, _content(entry, audio))
+    same: JsonObject = {"id": entry.id, "object": "realtime.item"}
+    if isinstance(entry, OutputItem):
+        result = entry.result
+        return {**same, "type": "function_call_output", "call_id": result.call_id, "output": result.output}
+    return {**same, "type": "function_call", "status": entry.status, **_call(entry)}
 
 
 def opened_item_object(item: Item) -> JsonObject:
@@ -71,12 +77,18 @@ def _message(item: Item, content: list[Json]) -> JsonObject:
     }
 
 
-def _content(item: Item) -> JsonObject:
-    """The sound itself is not kept: `audio` is null."""
+def _content(item: Item, audio: str | None) -> list[Json]:
     side = "output" if item.role == "assistant" else "input"
+    pictures: list[Json] = [
+        {"type": "input_image", "image_url": picture.url, "detail": picture.detail} for picture in item.pictures
+    ]
     if item.modality == "audio":
-        return {"type": f"{side}_audio", "audio": None, "transcript": item.text}
-    return {"type": f"{side}_text", "text": item.text}
+        return [*pictures, {"type": f"{side}_audio", "audio": audio, "transcript": item.text}]
+    return [*pictures, {"type": f"{side}_text", "text": item.text}]
+
+
+def _call(item: CallItem) -> JsonObject:
+    return {"call_id": item.call.call_id, "name": item.call.name, "arguments": item.call.arguments}
 
 
 def part_object(modality: Modality, text: str) -> JsonObject:
@@ -91,10 +103,11 @@ def response_object(
     started: ReplyStarted,
     ended: ReplyEnded | None,
     output: list[Json],
-    conversation_id: str,
+    conversation_id: str | None,
+    output_format: FormatName,
     metadata: Json,
 ) -> JsonObject:
-    """`ended` None: in progress."""
+    """`ended` None: in progress. conversation_id None: it is beside the conversation."""
     return {
         "object": "realtime.response",
         "id": started.reply_id,
@@ -104,8 +117,8 @@ def response_object(
         "conversation_id": conversation_id,
         "output_modalities": [started.modality],
         "max_output_tokens": token_limit(started.max_output_tokens),
-        "audio": {"output": {"format": pcm_format(), "voice": started.voice}},
-        "usage": _usage() if ended else None,
+        "audio": {"output": {"format": format_json(output_format), "voice": started.voice}},
+        "usage": _usage(ended.usage or NOT_COUNTED) if ended else None,
         "metadata": metadata,
     }
 
@@ -119,15 +132,25 @@ def _status_details(ended: ReplyEnded | None) -> Json:
     return {"type": ended.status, "reason": ended.reason, "error": error}
 
 
-def _usage() -> JsonObject:
-    """Every count is 0: the engines do not say how many tokens they used, and a guess would be taken for a fact."""
-    none: JsonObject = {"text_tokens": 0, "audio_tokens": 0, "image_tokens": 0}
+NOT_COUNTED: Final = Usage(0, 0)
+"""Of engines that do not say how many tokens they used: a guess would be taken for a fact."""
+
+
+def _usage(usage: Usage) -> JsonObject:
+    """All tokens are text: the responder is shown words, and says words."""
+    cached: JsonObject = {"text_tokens": usage.cached_tokens, "audio_tokens": 0, "image_tokens": 0}
     return {
-        "total_tokens": 0,
-        "input_tokens": 0,
-        "output_tokens": 0,
-        "input_token_details": {**none, "cached_tokens": 0, "cached_tokens_details": none},
-        "output_token_details": {"text_tokens": 0, "audio_tokens": 0},
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "input_token_details": {
+            "text_tokens": usage.input_tokens,
+            "audio_tokens": 0,
+            "image_tokens": 0,
+            "cached_tokens": usage.cached_tokens,
+            "cached_tokens_details": cached,
+        },
+        "output_token_details": {"text_tokens": usage.output_tokens, "audio_tokens": 0},
     }
 
 

@@ -1,11 +1,12 @@
 """The session's configuration on the wire: patched by `session.update`, echoed whole with explicit nulls.
 
-Knows: the GA session object of type "realtime", its defaults and ranges. Does not know: frames, events, the core's
-state. What this server cannot do yet (tools, prompts, G.711) is refused, never dropped in silence.
+Knows: the GA session objects of types "realtime" and "transcription", their defaults and ranges. Does not know: frames,
+events, the core's state. What this server cannot do (stored prompts, tools of MCP servers) is refused, never dropped in
+silence.
 
 Patch: only the keys that are there change; `audio.input`, `audio.output` and `transcription` merge; `turn_detection`
 is replaced as a whole, with defaults filled in; null puts a key back to its default. All or nothing. Unknown keys are
-ignored outside `audio` (old clients send flat beta fields) and refused inside.
+ignored outside `audio` (old clients send flat beta fields; `ignored` names them) and refused inside.
 
 Two fields are ours, `turn_detection.patience` and `voxtral_voice`: they are echoed only when somebody has set them.
 """
@@ -14,9 +15,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Literal
 
-from voxtral_voice.conversation.events import Modality, Settings, TurnDetection
+from voxtral_voice.conversation.events import Modality, Settings, Tool, ToolChoice, TurnDetection
+from voxtral_voice.realtime.audio_formats import RATE_HZ, TELEPHONE_HZ, FormatName
 from voxtral_voice.realtime.fields import (
     Check,
     FieldError,
@@ -35,10 +37,16 @@ from voxtral_voice.realtime.fields import (
     text,
     unsupported,
 )
+from voxtral_voice.realtime.tools import (
+    check_choice,
+    choice_among,
+    tool_choice,
+    tool_choice_json,
+    tool_json,
+    tool_list,
+)
 from voxtral_voice.realtime.voices import Voices
 
-RATE_HZ: Final = 24_000
-"""Of all audio on the wire, both ways."""
 MAX_OUTPUT_TOKENS: Final = 4096
 MAX_PREFIX_PADDING_MS: Final = 5_000
 MAX_SILENCE_MS: Final = 30_000
@@ -48,6 +56,18 @@ EAGERNESS_PATIENCE: Final = {"low": 0.85, "high": 0.2}
 """What eagerness means on the dial; medium and auto are wherever the server has it."""
 LANGUAGE: Final = re.compile(r"([A-Za-z]{2,3})(-[A-Za-z0-9]{1,8})*")
 """A BCP 47 tag; only its first part, the ISO 639 code, is used."""
+ECHOED: Final = ("id", "object", "expires_at", "type", "model")
+"""Clients send these back as they got them; a `type` and a `model` are checked."""
+KNOWN: Final = {
+    "realtime": (
+        *ECHOED, "output_modalities", "instructions", "tools", "tool_choice", "parallel_tool_calls",
+        "max_output_tokens", "tracing", "truncation", "prompt", "reasoning", "include", "audio", "voxtral_voice",
+    ),
+    "transcription": (*ECHOED, "include", "audio", "voxtral_voice"),
+}  # fmt: skip
+
+Kind = Literal["realtime", "transcription"]
+"""transcription: the user's words and nothing else; there are no responses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +79,7 @@ class SessionObject:
     voices: Voices
     voice: str
     """A voice of `voices`, whatever name the client used."""
+    kind: Kind = "realtime"
     speed: float = 1.0
     instructions: str = ""
     modality: Modality = "audio"
@@ -72,27 +93,47 @@ class SessionObject:
     """As the server's operator has set it."""
     voxtral_voice: JsonObject | None = None
     """{"events": true}: the client wants our own events too."""
+    input_format: FormatName = "audio/pcm"
+    output_format: FormatName = "audio/pcm"
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool = True
     transcription: JsonObject | None = None
     """None: the client is not told what was said."""
     noise_reduction: JsonObject | None = None
     """Echoed only, like all that follow."""
-    tool_choice: Json = "auto"
-    parallel_tool_calls: bool = True
     tracing: Json = None
     truncation: Json = "auto"
     include: Json = None
     reasoning: JsonObject | None = None
 
-    def patched(self, patch: JsonObject) -> SessionObject | Problem:
-        """The object after `session.update` with this `session`; a Problem leaves all as it was."""
+    def patched(self, patch: JsonObject, *, new: bool = False) -> SessionObject | Problem:
+        """The object after `session.update` with this `session`; a Problem leaves all as it was. new: it is not in use,
+        so that its type may still change."""
         try:
             fields = Fields(patch, "session")
-            _check_supported(fields)
-            audio = fields.inner("audio")
-            audio.only("input", "output")
-            return self._patch_general(fields)._patch_input(audio.inner("input"))._patch_output(audio.inner("output"))
+            refuse_prompt(fields)
+            fields.optional("model", text(), "")  # ours, whatever the client repeats
+            kind: Kind = fields.required("type", choice("realtime", "transcription"))
+            if kind != self.kind and not new:
+                message = f"Invalid value for 'session.type': this is a {self.kind} session, and it is in use already."
+                raise FieldError(Problem("invalid_value", message, fields.param("type")))
+            session = self if kind == self.kind else self.of_kind(kind)
+            return session._patch_general(fields)._patch_audio(fields.inner("audio"))
         except FieldError as error:
             return error.problem
+
+    def ignored(self, patch: JsonObject) -> tuple[str, ...]:
+        """Keys of a patch that was taken which mean nothing here."""
+        return Fields(patch, "session").unknown(*KNOWN[self.kind])
+
+    def of_kind(self, kind: Kind) -> SessionObject:
+        """A new session, as one of this kind."""
+        return replace(self, kind=kind, transcription=self._usual_transcription(kind))
+
+    def _usual_transcription(self, kind: Kind) -> JsonObject | None:
+        """Unless the client says more: only a session that is for nothing else transcribes."""
+        return None if kind == "realtime" else {"model": self.model, "language": None, "prompt": None}
 
     @property
     def wants_our_events(self) -> bool:
@@ -109,8 +150,18 @@ class SessionObject:
             max_output_tokens=self.max_output_tokens,
             language=language.split("-")[0].lower() if isinstance(language, str) else None,
             transcription_prompt=prompt if isinstance(prompt, str) else "",
-            turn_detection=self._with_patience(),
+            turn_detection=self._detection,
+            tools=self.tools,
+            tool_choice=choice_among(self.tools, self.tool_choice),
+            parallel_tool_calls=self.parallel_tool_calls,
         )
+
+    @property
+    def _detection(self) -> TurnDetection | None:
+        detection = self._with_patience()
+        if detection is None or self.kind == "realtime":
+            return detection
+        return replace(detection, create_response=False)
 
     def _with_patience(self) -> TurnDetection | None:
         detection = self.turn_detection
@@ -121,6 +172,10 @@ class SessionObject:
         return detection if patience is None else replace(detection, patience=patience)
 
     def to_json(self) -> JsonObject:
+        ours: JsonObject = {} if self.voxtral_voice is None else {"voxtral_voice": self.voxtral_voice}
+        return (self._realtime_json() if self.kind == "realtime" else self._transcription_json()) | ours
+
+    def _realtime_json(self) -> JsonObject:
         return {
             "type": "realtime",
             "object": "realtime.session",
@@ -129,8 +184,8 @@ class SessionObject:
             "expires_at": self.expires_at,
             "output_modalities": [self.modality],
             "instructions": self.instructions,
-            "tools": [],
-            "tool_choice": self.tool_choice,
+            "tools": [tool_json(tool) for tool in self.tools],
+            "tool_choice": tool_choice_json(self.tool_choice),
             "parallel_tool_calls": self.parallel_tool_calls,
             "max_output_tokens": token_limit(self.max_output_tokens),
             "tracing": self.tracing,
@@ -139,15 +194,27 @@ class SessionObject:
             "reasoning": self.reasoning,
             "include": self.include,
             "audio": {
-                "input": {
-                    "format": pcm_format(),
-                    "transcription": self.transcription,
-                    "noise_reduction": self.noise_reduction,
-                    "turn_detection": self._turn_detection_json(),
-                },
-                "output": {"format": pcm_format(), "voice": self.voice, "speed": self.speed},
+                "input": self._input_json(),
+                "output": {"format": format_json(self.output_format), "voice": self.voice, "speed": self.speed},
             },
-            **({} if self.voxtral_voice is None else {"voxtral_voice": self.voxtral_voice}),
+        }
+
+    def _transcription_json(self) -> JsonObject:
+        return {
+            "type": "transcription",
+            "object": "realtime.transcription_session",
+            "id": self.id,
+            "expires_at": self.expires_at,
+            "include": self.include,
+            "audio": {"input": self._input_json()},
+        }
+
+    def _input_json(self) -> JsonObject:
+        return {
+            "format": format_json(self.input_format),
+            "transcription": self.transcription,
+            "noise_reduction": self.noise_reduction,
+            "turn_detection": self._turn_detection_json(),
         }
 
     def _turn_detection_json(self) -> Json:
@@ -156,29 +223,53 @@ class SessionObject:
             return None
         ours: JsonObject = {"patience": detection.patience}
         told = self.patience is not None or self.server_patience is not None
-        return _turn_detection_json(detection) | (ours if told else {})
+        whether: JsonObject = {
+            "create_response": detection.create_response,
+            "interrupt_response": detection.interrupt_response,
+        }
+        responds = self.kind == "realtime"
+        return _turn_detection_json(detection) | (whether if responds else {}) | (ours if told else {})
 
     def _patch_general(self, fields: Fields) -> SessionObject:
+        for_both = replace(
+            self,
+            include=fields.patch("include", _include, self.include, None),
+            voxtral_voice=fields.patch("voxtral_voice", _VOXTRAL_VOICE, self.voxtral_voice, None),
+        )
+        return for_both._patch_responses(fields) if self.kind == "realtime" else for_both
+
+    def _patch_responses(self, fields: Fields) -> SessionObject:
+        tools = fields.patch("tools", tool_list, self.tools, ())
+        wanted = fields.patch("tool_choice", tool_choice, self.tool_choice, "auto")
+        if "tool_choice" in fields.values:
+            check_choice(tools, wanted, fields.param("tool_choice"))
         return replace(
             self,
             instructions=fields.patch("instructions", text(), self.instructions, ""),
             modality=fields.patch("output_modalities", output_modality, self.modality, "audio"),
             max_output_tokens=fields.patch("max_output_tokens", output_tokens, self.max_output_tokens, None),
-            tool_choice=fields.patch("tool_choice", tool_choice, self.tool_choice, "auto"),
+            tools=tools,
+            tool_choice=wanted,
             parallel_tool_calls=fields.patch("parallel_tool_calls", boolean, self.parallel_tool_calls, True),
             tracing=fields.patch("tracing", _tracing, self.tracing, None),
             truncation=fields.patch("truncation", _truncation, self.truncation, "auto"),
-            include=fields.patch("include", _include, self.include, None),
-            reasoning=fields.patch("reasoning", _REASONING, self.reasoning, None),
-            voxtral_voice=fields.patch("voxtral_voice", _VOXTRAL_VOICE, self.voxtral_voice, None),
+            reasoning=fields.patch("reasoning", reasoning, self.reasoning, None),
         )
+
+    def _patch_audio(self, audio: Fields) -> SessionObject:
+        if self.kind == "transcription":
+            audio.only("input")
+            return self._patch_input(audio.inner("input"))
+        audio.only("input", "output")
+        return self._patch_input(audio.inner("input"))._patch_output(audio.inner("output"))
 
     def _patch_input(self, fields: Fields) -> SessionObject:
         fields.only("format", "transcription", "noise_reduction", "turn_detection")
-        fields.optional("format", audio_format, None)
+        usual = self._usual_transcription(self.kind)
         return replace(
             self,
-            transcription=fields.patch("transcription", self._merge_transcription, self.transcription, None),
+            input_format=fields.patch("format", audio_format, self.input_format, "audio/pcm"),
+            transcription=fields.patch("transcription", self._merge_transcription, self.transcription, usual),
             noise_reduction=fields.patch("noise_reduction", _NOISE_REDUCTION, self.noise_reduction, None),
             turn_detection=fields.patch("turn_detection", _turn_detection, self.turn_detection, None),
             patience=fields.patch("turn_detection", _patience, self.patience, None),
@@ -186,10 +277,10 @@ class SessionObject:
 
     def _patch_output(self, fields: Fields) -> SessionObject:
         fields.only("format", "voice", "speed")
-        fields.optional("format", audio_format, None)
         name = fields.patch("voice", voice_name, self.voice, self.voices.default)
         return replace(
             self,
+            output_format=fields.patch("format", audio_format, self.output_format, "audio/pcm"),
             voice=self.voices.resolve(name, fields.param("voice")),
             speed=fields.patch("speed", number(0.25, 1.5), self.speed, 1.0),
         )
@@ -202,24 +293,24 @@ class SessionObject:
 # --- fields that response.create has too ------------------------------------------------------------------------
 
 
-def pcm_format() -> JsonObject:
-    return {"type": "audio/pcm", "rate": RATE_HZ}
+def format_json(name: FormatName) -> JsonObject:
+    return {"type": name, "rate": RATE_HZ} if name == "audio/pcm" else {"type": name}
 
 
 def token_limit(most: int | None) -> Json:
     return "inf" if most is None else most
 
 
-def audio_format(value: Json, param: str) -> None:
-    """Only 16-bit PCM at 24 kHz."""
+def audio_format(value: Json, param: str) -> FormatName:
+    """16-bit PCM at 24 kHz, or G.711 at 8 kHz."""
     fields = Fields.of(value, param)
     fields.only("type", "rate")
-    kind = fields.required("type", choice("audio/pcm", "audio/pcmu", "audio/pcma"))
-    if kind != "audio/pcm":
-        raise unsupported(fields.param("type"), f"Send and expect 16-bit PCM: audio/pcm at {RATE_HZ} Hz.")
-    rate = fields.optional("rate", integer(1, 1_000_000), RATE_HZ)
-    if rate != RATE_HZ:
-        raise invalid(fields.param("rate"), str(RATE_HZ), rate)
+    name: FormatName = fields.required("type", choice("audio/pcm", "audio/pcmu", "audio/pcma"))
+    has_hz = RATE_HZ if name == "audio/pcm" else TELEPHONE_HZ
+    rate = fields.optional("rate", integer(1, 1_000_000), has_hz)
+    if rate != has_hz:
+        raise invalid(fields.param("rate"), str(has_hz), rate)
+    return name
 
 
 def output_modality(value: Json, param: str) -> Modality:
@@ -247,29 +338,12 @@ def voice_name(value: Json, param: str) -> str:
     return text(256)(value, param)
 
 
-def tool_choice(value: Json, param: str) -> Json:
-    if isinstance(value, dict):
-        return shape({"type": choice("function"), "name": text(64)}, required=("type", "name"))(value, param)
-    return choice("auto", "none", "required")(value, param)
-
-
-def refuse_tools(fields: Fields) -> None:
-    """Tools and stored prompts are not there yet; empty ones do no harm."""
-    tools: list[JsonObject] = []
-    if fields.optional("tools", each(small_object, 1024), tools):
-        raise unsupported(fields.param("tools"), "Leave it out, or send an empty array.")
+def refuse_prompt(fields: Fields) -> None:
     if fields.values.get("prompt") is not None:
-        raise unsupported(fields.param("prompt"), "Put the text into 'instructions'.")
+        raise unsupported(fields.param("prompt"), "There are no stored prompts: put the text into 'instructions'.")
 
 
 # --- fields of the session alone --------------------------------------------------------------------------------
-
-
-def _check_supported(fields: Fields) -> None:
-    if fields.required("type", choice("realtime", "transcription")) == "transcription":
-        raise unsupported("session.type", "Use 'realtime'.")
-    fields.optional("model", text(), "")  # ours, whatever the client repeats
-    refuse_tools(fields)
 
 
 def _language(value: Json, param: str) -> Json:
@@ -337,12 +411,7 @@ def _turn_detection_json(detection: TurnDetection) -> JsonObject:
             "silence_duration_ms": detection.silence_duration_ms,
             "idle_timeout_ms": detection.idle_timeout_ms,
         }
-    return {
-        "type": detection.kind,
-        **own,
-        "create_response": detection.create_response,
-        "interrupt_response": detection.interrupt_response,
-    }
+    return {"type": detection.kind, **own}
 
 
 def _tracing(value: Json, param: str) -> Json:
@@ -379,6 +448,6 @@ _RETENTION: Final = shape(
     },
     required=("type", "retention_ratio"),
 )
-_REASONING: Final = shape({"effort": text(64)})
+reasoning: Final = shape({"effort": choice("minimal", "low", "medium", "high", "xhigh")})
 _VOXTRAL_VOICE: Final = shape({"events": boolean}, strict=True)
 _include: Final = _list(choice("item.input_audio_transcription.logprobs"), 1)

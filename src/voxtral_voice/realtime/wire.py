@@ -1,7 +1,7 @@
 """The wire of one session: client frames to core events, core notices to server frames.
 
-Knows: the session's configuration as the client sees it, the replies that are open on the wire, half a sample that
-waits for its other half. Does not know: the history (it is looked up in the core's), audio beyond its bytes, sockets.
+Knows: the session's configuration as the client sees it, the replies that are open on the wire, where the client's audio
+is in its stream. Does not know: the history (it is looked up in the core's) and its sounds, sockets.
 
     opening()                 what the server says first
     client(frame, items)      a frame of the client -> what to feed to the core, audio, and direct answers
@@ -10,6 +10,8 @@ waits for its other half. Does not know: the history (it is looked up in the cor
 
 Calls come in the order of the wire: the events of one frame are fed to the core, and its notices told, before the
 next frame is read.
+
+`rate_limits.updated` is never sent: there are no limits to tell.
 """
 
 from __future__ import annotations
@@ -19,8 +21,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import orjson
+import pybase64
 
+from voxtral_voice.audio.pcm import BYTES_PER_SAMPLE
 from voxtral_voice.conversation import events as ev
+from voxtral_voice.realtime.audio_formats import RATE_HZ, Decoder, FormatName, Sound
 from voxtral_voice.realtime.client_events import (
     AppendAudio,
     ClientEvent,
@@ -34,14 +39,32 @@ from voxtral_voice.realtime.fields import FieldError, JsonObject, Problem
 from voxtral_voice.realtime.reply_events import ReplyEvents
 from voxtral_voice.realtime.server_events import ErrorKind, ServerEvents, error_object, item_object
 from voxtral_voice.realtime.session_object import SessionObject
+from voxtral_voice.realtime.tools import check_choice, choice_among
 from voxtral_voice.realtime.voices import Voices
 
 SAMPLES_PER_MS: Final = 16
 """Of the positions in the core's events."""
-BYTES_PER_SAMPLE: Final = 2
 SESSION_S: Final = 3600
+BYTES_PER_MS: Final = RATE_HZ * BYTES_PER_SAMPLE // 1000
 
-ItemLookup = Callable[[str], ev.Item | None]
+ItemLookup = Callable[[str], ev.Entry | None]
+SoundLookup = Callable[[str], Sound | None]
+
+
+def no_sounds(_: str) -> None:
+    """Of who keeps none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a client says before its first frame: in the URL, and in the session that its client secret stands for."""
+
+    model: str | None = None
+    """`?model=`. The session has the server's own, whatever this is."""
+    intent: str | None = None
+    """`?intent=`: "transcription" for a session of that type."""
+    session_patch: JsonObject | None = None
+    """As in a first session.update."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +79,10 @@ class Incoming:
     """Answers that need no core."""
     client_event_id: str | None = None
     """To be given to `notice` with what the core says to `events`."""
+    sound: bytes = b""
+    """Of the item in the AddItem of `events`, as `pcm`."""
+    ignored: tuple[str, ...] = ()
+    """What the client named that means nothing here; for the log."""
 
 
 class Wire:
@@ -70,17 +97,19 @@ class Wire:
         now_unix: int,
         session_s: int = SESSION_S,
         patience: float | None = None,
+        opening: Opening | None = None,
     ) -> None:
         """patience: of sessions that ask for none; None = the core's default."""
         self._ids = ids
         self._events = ServerEvents(ids)
-        self._session = SessionObject(
-            session_id, model, now_unix + session_s, voices, voices.default, server_patience=patience
-        )
+        usual = SessionObject(session_id, model, now_unix + session_s, voices, voices.default, server_patience=patience)
+        self._session, self._problem = opened(usual, opening or Opening())
+        self._is_new = self._session is usual
+        """Nothing has happened yet, so that the session may still become one of another type."""
         self._conversation_id = ids("conv")
         self._replies: dict[str, ReplyEvents] = {}
-        """Open on the wire; the core has one at a time."""
-        self._half_sample = b""
+        """Open on the wire: the one of the conversation, and those beside it."""
+        self._decoder = Decoder(self._session.input_format)
 
     @property
     def settings(self) -> ev.Settings:
@@ -88,7 +117,8 @@ class Wire:
         return self._session.to_settings()
 
     def opening(self) -> list[bytes]:
-        return [self._events.encode("session.created", {"session": self._session.to_json()})]
+        created = self._events.encode("session.created", {"session": self._session.to_json()})
+        return [created] if self._problem is None else [created, *self._refused(self._problem).frames]
 
     def error(
         self,
@@ -102,59 +132,85 @@ class Wire:
 
     # --- from the client ----------------------------------------------------------------------------------------
 
-    def client(self, frame: str | bytes, items: ItemLookup) -> Incoming:
-        """`frame`: a text frame as str, a binary one as bytes. `items` finds an item of the history by its id."""
+    def client(self, frame: str | bytes, items: ItemLookup, sounds: SoundLookup = no_sounds) -> Incoming:
+        """`frame`: a text frame as str, a binary one as bytes. `items` finds an item of the history by its id, `sounds`
+        what is kept of its sound."""
         event = parse(frame)
         if isinstance(event, Problem):
             return self._refused(event)
+        if isinstance(event.action, UpdateSession):
+            return self._update_session(event.action.patch, event.event_id)
+        self._is_new = False
         match event.action:
-            case AppendAudio(pcm):
-                return Incoming(pcm=self._whole_samples(pcm), client_event_id=event.event_id)
-            case UpdateSession(patch):
-                return self._update_session(patch, event.event_id)
+            case AppendAudio(audio):
+                return Incoming(pcm=self._decoder.push(audio), client_event_id=event.event_id)
             case CreateItem() as create:
-                return _for_core(event, ev.AddItem(self._item(create), create.after))
+                return self._create_item(create, event.event_id)
             case RetrieveItem(item_id):
-                return self._retrieve(items(item_id), item_id, event.event_id)
+                return self._retrieve(items(item_id), sounds(item_id), item_id, event.event_id)
             case CreateResponse() as create_response:
-                return self._create_response(create_response, event)
+                return self._create_response(create_response, event.event_id)
             case core_event:
                 if isinstance(core_event, ev.CommitAudio | ev.ClearAudio):
-                    self._half_sample = b""  # the next append begins a new stream
-                return _for_core(event, core_event)
-
-    def _whole_samples(self, pcm: bytes) -> bytes:
-        pcm = self._half_sample + pcm if self._half_sample else pcm
-        whole = len(pcm) - len(pcm) % BYTES_PER_SAMPLE
-        self._half_sample = pcm[whole:]
-        return pcm[:whole]
+                    self._decoder.cut()
+                return Incoming(events=(core_event,), client_event_id=event.event_id)
 
     def _update_session(self, patch: JsonObject, event_id: str | None) -> Incoming:
-        session = self._session.patched(patch)
+        session = self._session.patched(patch, new=self._is_new)
         if isinstance(session, Problem):
             return self._refused(replace(session, client_event_id=event_id))
-        self._session = session
-        return Incoming(events=(ev.Configure(session.to_settings()),), client_event_id=event_id)
+        if session.input_format != self._session.input_format:
+            self._decoder = Decoder(session.input_format)
+        self._session, self._is_new = session, False
+        configure = ev.Configure(session.to_settings())
+        return Incoming(events=(configure,), client_event_id=event_id, ignored=session.ignored(patch))
 
-    def _item(self, create: CreateItem) -> ev.Item:
-        return ev.Item(create.item_id or self._ids("item"), create.role, create.modality, create.text, create.status)
+    def _create_item(self, create: CreateItem, event_id: str | None) -> Incoming:
+        entry = create.new.entry
+        entry = entry if entry.id else replace(entry, id=self._ids("item"))
+        pcm = Decoder(self._format_of(entry)).push(create.new.sound)
+        if isinstance(entry, ev.Item) and entry.text is None and not pcm:
+            message = "Invalid value for 'item.content': the audio is shorter than one sample."
+            return self._refused(Problem("invalid_value", message, "item.content", event_id))
+        add = ev.AddItem(entry, create.after, len(pcm) / BYTES_PER_MS)
+        return Incoming(events=(add,), client_event_id=event_id, sound=pcm)
 
-    def _retrieve(self, item: ev.Item | None, item_id: str, event_id: str | None) -> Incoming:
+    def _format_of(self, entry: ev.Entry) -> FormatName:
+        """Of the sound of an item."""
+        spoken_by_us = isinstance(entry, ev.Item) and entry.role == "assistant"
+        return self._session.output_format if spoken_by_us else self._session.input_format
+
+    def _retrieve(self, item: ev.Entry | None, sound: Sound | None, item_id: str, event_id: str | None) -> Incoming:
         if item is None:
             message = f"Error retrieving item: the item with id '{item_id}' does not exist."
             return self._refused(Problem("item_retrieve_invalid_item_id", message, "item_id", event_id))
-        frame = self._events.encode("conversation.item.retrieved", {"item": item_object(item)})
+        audio = None if sound is None else pybase64.b64encode(sound.encoded(self._format_of(item))).decode()
+        frame = self._events.encode("conversation.item.retrieved", {"item": item_object(item, audio)})
         return Incoming(frames=(frame,), client_event_id=event_id)
 
-    def _create_response(self, create: CreateResponse, event: ClientEvent) -> Incoming:
-        voice = create.options.voice
+    def _create_response(self, create: CreateResponse, event_id: str | None) -> Incoming:
+        try:
+            options = self._options(create)
+        except FieldError as error:
+            return self._refused(replace(error.problem, client_event_id=event_id))
+        return Incoming(events=(ev.CreateReply(options),), client_event_id=event_id, ignored=create.ignored)
+
+    def _options(self, create: CreateResponse) -> ev.ReplyOptions:
+        """With the session in mind. Raises FieldError."""
+        session, options = self._session, create.options
+        if session.kind == "transcription":
+            message = "A transcription session has no responses: open one of type 'realtime' for them."
+            raise FieldError(Problem("invalid_value", message, "type"))
+        voice = options.voice
         if voice is not None:
-            try:
-                voice = self._session.voices.resolve(voice, "response.audio.output.voice")
-            except FieldError as error:
-                return self._refused(replace(error.problem, client_event_id=event.event_id))
-        request = None if create.metadata is None else orjson.dumps(create.metadata).decode()
-        return _for_core(event, ev.CreateReply(replace(create.options, voice=voice, request=request)))
+            voice = session.voices.resolve(voice, "response.audio.output.voice")
+        tools = session.tools if options.tools is None else options.tools
+        wanted = options.tool_choice
+        if wanted is not None:
+            check_choice(tools, wanted, "response.tool_choice")
+        elif choice_among(tools, session.tool_choice) != session.tool_choice:
+            wanted = "auto"
+        return replace(options, voice=voice, tool_choice=wanted, request=_mark(create))
 
     def _refused(self, problem: Problem) -> Incoming:
         frame = self.error(problem.code, problem.message, problem.param, problem.client_event_id)
@@ -167,11 +223,19 @@ class Wire:
         encode = self._events.encode
         match notice:
             case ev.ReplyAudioDelta(reply_id, samples, _):
-                return [self._replies[reply_id].audio(samples)]
+                return self._replies[reply_id].audio(samples)
             case ev.ReplyTextDelta(reply_id, delta):
                 return [self._replies[reply_id].text(delta)]
             case ev.ReplyStarted():
                 return self._reply_started(notice)
+            case ev.ReplyMessageStarted(reply_id, item_id, after):
+                return self._replies[reply_id].message(item_id, after)
+            case ev.ReplyCallStarted(reply_id):
+                return self._replies[reply_id].call(notice)
+            case ev.ReplyCallDelta(reply_id, item_id, delta):
+                return [self._replies[reply_id].arguments(item_id, delta)]
+            case ev.ReplyCallEnded(reply_id, item_id):
+                return self._replies[reply_id].call_ended(item_id)
             case ev.ReplyEnded(reply_id):
                 return self._replies.pop(reply_id).closing(notice)
             case ev.TranscriptDelta() | ev.TranscriptDone() | ev.TranscriptLost():
@@ -212,7 +276,7 @@ class Wire:
             return [self._events.encode("voxtral_voice.floor", {"state": notice.state})]
         return [self._events.encode("voxtral_voice.speculation", {"outcome": notice.outcome, "text": notice.text})]
 
-    def _item_added(self, item: ev.Item, after: str | None) -> list[bytes]:
+    def _item_added(self, item: ev.Entry, after: str | None) -> list[bytes]:
         fields: JsonObject = {"previous_item_id": after, "item": item_object(item)}
         return [
             self._events.encode("conversation.item.added", fields),
@@ -220,8 +284,9 @@ class Wire:
         ]
 
     def _reply_started(self, started: ev.ReplyStarted) -> list[bytes]:
-        metadata = None if started.request is None else orjson.loads(started.request)
-        reply = ReplyEvents(self._events, started, self._conversation_id, metadata)
+        metadata, name = _marked(started.request)
+        conversation_id = None if started.aside else self._conversation_id
+        reply = ReplyEvents(self._events, started, conversation_id, name or self._session.output_format, metadata)
         self._replies[started.reply_id] = reply
         return reply.opening()
 
@@ -243,5 +308,26 @@ class Wire:
         return [self._events.encode(f"conversation.item.input_audio_transcription.{kind}", fields)]
 
 
-def _for_core(event: ClientEvent, core_event: ev.Event) -> Incoming:
-    return Incoming(events=(core_event,), client_event_id=event.event_id)
+def opened(usual: SessionObject, opening: Opening) -> tuple[SessionObject, Problem | None]:
+    """The session that a client finds, of the one that it would find usually; and what is wrong with its wishes."""
+    session = usual
+    if opening.intent == "transcription":
+        session = session.of_kind("transcription")
+    if opening.session_patch is None:
+        return session, None
+    patched = session.patched(opening.session_patch, new=session is usual)
+    return (session, patched) if isinstance(patched, Problem) else (patched, None)
+
+
+def _mark(create: CreateResponse) -> str | None:
+    """What the wire has to know when this response begins."""
+    if create.metadata is None and create.output_format is None:
+        return None
+    return orjson.dumps({"metadata": create.metadata, "format": create.output_format}).decode()
+
+
+def _marked(request: str | None) -> tuple[dict[str, str] | None, FormatName | None]:
+    if request is None:
+        return None, None
+    mark = orjson.loads(request)
+    return mark["metadata"], mark["format"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from voxtral_voice.audio.frames import FRAME_SAMPLES, Framer, InputBuffer
 from voxtral_voice.audio.pcm import BYTES_PER_SAMPLE, Samples, pcm16_to_float
-from voxtral_voice.audio.resample import StreamResampler
+from voxtral_voice.audio.resample import prompt_resampler
 from voxtral_voice.engines.base import LISTEN_RATE_HZ
 
 WIRE_RATE_HZ: Final = 24_000
@@ -25,7 +25,7 @@ class Ingest:
 
     def __init__(self) -> None:
         self.audio = InputBuffer()
-        self._resampler = StreamResampler(WIRE_RATE_HZ, LISTEN_RATE_HZ)
+        self._resampler = prompt_resampler(WIRE_RATE_HZ, LISTEN_RATE_HZ)
         self._framer = Framer(FRAME_SAMPLES)
         self._pending = bytearray()
         """Not converted yet."""
@@ -55,7 +55,7 @@ class Ingest:
         return first, taken
 
     def flush(self) -> None:
-        """All that was pushed is in `audio`, but for the resampler's delay."""
+        """All that was pushed is in `audio`, 1.5 ms later than it came."""
         pcm = bytes(self._pending)
         self._pending.clear()
         pieces = [self._convert(pcm[at : at + PIECE_BYTES]) for at in range(0, len(pcm), PIECE_BYTES)]
