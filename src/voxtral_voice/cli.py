@@ -45,6 +45,9 @@ SHORT_FLAGS = {
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
+KEYS = ("-key", "-keys")
+"""Ends of the flags whose values are not written down."""
+
 LONGEST_ERROR = 300
 """In characters: a sentence may quote what somebody else's server or file says."""
 
@@ -72,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(options: Options) -> int:
     config = _config(options)
+    config.server.require_protection()
     _ensure_models(config)
 
     from voxtral_voice.server.run import serve
@@ -87,7 +91,7 @@ def _talk(options: Options) -> int:
 
     from voxtral_voice.talk import talk
 
-    talk(options.question, options.answer, options.url, config)
+    talk(options.question, options.answer, options.url, config, options.api_key)
     return 0
 
 
@@ -110,8 +114,8 @@ def _as_typed(argv: Sequence[str]) -> str:
     words = ["voxtral-voice"]
     for word in argv:
         name, _, value = word.partition("=")
-        is_key = words[-1].endswith("-key")
-        words.append("KEY" if is_key else f"{name}=KEY" if value and name.endswith("-key") else word)
+        is_key = words[-1].endswith(KEYS)
+        words.append("KEY" if is_key else f"{name}=KEY" if value and name.endswith(KEYS) else word)
     return shlex.join(words)
 
 
@@ -156,6 +160,16 @@ def _replay(options: Options) -> int:
     if options.accept:
         return _print([accept(options.file)])
     return 0 if replay(options.file, print) else 1
+
+
+def _keys_new(options: Options) -> int:
+    """The key goes to stderr, the line to stdout, so that `keys new NAME >> FILE` adds it and shows the key."""
+    from voxtral_voice.server.auth import new_key
+
+    key, line = new_key(options.name)
+    print(f"The key of {options.name}, shown only now: {key}", file=sys.stderr)
+    print("Its line for the file of --server-api-keys-file:", file=sys.stderr, flush=True)
+    return _print([line])
 
 
 def _show_config(options: Options) -> int:
@@ -209,20 +223,37 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"voxtral-voice {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _command(commands, "serve", _serve, "serve the page and the API; prints the URL to open")
-    talk = _command(commands, "talk", _talk, "ask a question from a WAV file", "WAV -o OUT [--url URL] ")
+    talk = _command(commands, "talk", _talk, "ask a question from a WAV file", "WAV -o OUT [--url URL [--api-key KEY]] ")
     talk.add_argument("question", type=Path, metavar="WAV", help="the question")
     talk.add_argument("-o", dest="answer", type=Path, metavar="OUT", required=True, help="the answer, as WAV")
     talk.add_argument("--url", help="a running server (default: one of its own, in this process)")
+    _key_of_the_server(talk)
     _bench_words(_command(commands, "bench", _bench, "time a voice server from outside", "[capacity] [BENCH] "))
     models = commands.add_parser("models", help="list, pull or verify the model files")
     actions = models.add_subparsers(metavar="ACTION", required=True)
     _command(actions, "list", _models_list, "every model file: size, licence, state")
     _command(actions, "pull", _models_pull, "fetch what is missing or damaged")
     _command(actions, "verify", _models_verify, "read every file and check its sha256")
+    _keys_command(commands)
     _replay_command(commands)
     _command(commands, "doctor", _doctor, "say in plain words what is missing or wrong")
     _command(commands, "config", _show_config, "print every setting, its value and where that came from")
     return parser
+
+
+def _key_of_the_server(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--api-key", default=os.environ.get(API_KEY), help=f"key of the server at --url (default: ${API_KEY})"
+    )
+
+
+def _keys_command(commands: Any) -> None:
+    keys = commands.add_parser("keys", help="make API keys for the server", allow_abbrev=False)
+    actions = keys.add_subparsers(metavar="ACTION", required=True)
+    text = "make a key: printed once, with its line for the file of --server-api-keys-file"
+    new: argparse.ArgumentParser = actions.add_parser("new", help=text, description=text, allow_abbrev=False)
+    new.set_defaults(run=_keys_new, parser=new)
+    new.add_argument("name", metavar="NAME", help="whose key it is, for you: letters, digits, dots, dashes")
 
 
 def _replay_command(commands: Any) -> None:
@@ -261,7 +292,7 @@ def _bench_words(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("bench")
     group.add_argument("--url", help="the server to measure (default: one of its own, started with SETTINGS)")
     group.add_argument("--wire", choices=("realtime", "raw"), default="realtime", help="OpenAI Realtime, or plain PCM")
-    group.add_argument("--api-key", default=os.environ.get(API_KEY), help=f"bearer token (default: ${API_KEY})")
+    _key_of_the_server(group)
     group.add_argument("--model", help="asked for as ?model=, where a server needs it")
     group.add_argument("--pid", type=int, help="process id of the server: its CPU time and memory are measured")
     group.add_argument("--clips", type=_words, metavar="SETS", help="sets of clips, with commas; `list` lists them")

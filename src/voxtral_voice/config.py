@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -51,9 +52,13 @@ DEFAULT: Final = "default"
 _POLICY: Final = Policy()
 """The core knows the defaults of its own numbers."""
 
+LEAST_KEY_CHARS: Final = 16
+"""Hashes of shorter keys could be guessed."""
+PLAIN_KEY: Final = re.compile(rf"[!-~]{{{LEAST_KEY_CHARS},}}")
+ORIGIN: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#@\s]+")
 REMOTE_PARTS: Final = ("transcriber", "responder", "speaker")
 """That may run behind a URL."""
-SECRETS: Final = tuple(f"{part}.api_key" for part in REMOTE_PARTS)
+SECRETS: Final = ("server.api_keys", *(f"{part}.api_key" for part in REMOTE_PARTS))
 """Settings whose values are never printed."""
 
 # --- the settings -----------------------------------------------------------------------------------------------
@@ -71,6 +76,82 @@ class ServerConfig(Part):
     max_session_minutes: float = Field(
         default=60, ge=0.01, le=1440, description="a session is ended after this many minutes"
     )
+    api_keys_file: str = Field(
+        default="",
+        description="file with the API keys that may use the server, one NAME:SHA256 a line, read again when it "
+        "changes; 'voxtral-voice keys new NAME' makes a key; empty = none",
+    )
+    api_keys: SecretStr = Field(
+        default=SecretStr(""),
+        description="API keys that may use the server, with commas; set it in the environment, where other users "
+        "cannot read it; never printed",
+    )
+    insecure_no_auth: bool = Field(
+        default=False,
+        description="serve other machines without any key: whoever can reach the port may use all of it",
+    )
+    allowed_origins: tuple[str, ...] = Field(
+        default=(),
+        description="sites whose pages may connect, besides our own page, with commas, e.g. https://app.example.com",
+    )
+    tls_cert: str = Field(
+        default="",
+        description="file with the TLS certificate and its chain (PEM): the server then speaks https and wss, and "
+        "nothing else; empty = no TLS",
+    )
+    tls_key: str = Field(
+        default="", description="file with the private key of tls_cert (PEM); empty = it is in the same file"
+    )
+
+    @field_validator("api_keys_file", "tls_cert", "tls_key")
+    @classmethod
+    def _absolute(cls, file: str) -> str:
+        return _absolute(file)
+
+    @field_validator("api_keys")
+    @classmethod
+    def _hard_to_guess(cls, keys: SecretStr) -> SecretStr:
+        for key in _with_commas(keys.get_secret_value()):
+            if not PLAIN_KEY.fullmatch(key):
+                raise ValueError(f"each key should have {LEAST_KEY_CHARS} or more characters, and no blanks in it")
+        return keys
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, origins: Any) -> Any:
+        return _with_commas(origins) if isinstance(origins, str) else origins
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not ORIGIN.fullmatch(origin):
+                raise ValueError("each should be a scheme and a host, such as https://app.example.com")
+        return tuple(origin.lower() for origin in origins)
+
+    @field_validator("tls_key")
+    @classmethod
+    def _of_a_certificate(cls, key: str, info: ValidationInfo) -> str:
+        if key and not info.data.get("tls_cert"):
+            raise ValueError("a key is of no use without its certificate; name that with --server-tls-cert")
+        return key
+
+    @property
+    def plain_keys(self) -> tuple[str, ...]:
+        return _with_commas(self.api_keys.get_secret_value())
+
+    @property
+    def asks_for_a_key(self) -> bool:
+        return bool(self.api_keys_file or self.plain_keys)
+
+    def require_protection(self) -> None:
+        """Raises ConfigError when other machines could use the server, and nobody has asked for that by name."""
+        if not (is_loopback(self.host) or self.asks_for_a_key or self.insecure_no_auth):
+            raise ConfigError(
+                f"At {self.host} everyone who can reach this machine could use the server: ask for a key "
+                "(--server-api-keys-file; 'voxtral-voice keys new NAME' makes one), or serve without any by "
+                "--server-insecure-no-auth."
+            )
 
 
 class TurnsConfig(Part):
@@ -178,9 +259,7 @@ class SpeakerConfig(EngineConfig):
     @field_validator("voices", mode="before")
     @classmethod
     def _split(cls, voices: Any) -> Any:
-        if isinstance(voices, str):
-            return tuple(name for part in voices.split(",") if (name := part.strip()))
-        return voices
+        return _with_commas(voices) if isinstance(voices, str) else voices
 
     @field_validator("voice")
     @classmethod
@@ -214,7 +293,7 @@ class RecordConfig(Part):
     @field_validator("dir")
     @classmethod
     def _absolute(cls, folder: str) -> str:
-        return str(Path(folder).expanduser().absolute()) if folder else ""
+        return _absolute(folder)
 
     @field_validator("content")
     @classmethod
@@ -252,6 +331,11 @@ class Config(Part):
             raise ValueError("speaker.voices is for a speaker behind a URL: set speaker.url, or leave it out")
         return self
 
+    def on_its_own(self) -> Config:
+        """The same for a server that only the program that starts it talks to: any free port of loopback, open."""
+        server = ServerConfig(port=0, max_session_minutes=self.server.max_session_minutes)
+        return self.model_copy(update={"server": server})
+
     @property
     def remote(self) -> RemoteParts:
         return RemoteParts(self.transcriber.remote, self.responder.remote, self.speaker.remote, self.speaker.voices)
@@ -263,6 +347,24 @@ class Config(Part):
         if self.turns.judge == "none":
             elsewhere.add("turn_judge")
         return tuple(file for file in needed(self.profile) if file.part not in elsewhere)
+
+
+def is_loopback(host: str) -> bool:
+    """Only this machine reaches it. A name but localhost is not looked up: it counts as another machine's."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host.lower() == "localhost"
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute()) if path else ""
+
+
+def _with_commas(text: str) -> tuple[str, ...]:
+    return tuple(word for part in text.split(",") if (word := part.strip()))
 
 
 # --- where values come from -------------------------------------------------------------------------------------

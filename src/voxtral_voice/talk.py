@@ -36,11 +36,12 @@ STAGES: Final = {
 """What each stage of the server's trace means, in the order of the trace."""
 
 
-def talk(question: Path, answer: Path, url: str | None, config: Config) -> None:
+def talk(question: Path, answer: Path, url: str | None, config: Config, api_key: str | None = None) -> None:
     """Stream `question` (any audio file) to a server at the pace of speech, write what it says to `answer`
     (WAV, 24 kHz, mono) and print both transcripts and the timeline.
 
     url: any form that `realtime_url` takes; None = a server of our own in this process, on a free loopback port.
+    api_key: of the server at `url`.
     Raises AudioError (a file), TalkError (no server, no speech, no answer), and what the own server raises on starting.
     """
     if answer.exists() and question.exists() and answer.samefile(question):
@@ -48,7 +49,7 @@ def talk(question: Path, answer: Path, url: str | None, config: Config) -> None:
     clip = _clip(question)
     if not answer.parent.is_dir():
         raise AudioError(f"{answer} cannot be written: there is no folder {answer.parent}.")
-    turn, was_heard = uvloop.run(_ask(clip, _server(url, config)))
+    turn, was_heard = uvloop.run(_ask(clip, _server(url, config), api_key))
     if (problem := _problem(turn, question, url or "The server", was_heard)) is not None:
         raise TalkError(problem)
     write_wav(answer, turn.audio, PLAY_RATE_HZ)
@@ -64,9 +65,13 @@ def _clip(question: Path) -> Clip:
     return Clip(str(question), "turn", "", "", samples, rate_hz, onset / rate_hz, end / rate_hz)
 
 
-async def _ask(clip: Clip, server: AbstractAsyncContextManager[str]) -> tuple[TurnFigures, bool]:
+async def _ask(
+    clip: Clip, server: AbstractAsyncContextManager[str], api_key: str | None
+) -> tuple[TurnFigures, bool]:
     """The turn, and whether the server noticed that someone spoke."""
-    async with server as address, call(realtime(address), answer_timeout_s=ANSWER_TIMEOUT_S) as caller:
+    async with server as address, call(
+        realtime(address, api_key=api_key), answer_timeout_s=ANSWER_TIMEOUT_S
+    ) as caller:
         await caller.say(clip)
         record = caller.record()
     (turn,) = turns(record)
@@ -79,8 +84,7 @@ def _server(url: str | None, config: Config) -> AbstractAsyncContextManager[str]
         return nullcontext(realtime_url(url))
     from voxtral_voice.server.run import running  # models and web server: not loaded to ask another server
 
-    here = config.server.model_copy(update={"host": "127.0.0.1", "port": 0})
-    return running(config.model_copy(update={"server": here}))
+    return running(config.on_its_own())
 
 
 def _problem(turn: TurnFigures, question: Path, server: str, was_heard: bool) -> str | None:

@@ -42,11 +42,11 @@ def test_values_with_blanks_or_line_ends_stay_on_the_line(stream: io.StringIO) -
 
 def test_ids_are_on_every_line_inside_and_gone_outside(stream: io.StringIO) -> None:
     with log.about(session="s1"):
-        with log.about(turn="t1"):
+        with log.about(session="s2"):
             log.event("committed")
         log.event("waiting")
     log.event("closed")
-    assert lines(stream) == ["INFO committed session=s1 turn=t1", "INFO waiting session=s1", "INFO closed"]
+    assert lines(stream) == ["INFO committed session=s2", "INFO waiting session=s1", "INFO closed"]
 
 
 async def test_two_tasks_keep_their_own_ids(stream: io.StringIO) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -93,8 +94,8 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> Serving:
     made: list[tuple[Runtime, uvicorn.Server]] = []
     make_server = run._server
 
-    def keep(runtime: Runtime) -> uvicorn.Server:
-        made.append((runtime, make_server(runtime)))
+    def keep(runtime: Runtime, tls: ssl.SSLContext | None) -> uvicorn.Server:
+        made.append((runtime, make_server(runtime, tls)))
         return made[-1][1]
 
     monkeypatch.setattr(run, "_server", keep)

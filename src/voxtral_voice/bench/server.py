@@ -16,6 +16,14 @@ from typing import Final
 from voxtral_voice.errors import BenchError
 
 STOP_S: Final = 20.0
+OPEN_HERE: Final = (
+    "--server-host=127.0.0.1",
+    "--server-api-keys-file=",
+    "--server-api-keys=",
+    "--server-tls-cert=",
+    "--server-tls-key=",
+)
+"""Whatever the settings file and the environment say: it is measured from this machine, as it is. Flags may undo it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,7 @@ def serving(flags: Sequence[str] = (), env: Mapping[str, str] | None = None) -> 
     port = next((flag for flag in flags if flag.startswith("--server-port")), None)
     if port is not None:
         raise BenchError("The server to measure takes any free port: leave out --port.")
-    command = [sys.executable, "-m", "voxtral_voice", "serve", "--log-level", "warning", *flags, "--port", "0"]
+    command = [sys.executable, "-m", "voxtral_voice", "serve", "--log-level=warning", *OPEN_HERE, *flags, "--port=0"]
     began = time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
         try:

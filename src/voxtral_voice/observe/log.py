@@ -1,6 +1,6 @@
-"""One line per event on stderr: time, level, event, session and turn, then key=value.
+"""One line per event on stderr: time, level, event, session, then key=value.
 
-Knows: the shape of a line, which session and turn are being worked on. Does not know: what was said, and never may:
+Knows: the shape of a line, which session is being worked on. Does not know: what was said, and never may:
 transcripts, replies and audio are no fields of an event.
 
     2026-11-22T08:44:29.113Z INFO session_opened session=sess_1
@@ -23,7 +23,6 @@ Value = str | int | float | bool | None
 ROOT: Final = "voxtral_voice"
 
 _session: ContextVar[str | None] = ContextVar("session", default=None)
-_turn: ContextVar[str | None] = ContextVar("turn", default=None)
 
 _FORBIDDEN: Final = frozenset({"text", "transcript", "prompt", "instructions", "audio", "delta"})
 """Names of fields that would hold what was said."""
@@ -50,17 +49,13 @@ def event(name: str, level: Level = "info", /, **fields: Value) -> None:
 
 
 @contextmanager
-def about(*, session: str | None = None, turn: str | None = None) -> Iterator[None]:
-    """Events logged inside, by this task and those it starts, carry these ids."""
-    set_session = _session.set(session) if session is not None else None
-    set_turn = _turn.set(turn) if turn is not None else None
+def about(*, session: str) -> Iterator[None]:
+    """Events logged inside, by this task and those it starts, carry this id."""
+    before = _session.set(session)
     try:
         yield
     finally:
-        if set_turn is not None:
-            _turn.reset(set_turn)
-        if set_session is not None:
-            _session.reset(set_session)
+        _session.reset(before)
 
 
 class _Lines(logging.Formatter):
@@ -68,8 +63,8 @@ class _Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        fields: dict[str, Value] = {"session": _session.get(), "turn": _turn.get()}
-        fields = {name: value for name, value in fields.items() if value is not None}
+        session = _session.get()
+        fields: dict[str, Value] = {} if session is None else {"session": session}
         fields |= getattr(record, "fields", {})
         if record.exc_info:
             fields["error"] = self.formatException(record.exc_info)

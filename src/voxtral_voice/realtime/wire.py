@@ -35,7 +35,7 @@ from voxtral_voice.realtime.client_events import (
     UpdateSession,
     parse,
 )
-from voxtral_voice.realtime.fields import FieldError, JsonObject, Problem
+from voxtral_voice.realtime.fields import FieldError, JsonObject, Problem, ProblemCode
 from voxtral_voice.realtime.reply_events import ReplyEvents
 from voxtral_voice.realtime.server_events import ErrorKind, ServerEvents, error_object, item_object
 from voxtral_voice.realtime.session_object import SessionObject
@@ -46,6 +46,7 @@ SAMPLES_PER_MS: Final = 16
 """Of the positions in the core's events."""
 SESSION_S: Final = 3600
 BYTES_PER_MS: Final = RATE_HZ * BYTES_PER_SAMPLE // 1000
+TOO_MANY: Final = "rate_limit_exceeded"
 
 ItemLookup = Callable[[str], ev.Entry | None]
 SoundLookup = Callable[[str], Sound | None]
@@ -83,6 +84,8 @@ class Incoming:
     """Of the item in the AddItem of `events`, as `pcm`."""
     ignored: tuple[str, ...] = ()
     """What the client named that means nothing here; for the log."""
+    refused: ProblemCode | None = None
+    """Why nothing else came of it; for the metrics."""
 
 
 class Wire:
@@ -214,7 +217,7 @@ class Wire:
 
     def _refused(self, problem: Problem) -> Incoming:
         frame = self.error(problem.code, problem.message, problem.param, problem.client_event_id)
-        return Incoming(frames=(frame,), client_event_id=problem.client_event_id)
+        return Incoming(frames=(frame,), client_event_id=problem.client_event_id, refused=problem.code)
 
     # --- from the core ------------------------------------------------------------------------------------------
 
@@ -266,7 +269,8 @@ class Wire:
             case ev.FloorChanged() | ev.Speculated():
                 return self._our_event(notice)
             case _:
-                return [self.error(notice.code, notice.message, notice.param, client_event_id)]
+                kind: ErrorKind = "rate_limit_error" if notice.code == TOO_MANY else "invalid_request_error"
+                return [self.error(notice.code, notice.message, notice.param, client_event_id, kind)]
 
     def _our_event(self, notice: ev.FloorChanged | ev.Speculated) -> list[bytes]:
         """Told only to a client that asked for our events."""

@@ -2,8 +2,11 @@
 
 Knows: paths, HTTP headers. Does not know: what happens on the socket (`connection`).
 
-    /                 the page            /v1/realtime   OpenAI Realtime over WebSocket
-    /page/...         its files           /livez /readyz /metrics
+    /                 the page            /v1/realtime                  OpenAI Realtime over WebSocket
+    /page/...         its files           /v1/realtime/client_secrets   for pages of others
+    /livez /readyz /metrics
+
+Who may enter is decided at the `door`, for every path that it does not leave open.
 """
 
 from __future__ import annotations
@@ -11,16 +14,20 @@ from __future__ import annotations
 import mimetypes
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Response
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from voxtral_voice import __version__
+from voxtral_voice.realtime.wire import Opening
+from voxtral_voice.server import client_secrets
+from voxtral_voice.server.auth import Who
 from voxtral_voice.server.connection import Connection
+from voxtral_voice.server.door import Door
 from voxtral_voice.server.runtime import Runtime
 
 PAGE: Final = Path(__file__).parent / "page"
@@ -38,10 +45,14 @@ HEADERS: Final = {
 
 def build_app(runtime: Runtime) -> FastAPI:
     app = FastAPI(title="Voxtral Voice AI", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Door, auth=runtime.auth, metrics=runtime.metrics)
+    if origins := runtime.config.server.allowed_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])
     app.add_middleware(SecureHeaders)
     for suffix, kind in TYPES.items():
         mimetypes.add_type(kind, suffix)
     app.mount("/page", StaticFiles(directory=PAGE))
+    app.include_router(client_secrets.router(runtime))
 
     @app.get("/")
     async def page() -> FileResponse:
@@ -49,11 +60,7 @@ def build_app(runtime: Runtime) -> FastAPI:
 
     @app.websocket("/v1/realtime")
     async def realtime(socket: WebSocket) -> None:
-        if is_foreign(socket):
-            body = {"error": {"message": "Pages of another site may not connect.", "type": "invalid_request_error"}}
-            await socket.send_denial_response(JSONResponse(body, 403))
-        else:
-            await Connection(socket, runtime).run()
+        await Connection(socket, runtime, opening(socket)).run()
 
     @app.get("/livez")
     async def livez() -> PlainTextResponse:
@@ -72,13 +79,11 @@ def build_app(runtime: Runtime) -> FastAPI:
     return app
 
 
-def is_foreign(socket: WebSocket) -> bool:
-    """A browser says which site's page connects; any site could otherwise talk through a visitor's own server.
-
-    Clients that are no browsers send no Origin.
-    """
-    origin = socket.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != socket.headers.get("host")
+def opening(socket: WebSocket) -> Opening:
+    """What the client says before its first frame. Any model is taken: there is one, and the session says which."""
+    who: Who = socket.state.who
+    query = socket.query_params
+    return Opening(query.get("model"), query.get("intent"), who.session)
 
 
 class SecureHeaders:

@@ -35,12 +35,13 @@ from voxtral_voice.errors import first_of
 from voxtral_voice.observe import log
 from voxtral_voice.observe.trace import observe
 from voxtral_voice.realtime.voices import Voices
-from voxtral_voice.realtime.wire import Wire
+from voxtral_voice.realtime.wire import Opening, Wire
 from voxtral_voice.server.alarm import Alarm
 from voxtral_voice.server.backlog import Backlog
 from voxtral_voice.server.ingest import WIRE_RATE_HZ, Ingest
 from voxtral_voice.server.runner import ENGINE_FAULTS, Runner
 from voxtral_voice.server.runtime import Runtime, policy
+from voxtral_voice.server.sounds import Sounds
 
 SUBPROTOCOL: Final = "realtime"
 INBOX: Final = 1024
@@ -56,6 +57,10 @@ LARGE_FRAME: Final = 32 * 1024
 """A client frame this large (0.5 s of audio) is decoded on a thread, so that the others' audio is not held up."""
 PIECE_BYTES: Final = 24_000
 """0.5 s: a larger append is heard in several pieces."""
+IGNORED: Final = 64
+"""Fields that mean nothing here and are logged, each once; a client may make up as many as it likes."""
+IGNORED_CHARS: Final = 80
+"""Of such a field's name."""
 IN_A_ROW: Final = 8
 """Client frames that are read without letting the loop do its other work, however many wait."""
 FRAME_S: Final = VAD_FRAME_SAMPLES / LISTEN_RATE_HZ
@@ -88,7 +93,7 @@ def new_id(kind: str) -> str:
 
 
 class Connection:
-    def __init__(self, socket: WebSocket, runtime: Runtime) -> None:
+    def __init__(self, socket: WebSocket, runtime: Runtime, opening: Opening | None = None) -> None:
         self._socket = socket
         self._runtime = runtime
         self._session_id = new_id("sess")
@@ -98,13 +103,16 @@ class Connection:
             self._session_id,
             new_id,
             voices,
-            f"voxtral-voice-{runtime.config.profile}",
+            runtime.model,
             round(time.time()),
             session_s,
             runtime.config.turns.chosen_patience,
+            opening,
         )
         self._session_s = session_s
         self._ingest = Ingest()
+        self._sounds = Sounds(self._ingest.audio)
+        self._ignored: set[str] = set()
         self._recording = runtime.recording(self._session_id, self._ingest.audio)
         self._session = self._recording.session(self._wire.settings, new_id, policy(runtime.config))
         self._voice_activity = runtime.engines.voice_activity.session()
@@ -121,6 +129,8 @@ class Connection:
         self._echo = EchoGuard()
         self._played_to = -math.inf
         """When the client has played what it was sent."""
+        self._asides: set[str] = set()
+        """Replies that are not part of the conversation; the client need not play them."""
         self._alarm = Alarm()
         self._runner: Runner | None = None
 
@@ -191,10 +201,14 @@ class Connection:
 
     async def _client_frame(self, frame: str | bytes) -> None:
         if len(frame) < LARGE_FRAME:
-            incoming = self._wire.client(frame, self._session.history.get)
+            incoming = self._wire.client(frame, self._session.history.get, self._sounds.get)
         else:
-            incoming = await asyncio.to_thread(self._wire.client, frame, self._session.history.get)
+            incoming = await asyncio.to_thread(self._wire.client, frame, self._session.history.get, self._sounds.get)
+        if incoming.ignored:
+            self._log_ignored(incoming)
         self._send(incoming.frames)
+        if incoming.refused is not None:
+            self._runtime.metrics.refusals.labels(incoming.refused).inc()
         for at in range(0, len(incoming.pcm), PIECE_BYTES):
             if at:
                 await asyncio.sleep(0)
@@ -203,7 +217,13 @@ class Connection:
         if incoming.events:
             self._catch_up()
         for event in incoming.events:
-            self._feed(event, incoming.client_event_id)
+            self._feed(event, incoming.client_event_id, incoming.sound)
+
+    def _log_ignored(self, incoming: Incoming) -> None:
+        for name in incoming.ignored:
+            if name not in self._ignored and len(self._ignored) < IGNORED:
+                self._ignored.add(name)
+                log.event("field_ignored", field=name[:IGNORED_CHARS])
 
     def _audio(self, pcm: bytes) -> None:
         self._ingest.push(pcm)
@@ -296,28 +316,38 @@ class Connection:
         finally:
             self._alarm.stop()
 
-    def _feed(self, event: ev.Event, client_event_id: str | None = None) -> None:
-        """Give the core an event and carry out what it says. Never waits."""
+    def _feed(self, event: ev.Event, client_event_id: str | None = None, sound: bytes = b"") -> None:
+        """Give the core an event and carry out what it says. Never waits. sound: of the item that is added."""
         assert self._runner is not None
         for command in self._session.receive(event, asyncio.get_running_loop().time()):
             if isinstance(command, ev.ResetVoiceActivity):
                 self._forget_frames()
+            elif isinstance(command, ev.TranscribeItem):
+                self._runner.transcribe_item(command, sound)
             elif isinstance(command, ev.EngineCommand):
                 self._runner.run(command)
             else:
                 self._note(command)
+                if sound and isinstance(command, ev.ItemAdded):
+                    self._sounds.give(command.item.id, sound)
                 observe(command, self._runtime.metrics)
                 self._send(self._wire.notice(command, client_event_id))
         self._alarm.set(self._session.wake_at())
 
     def _note(self, notice: ev.Notice) -> None:
         """What the shell has to know of what the client is told."""
+        self._sounds.note(notice)
         if isinstance(notice, ev.ReplyAudioDelta):
-            self._echo.played(notice.samples, notice.plays_at)
-            self._played_to = notice.plays_at + notice.samples.size / SPEAK_RATE_HZ
+            if notice.reply_id not in self._asides:
+                self._echo.played(notice.samples, notice.plays_at)
+                self._played_to = notice.plays_at + notice.samples.size / SPEAK_RATE_HZ
         elif isinstance(notice, ev.ReplyStarted):
             assert self._runner is not None
             self._runner.released(notice.reply_id)
+            if notice.aside:
+                self._asides.add(notice.reply_id)
+        elif isinstance(notice, ev.ReplyEnded):
+            self._asides.discard(notice.reply_id)
         elif isinstance(notice, ev.AudioCommitted):
             assert self._runner is not None
             self._runner.committed()

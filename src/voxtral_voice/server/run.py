@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -23,7 +25,9 @@ from voxtral_voice.errors import ServerError
 from voxtral_voice.observe import log
 from voxtral_voice.replay.recorder import Recorder
 from voxtral_voice.server.app import build_app
+from voxtral_voice.server.auth import Auth
 from voxtral_voice.server.runtime import Runtime, build_engines, start_recorder, watch_loop_lag
+from voxtral_voice.server.tls import tls_context
 
 MESSAGE_BYTES: Final = 32 * 1024 * 1024
 """Largest WebSocket message: the protocol's 15 MiB of audio is 20 MiB in base64."""
@@ -34,7 +38,7 @@ STOP_S: Final = 3
 def serve(config: Config) -> None:
     """Serve until SIGINT or SIGTERM. Prints one line, the URL, when a client can connect.
 
-    Raises ServerError (port), WeightsError, EngineError.
+    Raises ServerError (port, keys, certificate), ConfigError (open to others without a key), WeightsError, EngineError.
     """
     log.set_up(config.log.level)
     uvloop.run(_serve(config))
@@ -60,25 +64,34 @@ async def running(config: Config) -> AsyncIterator[str]:
 @asynccontextmanager
 async def _started(config: Config) -> AsyncIterator[tuple[Server, asyncio.Task[None], str]]:
     """A server that answers, the task it runs in, and its URL."""
-    async with _listening(config) as (server, listener, url), _beside(server.serve(sockets=[listener])) as serving:
+    async with _listening(config) as (server, listener, url), _beside(_serving(server, listener, url)) as serving:
         while not server.started:
-            if serving.done():
-                raise ServerError(f"The server cannot listen at {url}: something else does.")
             await asyncio.sleep(0.01)
         yield server, serving, url
+
+
+async def _serving(server: Server, listener: socket.socket, url: str) -> None:
+    """Until it is told to stop. Raises ServerError."""
+    try:
+        await server.serve(sockets=[listener])
+    except OSError as error:
+        raise ServerError(f"The server cannot listen at {url}: {error.strerror or error}.") from error
 
 
 @asynccontextmanager
 async def _listening(config: Config) -> AsyncIterator[tuple[Server, socket.socket, str]]:
     """Port bound, engines loaded and warm, loop watched; all undone afterwards."""
+    config.server.require_protection()
+    auth = await asyncio.to_thread(Auth, config.server)
+    tls = await asyncio.to_thread(tls_context, config.server)
     with _bind(config.server.host, config.server.port) as listener:
         async with _recording(config) as recorder:
             engines = await asyncio.to_thread(build_engines, config)
             await engines.start()
             try:
-                runtime = Runtime(config, engines, ready=True, recorder=recorder)
+                runtime = Runtime(config, engines, ready=True, recorder=recorder, auth=auth)
                 async with _beside(watch_loop_lag(runtime.metrics)):
-                    yield _server(runtime), listener, _url(listener, config.server.host)
+                    yield _server(runtime, tls), listener, _url(listener, config.server.host, tls is not None)
             finally:
                 await engines.aclose()
 
@@ -99,13 +112,16 @@ async def _recording(config: Config) -> AsyncIterator[Recorder | None]:
 
 @asynccontextmanager
 async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[asyncio.Task[None]]:
-    """Run `work` beside the body and stop it after it. Unlike a TaskGroup it leaves the body's errors as they are."""
-    task = asyncio.create_task(work)
+    """Run `work` beside the body and stop it after it; the body stops when `work` fails. Errors come out as they are."""
     try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(work)
+            try:
+                yield task
+            finally:
+                task.cancel()
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 class Server(uvicorn.Server):
@@ -124,7 +140,16 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def _server(runtime: Runtime) -> Server:
+def _not_a_fault(record: logging.LogRecord) -> bool:
+    """Of uvicorn's log: a text frame that is not UTF-8 is a client's doing, and no traceback of ours."""
+    if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
+        log.event("text_frame_not_utf8")
+        return False
+    return True
+
+
+def _server(runtime: Runtime, tls: ssl.SSLContext | None) -> Server:
+    logging.getLogger("uvicorn.error").addFilter(_not_a_fault)
     return Server(
         uvicorn.Config(
             build_app(runtime),
@@ -134,6 +159,7 @@ def _server(runtime: Runtime) -> Server:
             ws_max_size=MESSAGE_BYTES,
             ws_per_message_deflate=False,
             timeout_graceful_shutdown=STOP_S,
+            ssl_context_factory=None if tls is None else lambda *_: tls,
         )
     )
 
@@ -154,8 +180,8 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _url(listener: socket.socket, host: str) -> str:
+def _url(listener: socket.socket, host: str, tls: bool) -> str:
     """Where a browser on this machine finds the server."""
     port = listener.getsockname()[1]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{shown}:{port}"
+    return f"{'https' if tls else 'http'}://{shown}:{port}"

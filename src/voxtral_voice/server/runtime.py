@@ -20,6 +20,7 @@ from voxtral_voice.errors import RequestError
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
 from voxtral_voice.replay.recorder import Recorder, Recording
+from voxtral_voice.server.auth import Auth
 from voxtral_voice.server.tick import Tick
 from voxtral_voice.weights.fetch import ensure
 
@@ -39,6 +40,12 @@ class Runtime:
     recorder: Recorder | None = None
     tick: Tick = field(default_factory=Tick)
     """All sessions hear at the same moments."""
+    auth: Auth = field(default_factory=Auth)
+
+    @property
+    def model(self) -> str:
+        """What clients are told that they talk to."""
+        return f"voxtral-voice-{self.config.profile}"
 
     def recording(self, session_id: str, audio: InputBuffer) -> Recording:
         """audio: what the session hears."""

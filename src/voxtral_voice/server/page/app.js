@@ -6,6 +6,7 @@
 
 import { Microphone } from "./capture.js";
 import { Conversation } from "./conversation.js";
+import { protocols, setKey } from "./key.js";
 import { gradeOf } from "./latency.js";
 import { Player } from "./player.js";
 import { connectProblem, lostProblem } from "./problems.js";
@@ -61,7 +62,7 @@ async function connect() {
   if (DEBUG) player.record();
   conversation.reset();
   try {
-    await wire.open(wireUrl());
+    await wire.open(wireUrl(), protocols());
   } catch {
     await disconnect("failed", await connectProblem());
     return;
@@ -239,6 +240,14 @@ $("badge").addEventListener("click", () => view.toggleStages());
 $("dismiss").addEventListener("click", () => {
   trouble = conversation.problem = null;
   changed();
+});
+$("key").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = $("key-text").value.trim();
+  $("key-text").value = "";
+  if (!text) return;
+  setKey(text);
+  doing(connect);
 });
 $("status").addEventListener("toggle", () => view.renderFacts(facts()));
 $("composer").addEventListener("submit", (event) => {

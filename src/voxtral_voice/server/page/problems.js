@@ -1,6 +1,10 @@
 /**
- * What can go wrong, in plain words: {title, advice}. Knows: browsers' and servers' ways to fail. Does not know: the DOM.
+ * What can go wrong, in plain words: {title, advice}, and asksForKey where a key may help.
+ *
+ * Knows: browsers' and servers' ways to fail. Does not know: the DOM.
  */
+
+import { keyProblem } from "./key.js";
 
 export const NOT_SECURE = {
   title: "This address is not secure",
@@ -48,14 +52,14 @@ const NOT_READY = {
 
 const REFUSED = {
   title: "The server refused the connection",
-  advice: "It is running, but it does not let this page in. It may need a key; its log says why.",
+  advice: "It is running, but it does not let this page in. Its log says why.",
 };
 
 /** Why a connection could not be made. Browsers hide it from the socket, so ask the server over HTTP. */
 export async function connectProblem() {
   try {
     const answer = await fetch(new URL("readyz", document.baseURI), { cache: "no-store" });
-    return answer.ok ? REFUSED : NOT_READY;
+    return answer.ok ? (await keyProblem()) ?? REFUSED : NOT_READY;
   } catch {
     return NO_ANSWER;
   }

@@ -24,8 +24,8 @@ export class Wire {
   }
 
   /** Resolves when the server has spoken (`session.created`); rejects when it does not. */
-  open(url) {
-    const socket = new WebSocket(url);
+  open(url, protocols = []) {
+    const socket = new WebSocket(url, protocols);
     this.socket = socket;
     return new Promise((resolve, reject) => {
       const limit = setTimeout(() => socket.close(), OPEN_LIMIT_MS);

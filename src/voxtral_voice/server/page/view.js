@@ -82,6 +82,10 @@ export class View {
     $("problem").hidden = !problem;
     setText($("problem-title"), problem ? `${problem.title}.` : "");
     setText($("problem-advice"), problem?.advice ?? "");
+    const asks = Boolean(problem?.asksForKey);
+    if ($("key").hidden !== asks) return;
+    $("key").hidden = !asks;
+    if (asks) $("key-text").focus();
   }
 
   renderLatency({ v2v, allV2vMs }) {

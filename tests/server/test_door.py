@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from starlette.types import Message
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from tests.server.caller import PATIENCE_S, calling, subprotocols
+from tests.server.conftest import Server, Serving, quick_config
+from tests.server.test_auth import KEY, OTHER, bearer, line, replace_file
+from voxtral_voice.config import Config, ServerConfig
+from voxtral_voice.observe import log
+from voxtral_voice.observe.metrics import Metrics
+from voxtral_voice.server.auth import Auth
+from voxtral_voice.server.door import Door
+
+SUBPROTOCOLS = subprotocols("realtime", f"openai-insecure-api-key.{KEY}", "openai-agents-sdk.1.2.3")
+
+
+def config_with(**settings: Any) -> Config:
+    return quick_config().model_copy(update={"server": ServerConfig(port=0, **settings)})
+
+
+def keyed() -> Config:
+    return config_with(api_keys=SecretStr(KEY))
+
+
+async def ask(server: Server, path: str, method: str = "GET", **options: Any) -> httpx.Response:
+    async with httpx.AsyncClient(base_url=server.url, timeout=PATIENCE_S, trust_env=False) as client:
+        return await client.request(method, path, **options)
+
+
+async def refusal(server: Server, **options: Any) -> httpx.Response:
+    """What a WebSocket that is not let in is told, as the response that it is."""
+    address = server.url.replace("http", "ws", 1) + "/v1/realtime"
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(address, proxy=None, **options):
+            pass
+    response = refused.value.response
+    return httpx.Response(response.status_code, headers=list(response.headers.raw_items()), content=response.body)
+
+
+def assert_refused(answer: httpx.Response, message: str) -> None:
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["www-authenticate"] == "Bearer"
+    error = answer.json()["error"]
+    assert (error["type"], error["code"], error["param"]) == ("invalid_request_error", "invalid_api_key", None)
+    assert error["message"].startswith(message)
+
+
+async def test_what_is_open_and_what_is_not(serving: Serving) -> None:
+    async with serving(config=keyed()) as server:
+        for path in ("/", "/page/app.js", "/page/style.css", "/livez", "/readyz", "/metrics"):
+            assert (path, (await ask(server, path)).status_code) == (path, 200)
+        for path in ("/v1/realtime", "/v1/models", "/v1/of-tomorrow", "/v1", "//v1/models", "/docs", "/page", "/PAGE/x"):
+            assert_refused(await ask(server, path), "An API key is needed")
+            assert (path, (await ask(server, path, headers=bearer(KEY))).status_code) != (path, 401)
+        assert_refused(await ask(server, "/v1/models?api_key=" + KEY), "An API key is needed")
+        assert_refused(await ask(server, "/v1/models", headers=bearer(OTHER)), "Incorrect API key provided.")
+        assert_refused(await ask(server, "/v1/audio/speech", "POST", json={}), "An API key is needed")
+
+
+async def test_a_body_is_not_read_before_the_key_is_known(serving: Serving) -> None:
+    async with serving(config=keyed()) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = f"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 1000000\r\n\r\n"
+        writer.write(head.encode())
+        async with asyncio.timeout(PATIENCE_S):
+            assert await reader.readline() == b"HTTP/1.1 401 Unauthorized\r\n"
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_socket_without_a_key_or_with_a_wrong_one(serving: Serving) -> None:
+    async with serving(config=keyed()) as server:
+        assert_refused(await refusal(server), "An API key is needed")
+        assert_refused(await refusal(server, subprotocols=subprotocols("realtime")), "An API key is needed")
+        assert_refused(await refusal(server, additional_headers=bearer(OTHER)), "Incorrect API key")
+        wrong = subprotocols("realtime", f"openai-insecure-api-key.{OTHER}")
+        answer = await refusal(server, subprotocols=wrong)
+        assert_refused(answer, "Incorrect API key")
+        assert "sec-websocket-protocol" not in answer.headers
+        assert_refused(await refusal(server, subprotocols=SUBPROTOCOLS, additional_headers=bearer(OTHER)), "Incorrect")
+
+
+@pytest.mark.parametrize(
+    ("options", "selected"),
+    [
+        ({"additional_headers": bearer(KEY)}, None),
+        ({"subprotocols": SUBPROTOCOLS}, "realtime"),
+        ({"additional_headers": bearer(KEY), "subprotocols": SUBPROTOCOLS}, "realtime"),
+        ({"additional_headers": bearer(KEY), "subprotocols": subprotocols("realtime")}, "realtime"),
+    ],
+)
+async def test_a_socket_with_the_key(serving: Serving, options: dict[str, Any], selected: str | None) -> None:
+    """The key is never said back."""
+    async with serving(config=keyed()) as server, calling(server.url, **options) as caller:
+        assert caller.socket.subprotocol == selected
+        assert caller.socket.response is not None
+        assert KEY not in str(caller.socket.response.headers)
+        assert (await caller.turn())["response"]["status"] == "completed"
+        assert all(KEY.encode() not in frame for frame in caller.frames)
+
+
+async def test_fifty_wrong_keys_at_once(serving: Serving, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, log.ROOT)
+    async with serving(config=keyed()) as server, calling(server.url, additional_headers=bearer(KEY)) as caller:
+        async with asyncio.TaskGroup() as group:
+            for number in range(25):
+                group.create_task(refusal(server, additional_headers=bearer(f"{OTHER}{number}")))
+                group.create_task(ask(server, "/v1/models", headers=bearer(f"{OTHER}{number}")))
+        assert await server.metric("refusals_total", code="invalid_api_key") == 50
+        assert (await caller.turn())["response"]["status"] == "completed"
+    told = [record.__dict__["fields"] for record in caplog.records if record.getMessage() == "client_refused"]
+    assert len(told) == 50
+    assert {"code": "invalid_api_key", "path": "/v1/realtime", "peer": "127.0.0.1"} in told
+    assert OTHER not in str(told)
+    assert KEY not in caplog.text
+
+
+async def test_keys_are_changed_while_clients_are_connected(serving: Serving, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(line("old", KEY))
+    async with serving(config=config_with(api_keys_file=str(file))) as server:
+        assert_refused(await refusal(server, additional_headers=bearer(OTHER)), "Incorrect")
+        async with calling(server.url, additional_headers=bearer(KEY)) as early:
+            await asyncio.to_thread(replace_file, file, line("new", OTHER))
+            assert_refused(await refusal(server, additional_headers=bearer(KEY)), "Incorrect")
+            assert_refused(await ask(server, "/v1/models", headers=bearer(KEY)), "Incorrect")
+            async with calling(server.url, additional_headers=bearer(OTHER)) as late:
+                assert (await late.turn())["response"]["status"] == "completed"
+            assert (await early.turn())["response"]["status"] == "completed"
+
+
+async def test_pages_of_other_sites(serving: Serving) -> None:
+    here, elsewhere = "https://app.example", "https://elsewhere.example"
+    async with serving(config=config_with(api_keys=SecretStr(KEY), allowed_origins=(here,))) as server:
+        answer = await refusal(server, origin=elsewhere, subprotocols=SUBPROTOCOLS)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "foreign_origin")
+        answer = await ask(server, "/v1/models", headers={**bearer(KEY), "origin": elsewhere})
+        assert answer.status_code == 403
+        assert "access-control-allow-origin" not in answer.headers
+        async with calling(server.url, origin=here, subprotocols=SUBPROTOCOLS):
+            pass
+        answer = await ask(server, "/v1/models", headers={"origin": here})
+        assert_refused(answer, "An API key is needed")
+        assert answer.headers["access-control-allow-origin"] == here  # else the page could not read why
+        asked = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+        answer = await ask(server, "/v1/audio/speech", "OPTIONS", headers={"origin": here, **asked})
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == here
+        assert "authorization" in answer.headers["access-control-allow-headers"].lower()
+
+
+async def test_nothing_is_allowed_to_other_sites_unless_named(serving: Serving) -> None:
+    async with serving() as server:
+        for path in ("/", "/readyz"):
+            answer = await ask(server, path, headers={"origin": "https://elsewhere.example"})
+            assert "access-control-allow-origin" not in answer.headers
+        answer = await ask(server, "/v1/realtime", "POST", headers={"origin": "https://elsewhere.example"})
+        assert answer.status_code == 403
+
+
+# --- requests from other machines, as ASGI has them ----------------------------------------------------------------
+
+
+async def answered(config: ServerConfig, path: str, peer: str | None, **headers: str) -> int:
+    """The status of a GET; 200 when it comes to what is behind the door."""
+    sent: list[Message] = []
+
+    async def behind(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+
+    async def receive() -> Message:
+        raise AssertionError("the door reads nothing")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": path, "query_string": b""}
+    scope["headers"] = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope["client"] = peer and (peer, 40_000)
+    await Door(behind, Auth(config), Metrics())(scope, receive, send)
+    return int(sent[0]["status"])
+
+
+KEYED = ServerConfig(api_keys=SecretStr(KEY))
+
+
+@pytest.mark.parametrize(
+    ("config", "peer", "headers", "status"),
+    [
+        (KEYED, "127.0.0.1", {}, 200),
+        (KEYED, "::1", {}, 200),
+        (KEYED, "::ffff:127.0.0.1", {}, 200),
+        (KEYED, "203.0.113.9", {}, 401),
+        (KEYED, None, {}, 401),
+        (KEYED, "203.0.113.9", bearer(KEY), 200),
+        (ServerConfig(host="0.0.0.0", insecure_no_auth=True), "203.0.113.9", {}, 200),
+    ],
+)
+async def test_who_may_read_the_metrics(
+    config: ServerConfig, peer: str | None, headers: dict[str, str], status: int
+) -> None:
+    assert await answered(config, "/metrics", peer, **headers) == status
+
+
+async def test_what_is_open_is_so_to_others_too() -> None:
+    assert await answered(KEYED, "/readyz", "203.0.113.9") == 200
+    assert await answered(KEYED, "/v1/models", "203.0.113.9") == 401
