@@ -9,14 +9,23 @@ import numpy as np
 import pytest
 
 from voxtral_voice.engines.base import (
+    NO_TOOLS,
     SPEAK_RATE_HZ,
+    Call,
+    CallPiece,
+    Finish,
     Message,
+    Picture,
+    Piece,
     Responder,
     Samples,
     Speaker,
     SpeechChunk,
+    Tool,
+    Tools,
     Transcriber,
     TurnJudge,
+    Usage,
     VoiceActivity,
 )
 from voxtral_voice.engines.fakes import (
@@ -53,8 +62,12 @@ def tone(amplitude: float, count: int = 16_000) -> Samples:
     return wave
 
 
-async def collect(stream: AsyncIterator[str]) -> list[str]:
+async def collect(stream: AsyncIterator[Piece]) -> list[Piece]:
     return [piece async for piece in stream]
+
+
+async def said(stream: AsyncIterator[Piece]) -> str:
+    return "".join([piece for piece in await collect(stream) if isinstance(piece, str)])
 
 
 async def spoken(stream: AsyncIterator[SpeechChunk]) -> list[SpeechChunk]:
@@ -65,8 +78,10 @@ async def hear(transcriber: FakeTranscriber, audio: Samples, *, final: bool = Tr
     return (await transcriber.transcribe(audio, language=None, prompt="", final=final)).text
 
 
-def respond(responder: FakeResponder, text: str, max_tokens: int | None = None) -> AsyncIterator[str]:
-    return responder.respond([Message("user", text)], language=None, max_tokens=max_tokens)
+def respond(
+    responder: FakeResponder, text: str, max_tokens: int | None = None, tools: Tools = NO_TOOLS
+) -> AsyncIterator[Piece]:
+    return responder.respond([Message("user", text)], language=None, max_tokens=max_tokens, tools=tools)
 
 
 def test_each_fake_fits_its_seam_and_says_its_name() -> None:
@@ -159,6 +174,8 @@ async def test_the_language_is_what_it_was_told_or_english(clock: Clock, told: s
 
 # --- responder ---
 
+CAT = Picture("data:image/png;base64,AAAA")
+
 
 @pytest.mark.parametrize(
     ("messages", "reply"),
@@ -167,15 +184,28 @@ async def test_the_language_is_what_it_was_told_or_english(clock: Clock, told: s
         ([Message("user", "a"), Message("assistant", "b"), Message("user", "what?")], "You said: what."),
         ([Message("user", "नमस्ते।")], "You said: नमस्ते."),
         ([Message("system", "Be kind.")], "You said: nothing."),
+        ([Message("user", "look", (CAT, CAT))], "You said: look. You showed 2 pictures."),
+        ([Message("user", "Look!", (CAT,))], "You said: Look. You showed 1 picture."),
+        ([Message("user", "a"), Message("tool", "sunny", call_id="1")], "I found: sunny."),
+        (
+            [Message("tool", "x"), Message("user", "a"), Message("tool", "sunny"), Message("tool", "25 degrees.")],
+            "I found: sunny and 25 degrees.",
+        ),
     ],
 )
-def test_the_echo_says_the_last_user_text(messages: list[Message], reply: str) -> None:
+def test_the_echo_says_the_last_user_text_or_what_tools_gave(messages: list[Message], reply: str) -> None:
     assert echo(messages) == reply
 
 
 async def test_a_reply_is_streamed_word_by_word_at_the_declared_pace(clock: Clock) -> None:
     responder = FakeResponder(first_token_ms=120, token_ms=20, sleep=clock)
-    assert await collect(respond(responder, "hello there")) == ["You", " said:", " hello", " there."]
+    assert await collect(respond(responder, "hello there")) == [
+        "You",
+        " said:",
+        " hello",
+        " there.",
+        Finish("stop", Usage(2, 4)),
+    ]
     assert clock.slept_ms == [120, 20, 20, 20]
 
 
@@ -189,7 +219,53 @@ async def test_words_are_prepared_in_the_declared_time_and_judged_by_the_rule(cl
 
 
 async def test_max_tokens_cuts_the_reply(clock: Clock) -> None:
-    assert await collect(respond(FakeResponder(sleep=clock), "hello there", 2)) == ["You", " said:"]
+    pieces = await collect(respond(FakeResponder(sleep=clock), "hello there", 2))
+    assert pieces == ["You", " said:", Finish("length", Usage(2, 2))]
+    pieces = await collect(respond(FakeResponder(sleep=clock), "hello there", 4))
+    assert pieces[-1] == Finish("stop", Usage(2, 4))
+
+
+WEATHER = Tools((Tool("get_weather", "", '{"properties": {"location": {"type": "string"}}}'),))
+
+
+async def test_a_tool_is_called_behind_some_words_at_the_declared_pace(clock: Clock) -> None:
+    responder = FakeResponder(first_token_ms=120, token_ms=20, sleep=clock)
+    assert await collect(respond(responder, "The weather in Rome?", tools=WEATHER)) == [
+        "Let",
+        " me",
+        " check.",
+        CallPiece(0, "call_1", "get_weather", '{"locati'),
+        CallPiece(0, "call_1", "get_weather", 'on":"Rom'),
+        CallPiece(0, "call_1", "get_weather", 'e"}'),
+        Finish("stop", Usage(4, 6)),
+    ]
+    assert clock.slept_ms == [120, 20, 20, 20, 20, 20]
+
+
+async def test_a_call_that_is_demanded_comes_without_words_and_every_call_has_its_own_id(clock: Clock) -> None:
+    responder = FakeResponder(sleep=clock)
+    tools = Tools(WEATHER.tools, "required")
+    pieces = await collect(respond(responder, "In Rome and Oslo?", tools=tools))
+    pieces += await collect(respond(responder, "Hello", tools=tools))
+    calls = dict.fromkeys((p.index, p.call_id) for p in pieces if isinstance(p, CallPiece))
+    assert list(calls) == [(0, "call_1"), (1, "call_2"), (0, "call_3")]
+    assert not any(isinstance(piece, str) for piece in pieces)
+
+
+async def test_max_tokens_cuts_a_call(clock: Clock) -> None:
+    *_, last, finish = await collect(respond(FakeResponder(sleep=clock), "Weather in Rome", 4, WEATHER))
+    assert last == CallPiece(0, "call_1", "get_weather", '{"locati')
+    assert finish == Finish("length", Usage(3, 4))
+
+
+async def test_an_output_is_answered_in_words(clock: Clock) -> None:
+    history = [
+        Message("user", "The weather in Rome?"),
+        Message("assistant", "", calls=(Call("c", "get_weather", "{}"),)),
+        Message("tool", "sunny", call_id="c"),
+    ]
+    stream = FakeResponder(sleep=clock).respond(history, language=None, max_tokens=None, tools=WEATHER)
+    assert await said(stream) == "I found: sunny."
 
 
 # --- speaker ---
@@ -274,4 +350,4 @@ async def test_an_engine_breaks_after_its_steps_and_can_be_mended(clock: Clock) 
     with pytest.raises(EngineError, match="Out of words"):
         await anext(stream)
     responder.broken = None
-    assert await collect(respond(responder, "hi")) == ["You", " said:", " hi."]
+    assert await said(respond(responder, "hi")) == "You said: hi."

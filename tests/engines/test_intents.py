@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import time
 import unicodedata
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import pytest
 
-from voxtral_voice.engines.base import Message, Responder
+from voxtral_voice.engines.base import (
+    NO_TOOLS,
+    CallPiece,
+    Finish,
+    Message,
+    NamedTool,
+    Picture,
+    Responder,
+    Tool,
+    Tools,
+)
 from voxtral_voice.engines.fakes import FakeResponder
 from voxtral_voice.engines.intents import PHRASES, SURELY_FINISHED, Intents, Match, recognise, reply_to, words_of
 
@@ -198,7 +208,10 @@ def user(text: str) -> Message:
 
 
 async def answer(
-    messages: Sequence[Message], language: str | None = None, max_tokens: int | None = None
+    messages: Sequence[Message],
+    language: str | None = None,
+    max_tokens: int | None = None,
+    tools: Tools = NO_TOOLS,
 ) -> tuple[str, bool]:
     """(the reply, whether the fallback gave it)."""
     asked: list[Sequence[Message]] = []
@@ -210,8 +223,8 @@ async def answer(
     async def no_sleep(_: float) -> None: ...
 
     responder: Responder = Intents(FakeResponder(reply, sleep=no_sleep), lambda: NOON)
-    stream: AsyncIterator[str] = responder.respond(messages, language=language, max_tokens=max_tokens)
-    return "".join([piece async for piece in stream]), bool(asked)
+    stream = responder.respond(messages, language=language, max_tokens=max_tokens, tools=tools)
+    return "".join([piece async for piece in stream if isinstance(piece, str)]), bool(asked)
 
 
 @pytest.mark.parametrize(
@@ -277,6 +290,62 @@ async def test_only_the_users_last_words_are_an_intent(messages: list[Message]) 
 
 async def test_max_tokens_cuts_an_intents_reply_too() -> None:
     assert await answer([user("Hello")], max_tokens=2) == ("Hello! How", False)
+    for max_tokens, last in ((2, Finish("length")), (6, "you?"), (None, "you?")):
+        stream = Intents(FakeResponder(), lambda: NOON).respond([user("Hello")], language=None, max_tokens=max_tokens)
+        *_, piece = [piece async for piece in stream]
+        assert piece == (last if isinstance(last, Finish) else f" {last}")
+
+
+def tool(name: str, description: str = "") -> Tool:
+    return Tool(name, description, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "offered", "by_the_model"),
+    [
+        ("What time is it?", tool("get_weather"), False),
+        ("What time is it?", tool("get_current_time"), True),
+        ("What time is it?", tool("getTime"), True),
+        ("What time is it?", tool("now", "Tells the time."), True),
+        ("What time is it?", tool("get_date"), False),
+        ("What day is it?", tool("get_date"), True),
+        ("What day is it?", tool("update_cart"), False),
+        ("Bye.", tool("hang_up"), True),
+        ("Bye.", tool("get_weather"), False),
+        ("Hello!", tool("get_time"), False),
+        ("Thanks.", tool("get_time"), False),
+        ("Repeat that.", tool("get_time"), False),
+    ],
+)
+async def test_what_a_tool_may_be_for_is_left_to_the_model(text: str, offered: Tool, by_the_model: bool) -> None:
+    assert (await answer([user(text)], tools=Tools((offered,))))[1] == by_the_model
+
+
+@pytest.mark.parametrize(
+    ("tools", "by_the_model"),
+    [
+        (Tools((tool("f"),), "required"), True),
+        (Tools((tool("f"),), NamedTool("f")), True),
+        (Tools((tool("get_time"),), "none"), False),
+        (Tools((), "required"), False),
+    ],
+)
+async def test_a_call_that_is_demanded_is_for_the_model(tools: Tools, by_the_model: bool) -> None:
+    assert (await answer([user("What time is it?")], tools=tools))[1] == by_the_model
+
+
+async def test_the_model_is_offered_the_tools() -> None:
+    async def no_sleep(_: float) -> None: ...
+
+    responder = Intents(FakeResponder(sleep=no_sleep), lambda: NOON)
+    tools = Tools((tool("get_weather"),))
+    stream = responder.respond([user("The weather")], language=None, max_tokens=None, tools=tools)
+    assert any([isinstance(piece, CallPiece) async for piece in stream])
+
+
+async def test_words_with_a_picture_are_for_the_model() -> None:
+    shown = Message("user", "Hello", (Picture("data:image/png;base64,AAAA"),))
+    assert (await answer([shown]))[1]
 
 
 def test_the_name_tells_both() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.engines.chat_server import FORMS, USAGE, WORDS, ChatServer, Form, order_fault
 from tests.engines.odd_server import (
     PATIENCE_S,
     OddServer,
@@ -23,8 +24,10 @@ from tests.engines.odd_server import (
     write_chunk,
 )
 from voxtral_voice.engines import openai_responder
-from voxtral_voice.engines.base import Message
-from voxtral_voice.engines.openai_responder import INSTRUCTIONS, Events, OpenAIResponder
+from voxtral_voice.engines.base import NO_TOOLS, Call, CallPiece, Finish, Message, Picture, Piece, Tool, Tools, Usage
+from voxtral_voice.engines.openai_chat import INSTRUCTIONS
+from voxtral_voice.engines.openai_responder import Events, OpenAIResponder
+from voxtral_voice.engines.prompt import A_PICTURE
 from voxtral_voice.engines.remote import Remote
 from voxtral_voice.errors import EngineError, RequestError
 
@@ -42,12 +45,24 @@ async def responding(respond: Respond) -> AsyncIterator[tuple[OpenAIResponder, O
             await responder.aclose()
 
 
-async def answer_of(responder: OpenAIResponder, messages: Sequence[Message] = HELLO) -> list[str]:
+async def answer_of(
+    responder: OpenAIResponder,
+    messages: Sequence[Message] = HELLO,
+    tools: Tools = NO_TOOLS,
+    max_tokens: int | None = None,
+) -> list[Piece]:
     async with asyncio.timeout(PATIENCE_S):
-        return [piece async for piece in responder.respond(messages, language=None, max_tokens=None)]
+        stream = responder.respond(messages, language=None, max_tokens=max_tokens, tools=tools)
+        return [piece async for piece in stream]
 
 
-async def pieces_of(respond: Respond) -> list[str]:
+async def texts_of(respond: Respond) -> list[Piece]:
+    *texts, last = await pieces_of(respond)
+    assert isinstance(last, Finish)
+    return texts
+
+
+async def pieces_of(respond: Respond) -> list[Piece]:
     async with responding(respond) as (responder, _):
         return await answer_of(responder)
 
@@ -72,6 +87,11 @@ def event(content: bytes) -> bytes:
 DONE = event(b"[DONE]")
 
 
+def usage(read: object, written: object, cached: object = None) -> bytes:
+    tokens = {"prompt_tokens": read, "completion_tokens": written, "prompt_tokens_details": {"cached_tokens": cached}}
+    return event(orjson.dumps({"choices": [], "usage": tokens}))
+
+
 # --- the request --------------------------------------------------------------------------------------------------
 
 
@@ -80,13 +100,14 @@ async def test_the_request_leaves_sampling_to_the_server() -> None:
     async with responding(stream(event(chunk("a")), DONE)) as (responder, server):
         await answer_of(responder, messages)
         async with aclosing(responder.respond(HELLO, language="de", max_tokens=7)) as pieces:
-            assert [piece async for piece in pieces] == ["a"]
+            assert [piece async for piece in pieces] == ["a", Finish()]
     first, second = server.requests
     assert first.line == "POST /v1/chat/completions"
     assert first.headers["content-type"] == "application/json"
     assert first.json() == {
         "model": "llm",
         "stream": True,
+        "stream_options": {"include_usage": True},
         "messages": [
             {"role": "system", "content": "Be brief."},
             {"role": "user", "content": "Hi"},
@@ -97,6 +118,7 @@ async def test_the_request_leaves_sampling_to_the_server() -> None:
     assert second.json() == {
         "model": "llm",
         "stream": True,
+        "stream_options": {"include_usage": True},
         "max_tokens": 7,
         "messages": [{"role": "system", "content": INSTRUCTIONS.text}, {"role": "user", "content": "Hello"}],
     }
@@ -111,7 +133,7 @@ async def test_preparing_costs_no_request() -> None:
 async def test_a_connection_serves_the_next_reply_too() -> None:
     async with responding(stream(event(chunk("a")), DONE)) as (responder, server):
         for _ in range(4):
-            assert await answer_of(responder) == ["a"]
+            assert await answer_of(responder) == ["a", Finish()]
         assert server.connections == 1
 
 
@@ -132,7 +154,7 @@ async def test_text_comes_as_it_is_made() -> None:
         pieces = responder.respond(HELLO, language=None, max_tokens=None)
         assert await anext(pieces) == "One"
         go_on.set()
-        assert [piece async for piece in pieces] == [" two."]
+        assert [piece async for piece in pieces] == [" two.", Finish()]
 
 
 @pytest.mark.parametrize(
@@ -151,17 +173,17 @@ async def test_text_comes_as_it_is_made() -> None:
     ],
 )
 async def test_the_manners_of_servers(pieces: tuple[bytes, ...]) -> None:
-    assert await pieces_of(stream(*pieces)) == ["Hi"]
+    assert await texts_of(stream(*pieces)) == ["Hi"]
 
 
 async def test_events_cut_anywhere_and_letters_cut_in_two() -> None:
     data = event(chunk("नमस्ते")) + event(chunk(" 🙂")) + DONE
-    assert await pieces_of(stream(*(data[i : i + 1] for i in range(len(data))))) == ["नमस्ते", " 🙂"]
+    assert await texts_of(stream(*(data[i : i + 1] for i in range(len(data))))) == ["नमस्ते", " 🙂"]
 
 
 async def test_a_whole_answer_instead_of_a_stream() -> None:
     content = {"choices": [{"message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]}
-    assert await pieces_of(json_answer(content)) == ["Hi"]
+    assert await texts_of(json_answer(content)) == ["Hi"]
 
 
 async def test_a_server_that_stays_on_the_line_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +193,241 @@ async def test_a_server_that_stays_on_the_line_after_the_end(monkeypatch: pytest
         begin_stream(writer)
         write_chunk(writer, event(chunk("Hi")) + DONE)
 
-    assert await pieces_of(respond) == ["Hi"]
+    assert await texts_of(respond) == ["Hi"]
+
+
+# --- how it ended -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("last", "finish"),
+    [
+        ([], Finish()),
+        ([event(chunk(None, "stop"))], Finish()),
+        ([event(chunk(None, "tool_calls"))], Finish()),
+        ([event(chunk(None, "length"))], Finish("length")),
+        ([event(chunk(None, "length")), usage(3, 4)], Finish("length", Usage(3, 4))),
+        ([usage(3, 4, cached=2), usage(3, 5, cached=2)], Finish("stop", Usage(3, 5, 2))),
+        ([usage(3, 4, cached=9)], Finish("stop", Usage(3, 4, 3))),
+        ([usage(3, 4, cached="x")], Finish("stop", Usage(3, 4))),
+        ([usage(3, None)], Finish()),
+        ([usage(-1, 4)], Finish()),
+        ([usage(3.5, 4)], Finish()),
+        ([event(b'{"choices": [], "usage": 7}')], Finish()),
+        ([event(b'{"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}')], Finish("stop", Usage(3, 4))),
+    ],
+)
+async def test_it_says_how_it_ended_and_what_it_took(last: list[bytes], finish: Finish) -> None:
+    assert await pieces_of(stream(event(chunk("Hi")), *last, DONE)) == ["Hi", finish]
+
+
+async def test_a_whole_answer_says_so_too() -> None:
+    content = {"choices": [{"message": {"content": "Hi"}, "finish_reason": "length"}], "usage": USAGE}
+    assert await pieces_of(json_answer(content)) == ["Hi", Finish("length", Usage(20, 7, 5))]
+
+
+# --- tools --------------------------------------------------------------------------------------------------------
+
+WEATHER = Tools((Tool("get_weather", "Of a place.", '{"type": "object"}'),))
+
+
+def calls_in(pieces: Sequence[Piece]) -> list[Call]:
+    found: dict[int, Call] = {}
+    for piece in pieces:
+        if isinstance(piece, CallPiece):
+            before = found.get(piece.index, Call(piece.call_id, piece.name, ""))
+            found[piece.index] = Call(piece.call_id, piece.name, before.arguments + piece.arguments)
+    return list(found.values())
+
+
+def text_in(pieces: Sequence[Piece]) -> str:
+    return "".join(piece for piece in pieces if isinstance(piece, str))
+
+
+@asynccontextmanager
+async def talking_to(server: ChatServer) -> AsyncIterator[OpenAIResponder]:
+    async with server.open() as opened:
+        responder = OpenAIResponder(Remote(opened.url, "llm"))
+        await responder.start()
+        try:
+            yield responder
+        finally:
+            await responder.aclose()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_round_of_two_calls(form: Form, whole: bool) -> None:
+    """Words, two calls, their outputs in the wrong order, and the answer."""
+    history = [Message("user", "What is the weather in Rome and Oslo?")]
+    server = ChatServer(form, whole=whole)
+    async with talking_to(server) as responder:
+        pieces = await answer_of(responder, history, WEATHER)
+        assert text_in(pieces) == WORDS
+        assert pieces[-1] == Finish("stop", Usage(20, 7, 5))
+        calls = calls_in(pieces)
+        assert [(c.name, orjson.loads(c.arguments)) for c in calls] == [
+            ("get_weather", {"location": "Rome"}),
+            ("get_weather", {"location": "Oslo"}),
+        ]
+        first, second = (call.call_id for call in calls)
+        history += [
+            Message("assistant", WORDS, calls=tuple(calls)),
+            Message("tool", "12 degrees", call_id=second),
+            Message("tool", "25 degrees", call_id=first),
+        ]
+        answer = await answer_of(responder, history, WEATHER)
+        assert (text_in(answer), calls_in(answer)) == ("It is 12 degrees.", [])
+        assert order_fault(server.bodies[-1]["messages"]) is None
+
+
+async def test_calls_are_told_as_they_come() -> None:
+    go_on = asyncio.Event()
+
+    async def respond(_: Request, writer: asyncio.StreamWriter) -> None:
+        begin_stream(writer)
+        entry = {"index": 0, "id": "a", "function": {"name": "f", "arguments": '{"x'}}
+        write_chunk(writer, event(chunk("Well.")) + event(chunk(tool_calls=[entry])))
+        await go_on.wait()
+        more = {"index": 0, "function": {"arguments": '":1}'}}
+        write_chunk(writer, event(chunk(tool_calls=[more])) + DONE)
+        writer.write(b"0\r\n\r\n")
+
+    async with responding(respond) as (responder, _), asyncio.timeout(PATIENCE_S):
+        pieces = responder.respond(HELLO, language=None, max_tokens=None, tools=WEATHER)
+        assert [await anext(pieces), await anext(pieces)] == ["Well.", CallPiece(0, "a", "f", '{"x')]
+        go_on.set()
+        assert [piece async for piece in pieces] == [CallPiece(0, "a", "f", '":1}'), Finish()]
+
+
+async def test_an_answer_at_its_limit_may_leave_a_call_unfinished() -> None:
+    entries = [
+        {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}},
+        {"index": 1, "id": "b", "function": {"name": "g", "arguments": '{"x'}},
+    ]
+    respond = stream(event(chunk(tool_calls=entries)), event(chunk(None, "length")), DONE)
+    async with responding(respond) as (responder, _):
+        assert await answer_of(responder, tools=WEATHER) == [
+            CallPiece(0, "a", "f", "{}"),
+            CallPiece(1, "b", "g", '{"x'),
+            Finish("length"),
+        ]
+
+
+@pytest.mark.parametrize("tools", [NO_TOOLS, Tools(WEATHER.tools, "none")])
+async def test_where_nothing_may_be_called_no_tool_goes_out_and_no_call_comes_back(tools: Tools) -> None:
+    entries = [{"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}]
+    respond = stream(event(chunk("Hi")), event(chunk(tool_calls=entries)), DONE)
+    async with responding(respond) as (responder, server):
+        assert await answer_of(responder, tools=tools) == ["Hi", Finish()]
+        assert "tools" not in server.requests[0].json()
+
+
+async def test_a_server_that_does_not_stop_calling_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai_responder, "MAX_CALLS_CHARS", 1000)
+    entry = {"index": 0, "id": "a", "function": {"name": "f", "arguments": "x" * 600}}
+    async with responding(stream(*[event(chunk(tool_calls=[entry]))] * 2, DONE)) as (responder, server):
+        with pytest.raises(EngineError) as caught:
+            await answer_of(responder, tools=WEATHER)
+    assert str(caught.value) == f"{server.url}/chat/completions calls tools with more than 1000 characters."
+
+
+# --- what servers refuse ------------------------------------------------------------------------------------------
+
+
+async def test_a_field_that_is_refused_is_left_out_from_then_on() -> None:
+    server = ChatServer(refuses=frozenset({"stream_options", "parallel_tool_calls"}))
+    async with talking_to(server) as responder:
+        for requests in (3, 4):
+            pieces = await answer_of(responder, [Message("user", "The weather in Rome?")], WEATHER)
+            assert (text_in(pieces), len(calls_in(pieces)), pieces[-1]) == (WORDS, 1, Finish())
+            assert len(server.bodies) == requests
+    assert not {"stream_options", "parallel_tool_calls"} & server.bodies[-1].keys()
+
+
+async def test_a_limit_that_is_refused_goes_out_under_its_newer_name() -> None:
+    refusal = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+
+    async def respond(request: Request, writer: asyncio.StreamWriter) -> None:
+        refused = json_answer({"error": {"message": refusal}}, 400)
+        await (refused if b'"max_tokens"' in request.body else stream(event(chunk("Hi")), DONE))(request, writer)
+
+    async with responding(respond) as (responder, server):
+        for _ in range(2):
+            assert await answer_of(responder, max_tokens=9) == ["Hi", Finish()]
+        assert await answer_of(responder) == ["Hi", Finish()]
+    bodies = [request.json() for request in server.requests]
+    assert [body.get("max_completion_tokens") for body in bodies] == [None, 9, 9, None]
+    assert [body.get("max_tokens") for body in bodies] == [9, None, None, None]
+
+
+async def test_a_refusal_without_a_reason_is_tried_once_without_the_count() -> None:
+    """As long as the server was never seen to take it."""
+
+    async def respond(request: Request, writer: asyncio.StreamWriter) -> None:
+        refused = json_answer({"error": {"message": "Bad request"}}, 400)
+        await (refused if b"stream_options" in request.body else stream(event(chunk("Hi")), DONE))(request, writer)
+
+    async with responding(respond) as (responder, server):
+        for _ in range(2):
+            assert await answer_of(responder) == ["Hi", Finish()]
+        assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(("known", "requests"), [(False, 2), (True, 2)])
+async def test_a_request_that_is_at_fault_is_refused(known: bool, requests: int) -> None:
+    """known: that the server takes all fields; then it is not asked again."""
+    refused = json_answer({"error": {"message": "The context is too long"}}, 400)
+    answers = [stream(event(chunk("Hi")), DONE), refused] if known else [refused] * 2
+
+    async def respond(request: Request, writer: asyncio.StreamWriter) -> None:
+        await answers.pop(0)(request, writer)
+
+    async with responding(respond) as (responder, server):
+        if known:
+            await answer_of(responder)
+        with pytest.raises(RequestError, match="The context is too long"):
+            await answer_of(responder)
+        assert len(server.requests) == requests
+        answers.append(stream(event(chunk("Hi")), DONE))
+        await answer_of(responder)
+        assert "stream_options" in server.requests[-1].json()
+
+
+async def test_a_server_that_fails_is_not_asked_again() -> None:
+    async with responding(json_answer({"error": {"message": "stream_options"}}, 500)) as (responder, server):
+        with pytest.raises(EngineError, match="status 500"):
+            await answer_of(responder)
+        assert len(server.requests) == 1
+
+
+CAT = Message("user", "What is this?", (Picture("data:image/png;base64,AAAA"),))
+
+
+async def test_pictures_go_out_to_a_server_that_sees() -> None:
+    server = ChatServer()
+    async with talking_to(server) as responder:
+        assert text_in(await answer_of(responder, [CAT])) == "I see."
+    (body,) = server.bodies
+    assert [part["type"] for part in body["messages"][-1]["content"]] == ["image_url", "text"]
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "requests"),
+    [(400, "not a multimodal model", 2), (500, "image input is not supported", 2), (400, "Bad request", 3)],
+)
+async def test_a_server_that_cannot_see_is_told_that_there_were_pictures(
+    status: int, message: str, requests: int
+) -> None:
+    async def respond(request: Request, writer: asyncio.StreamWriter) -> None:
+        refused = json_answer({"error": {"message": message}}, status)
+        await (refused if b"image_url" in request.body else stream(event(chunk("Hi")), DONE))(request, writer)
+
+    async with responding(respond) as (responder, server):
+        assert await answer_of(responder, [CAT]) == ["Hi", Finish()]
+        assert len(server.requests) == requests
+        (_, last) = server.requests[-1].json()["messages"]  # type: ignore[misc]
+        assert last == {"role": "user", "content": f"{A_PICTURE} What is this?"}
 
 
 # --- failures -----------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from voxtral_voice.engines import smollm as smollm_module
-from voxtral_voice.engines.base import Message, Responder
+from voxtral_voice.engines.base import Call, CallPiece, Finish, Message, Picture, Responder, Tool, Tools
 from voxtral_voice.engines.smollm import (
     CONTEXT_TOKENS,
     EXAMPLES,
@@ -146,7 +146,14 @@ async def ask(
     responder: Responder, *messages: Message, language: str | None = None, max_tokens: int | None = None
 ) -> str:
     stream = responder.respond(messages, language=language, max_tokens=max_tokens)
-    return "".join([piece async for piece in stream])
+    return "".join([piece async for piece in stream if isinstance(piece, str)])
+
+
+async def finish_of(responder: Responder, *messages: Message, max_tokens: int | None = None) -> Finish:
+    stream = responder.respond(messages, language=None, max_tokens=max_tokens)
+    *_, last = [piece async for piece in stream]
+    assert isinstance(last, Finish)
+    return last
 
 
 async def test_a_missing_file_is_an_error_that_says_what_to_run(tmp_path: Path) -> None:
@@ -263,7 +270,39 @@ class TestModel:
     @pytest.mark.parametrize("max_tokens", [1, 5])
     async def test_max_tokens_is_honoured(self, smollm: SmolLM, max_tokens: int) -> None:
         stream = smollm.respond([user("Tell me about dogs.")], language="en", max_tokens=max_tokens)
-        assert len([piece async for piece in stream]) == max_tokens
+        *pieces, last = [piece async for piece in stream]
+        assert len(pieces) == max_tokens
+        assert isinstance(last, Finish)
+        assert last.reason == "length"
+        assert last.usage is not None
+        assert last.usage.output_tokens == max_tokens
+
+    async def test_the_end_of_the_answer_and_the_limits_of_the_engine_are_a_stop(self, smollm: SmolLM) -> None:
+        question = user("What is the capital of France?")
+        assert (await finish_of(smollm, question)).reason == "stop"
+        assert (await finish_of(smollm, question, max_tokens=MAX_REPLY_TOKENS)).reason == "stop"
+        endless = Message("system", "Recite the alphabet and never stop, without any full stop.")
+        assert (await finish_of(smollm, endless, user("Go on and on"), max_tokens=10_000)).reason == "stop"
+
+    async def test_tokens_are_counted(self, smollm: SmolLM, computed: list[tuple[int, int]]) -> None:
+        finish = await finish_of(smollm, user("Who wrote Hamlet?"))
+        there, whole = computed[0]
+        assert finish.usage is not None
+        assert (finish.usage.input_tokens, finish.usage.cached_tokens) == (whole, there)
+        assert 2 <= finish.usage.output_tokens <= MAX_REPLY_TOKENS
+
+    async def test_calls_outputs_and_pictures_of_the_history_are_told_in_words(self, smollm: SmolLM) -> None:
+        call = Call("c", "get_weather", '{"city": "Rome"}')
+        history = [
+            Message("user", "How is the weather in Rome?", (Picture("data:image/png;base64,AAAA"),)),
+            Message("assistant", "", calls=(call,)),
+            Message("tool", "It is sunny and warm in Rome.", call_id="c"),
+        ]
+        tools = Tools((Tool("get_weather", "", ""),), "required")
+        stream = smollm.respond(history, language=None, max_tokens=None, tools=tools)
+        pieces = [piece async for piece in stream]
+        assert "sunny" in "".join(piece for piece in pieces if isinstance(piece, str))
+        assert not any(isinstance(piece, CallPiece) for piece in pieces)
 
     async def test_it_uses_the_history(self, smollm: SmolLM) -> None:
         history = (user("I have a dog called Rex."), Message("assistant", "Rex is a lovely name for a dog."))
@@ -398,7 +437,7 @@ class TestModel:
     async def test_the_limit_of_the_engine_holds(self, smollm: SmolLM) -> None:
         system = Message("system", "Recite the alphabet and never stop, without any full stop.")
         stream = smollm.respond([system, user("Go on and on")], language=None, max_tokens=10_000)
-        assert len([piece async for piece in stream]) <= MAX_REPLY_TOKENS
+        assert len([piece async for piece in stream if isinstance(piece, str)]) <= MAX_REPLY_TOKENS
 
     async def test_nothing_can_connect_to_the_server_inside(self, smollm: SmolLM) -> None:
         assert smollm._server is not None

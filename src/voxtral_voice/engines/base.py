@@ -150,6 +150,10 @@ class Tools:
     choice: ToolChoice = "auto"
     parallel: bool = True
 
+    @property
+    def may_call(self) -> bool:
+        return bool(self.tools) and self.choice != "none"
+
 
 NO_TOOLS = Tools()
 
@@ -189,9 +193,9 @@ class Responder(Engine, Protocol):
     def respond(
         self, messages: Sequence[Message], *, language: str | None, max_tokens: int | None, tools: Tools = NO_TOOLS
     ) -> AsyncGenerator[Piece, None]:
-        """messages: oldest first, the last one is what to answer; calls and their outputs in any order. Yields pieces of
-        text and of calls as they are made, one call after the other; last, when there is more to say than that it is
-        done, one Finish. After Finish("length") the last call may lack its end.
+        """messages: oldest first, the last one is what to answer; calls and their outputs stand in any order. Yields
+        pieces of text and of calls as they are made, one call after the other; last, when there is more to say than
+        that it is done, one Finish. After Finish("length") the last call may lack its end.
 
         language: ISO 639-1 of the user's last turn when known. max_tokens: None = the engine's own limit, which is a
         "stop". tools: what may be called; an engine that knows no tools answers without.

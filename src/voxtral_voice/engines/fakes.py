@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 import numpy as np
@@ -23,15 +24,19 @@ from voxtral_voice.engines.base import (
     NO_TOOLS,
     SPEAK_RATE_HZ,
     VAD_FRAME_SAMPLES,
+    CallPiece,
+    Finish,
     Message,
     Piece,
     Samples,
     SpeechChunk,
     Tools,
     Transcript,
+    Usage,
     Voice,
     WordTime,
 )
+from voxtral_voice.engines.fake_calls import calls_for
 from voxtral_voice.engines.voices import EMBEDDED_VOICES
 from voxtral_voice.errors import EngineError
 
@@ -45,6 +50,9 @@ TONE_AMPLITUDE: Final = 0.1
 WORD_MS: Final = 200.0
 GAP_MS: Final = 40.0
 FADE_MS: Final = 10.0
+ARGUMENT_CHARS: Final = 8
+"""Of a call, one token's worth."""
+_STOPS: Final = " .!?।"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +205,16 @@ class FakeTranscriber(_Fake):
 
 
 def echo(messages: Sequence[Message]) -> str:
-    """`You said: <last user text>.`, with one stop at the end."""
-    said = next((m.text for m in reversed(messages) if m.role == "user"), "nothing")
-    return f"You said: {said.rstrip(' .!?।')}."
+    """`You said: <last user text>.`, with one stop at the end; of pictures how many. `I found: <outputs>.` when the
+    last messages are what tools gave."""
+    outputs = [m.text for m in takewhile(lambda m: m.role == "tool", reversed(messages))]
+    if outputs:
+        return f"I found: {' and '.join(reversed(outputs)).rstrip(_STOPS)}."
+    said = next((m for m in reversed(messages) if m.role == "user"), Message("user", "nothing"))
+    count = len(said.pictures)
+    shown = f" You showed {count} picture{'s' if count > 1 else ''}." if count else ""
+    return f"You said: {said.text.rstrip(_STOPS)}.{shown}"
+
 
 
 def no_opinion(words: str) -> None:
@@ -214,7 +229,9 @@ def finished_at_a_stop(words: str) -> float:
 class FakeResponder(_Fake):
     """Says `reply(messages)`, streamed word by word; a word counts as one token.
 
-    finished: the probability that `prepare` gives the user's words so far, after prepare_ms.
+    Where tools may be called, `fake_calls` decides whether they are: then it says before_calls, unless a call was
+    demanded, and calls, ARGUMENT_CHARS of the arguments a token. finished: the probability that `prepare` gives the
+    user's words so far, after prepare_ms.
     """
 
     seam = "responder"
@@ -227,6 +244,7 @@ class FakeResponder(_Fake):
         *,
         finished: Callable[[str], float | None] = no_opinion,
         prepare_ms: float = 20.0,
+        before_calls: str = "Let me check.",
         broken: Broken | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -236,6 +254,8 @@ class FakeResponder(_Fake):
         self._token_ms = token_ms
         self._finished = finished
         self._prepare_ms = prepare_ms
+        self._before_calls = before_calls
+        self._calls = 0
 
     async def prepare(self, messages: Sequence[Message], *, language: str | None) -> float | None:  # noqa: ARG002
         await self._step(self._prepare_ms)
@@ -247,11 +267,33 @@ class FakeResponder(_Fake):
         *,
         language: str | None,  # noqa: ARG002
         max_tokens: int | None,
-        tools: Tools = NO_TOOLS,  # noqa: ARG002
+        tools: Tools = NO_TOOLS,
     ) -> AsyncGenerator[Piece, None]:
-        for i, word in enumerate(self._reply(messages).split()[:max_tokens]):
+        pieces = self._script(messages, tools)
+        for i, piece in enumerate(pieces[:max_tokens]):
             await self._step(self._token_ms if i else self._first_token_ms)
-            yield f" {word}" if i else word
+            yield piece
+        written = len(pieces[:max_tokens])
+        read = sum(len(message.text.split()) for message in messages)
+        yield Finish("length" if written < len(pieces) else "stop", Usage(read, written))
+
+    def _script(self, messages: Sequence[Message], tools: Tools) -> list[Piece]:
+        calls = calls_for(messages, tools)
+        if not calls:
+            return _words(self._reply(messages))
+        said = _words(self._before_calls) if tools.choice == "auto" else []
+        return [*said, *(piece for i, call in enumerate(calls) for piece in self._call(i, *call))]
+
+    def _call(self, index: int, name: str, arguments: str) -> list[Piece]:
+        self._calls += 1
+        starts = range(0, len(arguments), ARGUMENT_CHARS)
+        texts = [arguments[start : start + ARGUMENT_CHARS] for start in starts]
+        return [CallPiece(index, f"call_{self._calls}", name, text) for text in texts]
+
+
+def _words(text: str) -> list[Piece]:
+    return [f" {word}" if i else word for i, word in enumerate(text.split())]
+
 
 
 # --- speaker ------------------------------------------------------------------------------------------------

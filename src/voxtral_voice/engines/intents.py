@@ -5,19 +5,20 @@ Knows: how people greet, thank, say goodbye, ask for the time, the date or "repe
 
 It answers only where it is sure: the whole utterance has to be one of the phrases below, with nothing around it but
 words of politeness. "What time is it" is; "what time does the shop open" and "thanks, and what is the capital of
-France" are not.
+France" are not. Where the client offers tools it leaves to the other one what a tool may be for: the time when a tool's
+name or description speaks of time, everything when a call is required.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from voxtral_voice.engines.base import NO_TOOLS, Message, Piece, Responder, Tools
+from voxtral_voice.engines.base import NO_TOOLS, Finish, Message, NamedTool, Piece, Responder, Tool, Tools
 
 Intent = Literal["greeting", "thanks", "goodbye", "time", "date", "repeat"]
 Language = Literal["en", "hi"]
@@ -116,6 +117,13 @@ REPLIES: Final[dict[tuple[Intent, Language], str]] = {
 }
 """What is said; for "repeat" only when there is nothing to repeat."""
 
+TOOL_WORDS: Final[Mapping[Intent, frozenset[str]]] = {
+    "time": frozenset({"time", "clock", "hour", "timezone"}),
+    "date": frozenset({"date", "day", "today", "calendar", "weekday"}),
+    "goodbye": frozenset({"goodbye", "bye", "hang", "hangup", "end", "farewell"}),
+}
+"""A tool with one of these in its name or description may be what the intent asks for. The others need none."""
+
 _DAYS_EN: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _DAYS_HI: Final = ("सोमवार", "मंगलवार", "बुधवार", "गुरुवार", "शुक्रवार", "शनिवार", "रविवार")
 _MONTHS_EN: Final = (
@@ -157,19 +165,37 @@ class Intents:
         self, messages: Sequence[Message], *, language: str | None, max_tokens: int | None, tools: Tools = NO_TOOLS
     ) -> AsyncGenerator[Piece, None]:
         """As `base.Responder.respond`. Answers in the language of the words; in Hindi also when it is told so."""
-        last = messages[-1] if messages else None
-        match = recognise(last.text) if last and last.role == "user" else None
-        if match is None:
+        match = _intent_of(messages)
+        if match is None or _needs_tool(match.intent, tools):
             return self._fallback.respond(messages, language=language, max_tokens=max_tokens, tools=tools)
         spoken: Language = "hi" if language == "hi" else match.language
         return _words(reply_to(match.intent, spoken, self._clock(), messages), max_tokens)
 
     async def prepare(self, messages: Sequence[Message], *, language: str | None) -> float | None:
         """As `base.Responder.prepare`. An utterance that is wholly one of ours is finished."""
-        last = messages[-1] if messages else None
-        if last and last.role == "user" and recognise(last.text):
+        if _intent_of(messages):
             return SURELY_FINISHED
         return await self._fallback.prepare(messages, language=language)
+
+
+def _intent_of(messages: Sequence[Message]) -> Match | None:
+    """Of the user's last words; of a picture that came with them only a model can speak."""
+    last = messages[-1] if messages else None
+    return recognise(last.text) if last and last.role == "user" and not last.pictures else None
+
+
+def _needs_tool(intent: Intent, tools: Tools) -> bool:
+    """Or may do so."""
+    if not tools.may_call:
+        return False
+    if tools.choice == "required" or isinstance(tools.choice, NamedTool):
+        return True
+    return any(not TOOL_WORDS.get(intent, frozenset()).isdisjoint(_words_of_tool(tool)) for tool in tools.tools)
+
+
+def _words_of_tool(tool: Tool) -> list[str]:
+    """get_time, getTime and get-time are two words."""
+    return words_of(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tool.name) + " " + tool.description)
 
 
 def recognise(text: str) -> Match | None:
@@ -219,6 +245,9 @@ def _date_hi(now: datetime) -> str:
     return f"आज {_DAYS_HI[now.weekday()]}, {now.day} {_MONTHS_HI[now.month - 1]} है।"
 
 
-async def _words(text: str, max_tokens: int | None) -> AsyncGenerator[str, None]:
-    for word in re.findall(r"\s*\S+", text)[:max_tokens]:
+async def _words(text: str, max_tokens: int | None) -> AsyncGenerator[Piece, None]:
+    words = re.findall(r"\s*\S+", text)
+    for word in words[:max_tokens]:
         yield word
+    if max_tokens is not None and len(words) > max_tokens:
+        yield Finish("length")

@@ -33,7 +33,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples, SpeechChunk, Voice, WordTime
 from voxtral_voice.engines.phonemes import Language, Phonemizer, Utterance
 from voxtral_voice.engines.trim import Trimmed, pause_after_ms, trim
-from voxtral_voice.engines.voices import EMBEDDED_VOICES, GAINS_DB
+from voxtral_voice.engines.voices import EMBEDDED_VOICES, gain_db
 from voxtral_voice.engines.worker import Worker
 from voxtral_voice.errors import EngineError
 
@@ -125,7 +125,7 @@ class Kokoro:
             "speed": np.array([speed], np.float32),
         }
         audio, frames = run_model(running(self._session), ["audio", _FRAMES_OUTPUT], feeds, stop)
-        return audio * np.float32(10 ** (GAINS_DB[voice] / 20)), frames[0]
+        return audio * np.float32(10 ** (gain_db(voice) / 20)), frames[0]
 
 
 # --- what Kokoro shares with its student ------------------------------------------------------------------------

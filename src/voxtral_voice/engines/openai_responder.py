@@ -1,6 +1,8 @@
 """Responder behind any URL that speaks OpenAI's `/chat/completions`, streamed.
 
-Knows: that request, server-sent events. Does not know: HTTP's failures (`openai_http`), sessions.
+Knows: that request's options and what to do without one that a server refuses, server-sent events. Does not know: how
+messages and tools are written (`openai_chat`), how calls are put together (`openai_calls`), HTTP's failures
+(`openai_http`), sessions.
 
 Sampling is the server's own. The parser takes what servers really send: events without blank lines between them, with
 or without a space behind "data:", comments, chunks without choices, thoughts beside the content (which are not spoken),
@@ -11,29 +13,50 @@ off.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, suppress
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, suppress
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
 
-from voxtral_voice.engines.base import NO_TOOLS, Message, Piece, Tools
+from voxtral_voice.engines.base import NO_TOOLS, Finish, Message, Piece, Tools, Usage
+from voxtral_voice.engines.openai_calls import Calls
+from voxtral_voice.engines.openai_chat import messages_json, tool_fields
 from voxtral_voice.engines.openai_http import Answer, OpenAIServer, message_in, sentence
+from voxtral_voice.engines.prompt import call_ids
 from voxtral_voice.engines.remote import Remote
+from voxtral_voice.errors import EngineError, RequestError
 
 PATH: Final = "/chat/completions"
 MAX_LINE_BYTES: Final = 1024 * 1024
+MAX_CALLS_CHARS: Final = 1024 * 1024
+"""Of all tool calls of one answer: a server that sends more does not come to an end."""
 DONE: Final = b"[DONE]"
 DRAIN_S: Final = 0.2
-INSTRUCTIONS: Final = Message(
-    "system", "You are a voice assistant. Answer in one to three short spoken sentences, without lists or markdown."
-)
-"""Unless the session has its own."""
+DISPENSABLE: Final = ("stream_options", "parallel_tool_calls", "max_tokens")
+"""Fields that some servers refuse and that an answer can do without; in place of `max_tokens` goes its newer name."""
+NEW_LIMIT: Final = "max_completion_tokens"
+_OF_PICTURES: Final = re.compile(r"image|picture|vision|multi-?modal", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One way to ask."""
+
+    refused: frozenset[str] = frozenset()
+    """The dispensable fields that the server does not take."""
+    pictures: bool = True
 
 
 class OpenAIResponder:
     def __init__(self, remote: Remote) -> None:
         self._server = OpenAIServer("responder", remote)
+        self._refused: frozenset[str] = frozenset()
+        """What the server was found not to take."""
+        self._counts = False
+        """The server is known to take `stream_options`."""
 
     @property
     def name(self) -> str:
@@ -51,27 +74,80 @@ class OpenAIResponder:
         *,
         language: str | None,  # noqa: ARG002
         max_tokens: int | None,
-        tools: Tools = NO_TOOLS,  # noqa: ARG002
+        tools: Tools = NO_TOOLS,
     ) -> AsyncGenerator[Piece, None]:
-        request: dict[str, object] = {"model": self._server.model, "messages": _shown(messages), "stream": True}
-        if max_tokens is not None:
-            request["max_tokens"] = max_tokens
-        async with self._server.post(PATH, orjson.dumps(request)) as answer:
-            if answer.kind == "application/json":
-                for text in self._texts(answer, await answer.json()):
-                    yield text
-                return
-            async with aclosing(self._stream(answer)) as chunks:
+        """As `base.Responder.respond`. Calls that come although nothing may be called are not passed on."""
+        reading = _Reading(Calls(call_ids(messages)) if tools.may_call else None)
+        async with AsyncExitStack() as stack:
+            answer = await self._asked(stack, messages, {**_limit(max_tokens), **tool_fields(tools)})
+            async with aclosing(self._chunks(answer)) as chunks:
                 async for chunk in chunks:
-                    for text in self._texts(answer, chunk):
-                        yield text
+                    for piece in self._pieces(answer, chunk, reading):
+                        yield piece
+        for piece in reading.end():
+            yield piece
 
     async def prepare(self, messages: Sequence[Message], *, language: str | None) -> float | None:  # noqa: ARG002
         """A request would cost its server a whole prompt for nothing that can be kept."""
         return None
 
-    async def _stream(self, answer: Answer) -> AsyncGenerator[Mapping[str, Any], None]:
-        """The chunks until the end of the answer. Raises EngineError when it breaks off."""
+    # --- asking -------------------------------------------------------------------------------------------------
+
+    async def _asked(
+        self, stack: AsyncExitStack, messages: Sequence[Message], options: Mapping[str, object]
+    ) -> Answer:
+        """Asked again with less where the server refuses what can be done without; it is remembered. Pictures are tried
+        each time: it may be a single one that is refused."""
+        wishes = {"stream_options": {"include_usage": True}, **options}
+        way = _Asked(self._refused)
+        while True:
+            request = self._request(messages, wishes, way)
+            try:
+                answer = await stack.enter_async_context(self._server.post(PATH, orjson.dumps(request)))
+            except EngineError as refusal:
+                less = self._less(way, request, refusal, shown=way.pictures and any(m.pictures for m in messages))
+                if less is None:
+                    raise
+                way = less
+            else:
+                if way.pictures:  # else it may have been them
+                    self._refused = way.refused
+                self._counts = self._counts or "stream_options" in request
+                return answer
+
+    def _request(
+        self, messages: Sequence[Message], wishes: Mapping[str, object], way: _Asked
+    ) -> dict[str, object]:
+        shown = messages_json(messages, pictures=way.pictures)
+        request: dict[str, object] = {"model": self._server.model, "messages": shown, "stream": True}
+        request |= {name: wish for name, wish in wishes.items() if name not in way.refused}
+        if "max_tokens" in way.refused and "max_tokens" in wishes:
+            request[NEW_LIMIT] = wishes["max_tokens"]
+        return request
+
+    def _less(
+        self, way: _Asked, request: Mapping[str, object], refusal: EngineError, *, shown: bool
+    ) -> _Asked | None:
+        """What to try next; None: nothing. shown: there are pictures in the request."""
+        said = str(refusal)
+        if shown and _OF_PICTURES.search(said):
+            return replace(way, pictures=False)  # also when it says so with a status of 500
+        if not isinstance(refusal, RequestError):
+            return None
+        at_fault = next((name for name in DISPENSABLE if name in request and _names(said, name)), None)
+        if at_fault is None and not self._counts and "stream_options" in request:
+            at_fault = "stream_options"
+        if at_fault is not None:
+            return replace(way, refused=way.refused | {at_fault})
+        return replace(way, pictures=False) if shown else None
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    async def _chunks(self, answer: Answer) -> AsyncGenerator[Mapping[str, Any], None]:
+        """Until the end of the answer. Raises EngineError when it breaks off."""
+        if answer.kind == "application/json":
+            yield await answer.json()
+            return
         events, pieces, ended = Events(), answer.pieces(), False
         async for piece in pieces:
             for event in self._read(events, piece, answer):
@@ -98,14 +174,43 @@ class OpenAIResponder:
             raise self._server.error(f"{answer.url} sent an event that is not JSON: {shown}.") from error
         return chunk if isinstance(chunk, dict) else {}
 
-    def _texts(self, answer: Answer, chunk: Mapping[str, Any]) -> Iterator[str]:
+    def _pieces(self, answer: Answer, chunk: Mapping[str, Any], reading: _Reading) -> list[Piece]:
         """Raises EngineError for an error event and for an answer that is withheld."""
         if (failure := message_in(chunk)) is not None:
             raise self._server.error(sentence(f"{answer.url} failed at the answer: {failure}"))
-        if text := _text(chunk):
-            yield text
-        if _reason(chunk) == "content_filter":
+        pieces = reading.of(chunk)
+        if reading.calls_size > MAX_CALLS_CHARS:
+            raise self._server.error(f"{answer.url} calls tools with more than {MAX_CALLS_CHARS} characters.")
+        if reading.reason == "content_filter":
             raise self._server.refused(f"{answer.url} withholds the answer (content_filter).")
+        return pieces
+
+
+class _Reading:
+    """What one answer's chunks say, taken together. calls: None = they are not wanted."""
+
+    def __init__(self, calls: Calls | None) -> None:
+        self._calls = calls
+        self._usage: Usage | None = None
+        self.reason: str | None = None
+
+    @property
+    def calls_size(self) -> int:
+        return self._calls.size if self._calls else 0
+
+    def of(self, chunk: Mapping[str, Any]) -> list[Piece]:
+        """Pieces that can go out now."""
+        self.reason = _reason(chunk) or self.reason
+        self._usage = _usage(chunk) or self._usage
+        part = _part(chunk)
+        text = part.get("content")
+        pieces: list[Piece] = [text] if isinstance(text, str) and text else []
+        return [*pieces, *self._calls.take(part.get("tool_calls"))] if self._calls else pieces
+
+    def end(self) -> list[Piece]:
+        cut_off = self.reason == "length"
+        rest = self._calls.rest(cut_off=cut_off) if self._calls else []
+        return [*rest, Finish("length" if cut_off else "stop", self._usage)]
 
 
 class Events:
@@ -132,9 +237,13 @@ async def _drain(pieces: AsyncIterator[bytes]) -> None:
                 pass
 
 
-def _shown(messages: Sequence[Message]) -> list[dict[str, str]]:
-    head = [] if messages and messages[0].role == "system" else [INSTRUCTIONS]
-    return [{"role": message.role, "content": message.text} for message in (*head, *messages)]
+def _limit(max_tokens: int | None) -> dict[str, object]:
+    return {} if max_tokens is None else {"max_tokens": max_tokens}
+
+
+def _names(refusal: str, field: str) -> bool:
+    """The refusal is about this field. That `max_tokens` is too many says every server; that it has another name, few."""
+    return (NEW_LIMIT if field == "max_tokens" else field) in refusal
 
 
 def _choice(chunk: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -143,14 +252,27 @@ def _choice(chunk: Mapping[str, Any]) -> Mapping[str, Any]:
     return choice if isinstance(choice, dict) else {}
 
 
-def _text(chunk: Mapping[str, Any]) -> str:
-    """Of a chunk of a stream, or of a whole answer."""
+def _part(chunk: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The delta of a chunk of a stream, or the message of a whole answer."""
     choice = _choice(chunk)
-    part = choice.get("delta") or choice.get("message") or {}
-    content = part.get("content") if isinstance(part, dict) else None
-    return content if isinstance(content, str) else ""
+    part = choice.get("delta") or choice.get("message")
+    return part if isinstance(part, dict) else {}
 
 
 def _reason(chunk: Mapping[str, Any]) -> str | None:
     reason = _choice(chunk).get("finish_reason")
     return reason if isinstance(reason, str) and reason else None
+
+
+def _usage(chunk: Mapping[str, Any]) -> Usage | None:
+    usage = chunk.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    details = usage.get("prompt_tokens_details")
+    read, written = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
+    return None if read is None or written is None else Usage(read, written, min(cached or 0, read))
+
+
+def _count(content: object) -> int | None:
+    return content if isinstance(content, int) and content >= 0 else None

@@ -3,7 +3,8 @@
 Knows: llama.cpp's settings and answers, what makes this small model speak briefly, how much fits its context. Does
 not know: sessions, voices, where the file comes from.
 
-It is a demo brain: fluent, often wrong, English only. Every reply is one request to one of SLOTS slots. llama.cpp
+It is a demo brain: fluent, often wrong, English only. It knows no tools and no pictures: it never calls one, and is told
+in words what they gave (`prompt.in_words`). Every reply is one request to one of SLOTS slots. llama.cpp
 gives a request the slot, or the saved state, that shares the longest prefix with it, so a session finds its history
 computed already; what differs is computed anew and nothing of another session's words is ever in the context.
 
@@ -29,7 +30,8 @@ from typing import Any, Final
 
 import xllamacpp
 
-from voxtral_voice.engines.base import NO_TOOLS, Message, Piece, Tools
+from voxtral_voice.engines.base import NO_TOOLS, Finish, Message, Piece, Tools, Usage
+from voxtral_voice.engines.prompt import in_words
 from voxtral_voice.engines.worker import Cancelled, Worker
 from voxtral_voice.errors import EngineError, RequestError
 
@@ -84,7 +86,7 @@ OPEN_MARKS: Final = " \n.?!…,;:-–—"
 KEPT_JUDGEMENTS: Final = 64
 """For words that are asked about again: the final transcript is often the last partial one."""
 
-_Give = Callable[[str], bool]
+_Give = Callable[[Piece], bool]
 _Hear = Callable[[Mapping[str, Any]], bool]
 
 
@@ -128,28 +130,28 @@ class SmolLM:
         max_tokens: int | None,
         tools: Tools = NO_TOOLS,  # noqa: ARG002
     ) -> AsyncGenerator[Piece, None]:
-        """As `base.Responder.respond`. Ends after the sentences or tokens allowed, whichever is first.
+        """As `base.Responder.respond`. Ends after the sentences or tokens allowed, whichever is first; it is a
+        "length" only where max_tokens is what ended it. No tool is called.
 
         The model knows English only, and says so when asked in another script.
         Turns that do not fit the context are dropped from the old end; of a last message that alone does not fit,
         the end is kept.
         """
+        messages = in_words(messages)
         if messages and not _is_latin(messages[-1].text):
             yield ONLY_ENGLISH_HINDI if language == "hi" or _is_devanagari(messages[-1].text) else ONLY_ENGLISH
             return
-        limit = min(max_tokens or MAX_REPLY_TOKENS, MAX_REPLY_TOKENS)
-
         ahead = self._ahead_of(messages)
 
         def answer(give: _Give, cancelled: Cancelled) -> None:
             for preparation in ahead:
                 preparation.finish()
-            self._answer(messages, limit, give, cancelled)
+            self._answer(messages, max_tokens, give, cancelled)
 
         said = ""
         async with aclosing(self._worker.listen(answer)) as pieces:
             async for piece in pieces:
-                said += piece
+                said += piece if isinstance(piece, str) else ""
                 yield piece
         self._prepare_next([*messages, Message("assistant", said)])
 
@@ -166,7 +168,7 @@ class SmolLM:
 
         One at a time. Cancelling it ends it within a step.
         """
-        words = _words_so_far(messages)
+        words = _words_so_far(in_words(messages))
         if not words or not words[-1].text or not _is_latin(words[-1].text):
             return None
         if words in self._judged:
@@ -216,12 +218,15 @@ class SmolLM:
         """No preparation runs, as this is on their thread. The server's destructor waits for llama.cpp's threads."""
         self._server = None
 
-    def _answer(self, messages: Sequence[Message], limit: int, give: _Give, cancelled: Cancelled) -> None:
+    def _answer(self, messages: Sequence[Message], max_tokens: int | None, give: _Give, cancelled: Cancelled) -> None:
         """Try with less and less of the history until it fits."""
+        limit = min(max_tokens or MAX_REPLY_TOKENS, MAX_REPLY_TOKENS)
         room = CONTEXT_TOKENS - limit
         while room > 0:
             prompt = chat(fit(prompted(messages), room)) + REPLY_BEGINS
-            if self._complete(_request(prompt, limit), _give_sentences(self._max_sentences, give), cancelled):
+            reply = _Reply(self._max_sentences, give)
+            if self._complete(_request(prompt, limit), reply.hear, cancelled):
+                give(reply.finish(length_counts=limit == max_tokens))
                 return
             room -= CONTEXT_TOKENS // 8
         raise RequestError(
@@ -311,14 +316,29 @@ def _request(prompt: str, limit: int) -> dict[str, object]:
     return {"prompt": prompt, "max_tokens": limit, "stream": True, "return_progress": True, **SAMPLING}
 
 
-def _give_sentences(limit: int, give: _Give) -> _Hear:
-    sentences = Sentences(limit)
+class _Reply:
+    """Gives the first sentences, and counts."""
 
-    def hear(chunk: Mapping[str, Any]) -> bool:
-        text = sentences.take(_text_of(chunk))
-        return bool(text and not give(text)) or sentences.done
+    def __init__(self, max_sentences: int, give: _Give) -> None:
+        self._sentences = Sentences(max_sentences)
+        self._give = give
+        self._read = self._cached = self._written = 0
+        self._at_limit = False
 
-    return hear
+    def hear(self, chunk: Mapping[str, Any]) -> bool:
+        """True: no more is wanted."""
+        if progress := chunk.get("prompt_progress"):
+            self._read, self._cached = progress["total"], progress["cache"]
+        self._at_limit |= any(choice.get("finish_reason") == "length" for choice in chunk.get("choices", ()))
+        text = _text_of(chunk)
+        self._written += bool(text)
+        spoken = self._sentences.take(text)
+        return bool(spoken and not self._give(spoken)) or self._sentences.done
+
+    def finish(self, *, length_counts: bool) -> Finish:
+        """length_counts: the limit was the client's own."""
+        cut_off = self._at_limit and length_counts and not self._sentences.done
+        return Finish("length" if cut_off else "stop", Usage(self._read, self._written, self._cached))
 
 
 def _text_of(chunk: Mapping[str, Any]) -> str:

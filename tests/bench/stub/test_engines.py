@@ -117,6 +117,7 @@ async def test_tokens_come_on_a_schedule_however_slow_the_reader(clock: Clock) -
     messages = [Message("user", "Hi"), Message("assistant", "Yes?"), Message("user", made.text), Message("system", "x")]
     tokens = []
     async for token in StubResponder(plan).respond(messages, language=None, max_tokens=None):
+        assert isinstance(token, str)
         tokens.append((clock.ms(), token))
         clock.now += 0.005
     assert [token for _, token in tokens] == tokens_of(plan.reply(made.text))

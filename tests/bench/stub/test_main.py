@@ -60,7 +60,8 @@ async def conversation(urls: Urls, samples: Any) -> tuple[str, str, int]:
         await engine.start()
     try:
         heard = await ear.transcribe(samples, language=None, prompt="", final=True)
-        said = [t async for t in brain.respond([Message("user", heard.text)], language=heard.language, max_tokens=None)]
+        answer = brain.respond([Message("user", heard.text)], language=heard.language, max_tokens=None)
+        said = [piece async for piece in answer if isinstance(piece, str)]
         chunks = [c async for c in mouth.speak("".join(said), voice="af_heart", speed=1.0)]
     finally:
         for engine in (ear, brain, mouth):
