@@ -1,37 +1,46 @@
 """The items of the conversation, in order, and the messages a responder is given.
 
-Knows: what was said and heard. Does not know: the wire's item objects, models, time.
+Knows: what was said, heard, called and given back. Does not know: the wire's item objects, models, time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
-from voxtral_voice.conversation.events import Item, ItemStatus, Role
+from voxtral_voice.conversation.events import (
+    CallItem,
+    Entry,
+    Item,
+    ItemReference,
+    ItemStatus,
+    OutputItem,
+    Shown,
+)
 
 
 class History:
-    """At most `max_items` items; when one more is added the oldest goes."""
+    """At most `max_items` items with `max_chars` characters in all; when one is added to a full one the oldest go."""
 
-    def __init__(self, max_items: int) -> None:
-        self._items: list[Item] = []
-        self._max_items = max_items
+    def __init__(self, max_items: int, max_chars: int) -> None:
+        self._items: list[Entry] = []
+        self._max_items, self._max_chars = max_items, max_chars
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[Entry]:
         return iter(self._items)
 
     def __contains__(self, item_id: str) -> bool:
         return self.get(item_id) is not None
 
-    def get(self, item_id: str) -> Item | None:
+    def get(self, item_id: str) -> Entry | None:
         return next((item for item in self._items if item.id == item_id), None)
 
     @property
     def last_id(self) -> str | None:
         return self._items[-1].id if self._items else None
 
-    def add(self, item: Item, after: str | None = None) -> str | None:
+    def add(self, item: Entry, after: str | None = None) -> str | None:
         """Append, or put behind `after` ("root" = at the front). Returns the id that it now stands behind.
 
         Raises KeyError when `after` is unknown.
@@ -39,21 +48,43 @@ class History:
         index = self._index_behind(after)
         self._items.insert(index, item)
         before = self._items[index - 1].id if index else None
-        if len(self._items) > self._max_items:
-            del self._items[1 if index == 0 else 0]
+        self._forget_oldest(item)
         return before
+
+    def _forget_oldest(self, new: Entry) -> None:
+        """Until it is within its limits; the new one stays in any case."""
+        chars = sum(map(_chars, self._items))
+        while len(self._items) > 1 and (len(self._items) > self._max_items or chars > self._max_chars):
+            chars -= _chars(self._items.pop(1 if self._items[0] is new else 0))
 
     def delete(self, item_id: str) -> None:
         self._items = [item for item in self._items if item.id != item_id]
 
     def update(self, item_id: str, *, text: str | None, status: ItemStatus) -> None:
-        """Nothing happens when the item was deleted in the meantime."""
-        self._items = [replace(item, text=text, status=status) if item.id == item_id else item for item in self._items]
+        """Of a message. Nothing happens when the item was deleted in the meantime."""
+        item = self.get(item_id)
+        if isinstance(item, Item):
+            self.put(replace(item, text=text, status=status))
 
-    def messages(self, instructions: str) -> tuple[tuple[Role, str], ...]:
-        """Instructions first (as a system message), then every item that has words, oldest first."""
-        system: tuple[tuple[Role, str], ...] = (("system", instructions),) if instructions else ()
-        return system + tuple((item.role, item.text) for item in self._items if item.text)
+    def put(self, item: Entry) -> None:
+        """In place of the one with its id. Nothing happens when that was deleted in the meantime."""
+        self._items = [item if old.id == item.id else old for old in self._items]
+
+    def messages(
+        self, instructions: str, chosen: Sequence[Shown | ItemReference] | None = None
+    ) -> tuple[Shown, ...]:
+        """Instructions first (as a system message), then all that has something to say, oldest first; or in place of
+        that what was chosen."""
+        system: tuple[Shown, ...] = (("system", instructions),) if instructions else ()
+        parts = map(shown, self._items) if chosen is None else map(self._resolved, chosen)
+        return system + tuple(chain.from_iterable(parts))
+
+    def _resolved(self, chosen: Shown | ItemReference) -> tuple[Shown, ...]:
+        """Nothing, for an item that was deleted in the meantime."""
+        if not isinstance(chosen, ItemReference):
+            return (chosen,)
+        item = self.get(chosen.item_id)
+        return () if item is None else shown(item)
 
     def _index_behind(self, after: str | None) -> int:
         if after is None:
@@ -64,3 +95,21 @@ class History:
             if item.id == after:
                 return index + 1
         raise KeyError(after)
+
+
+def shown(item: Entry) -> tuple[Shown, ...]:
+    """What a responder sees of it: nothing of a message without words and pictures, or of a call that is not whole."""
+    if isinstance(item, Item):
+        words = item.text or ""
+        return (*item.pictures, (item.role, words)) if words or item.pictures else ()
+    if isinstance(item, OutputItem):
+        return (item.result,)
+    return (item.call,) if item.status == "completed" else ()
+
+
+def _chars(item: Entry) -> int:
+    if isinstance(item, Item):
+        return len(item.text or "") + sum(len(picture.url) for picture in item.pictures)
+    if isinstance(item, CallItem):
+        return len(item.call.name) + len(item.call.arguments)
+    return len(item.result.output)

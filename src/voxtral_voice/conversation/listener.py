@@ -149,12 +149,13 @@ class Listener:
     def configure(self, settings: ev.Settings) -> None:
         self.settings = settings
         detection = settings.turn_detection
-        if detection is None or not detection.interrupt_response:
-            self.forget_sound()
         if detection is None:
+            self.forget_sound()
             self._gate.reset()
-        else:
-            self._gate.threshold = detection.threshold
+            return
+        self._gate.threshold = detection.threshold
+        if self.overheard is not None and detection.interrupt_response:
+            self.overheard.waits = False
 
     @property
     def detection(self) -> ev.TurnDetection:
@@ -221,10 +222,26 @@ class Listener:
         sound.attempt = None
         return True
 
+    def keep_sound(self) -> None:
+        """It becomes a turn when the reply is over; until then no more need be known of it."""
+        sound = self.overheard
+        assert sound is not None
+        self._abandon_sound(sound)
+        sound.attempt, sound.waits = None, True
+
+    @property
+    def overheard_waits(self) -> bool:
+        """Something was said during the reply that becomes a turn."""
+        return self.overheard is not None and self.overheard.waits
+
     def forget_sound(self) -> None:
-        if self.overheard is not None and self.overheard.attempt is not None:
-            self._out.append(ev.Abandon(self.overheard.attempt))
+        if self.overheard is not None:
+            self._abandon_sound(self.overheard)
         self.overheard = None
+
+    def _abandon_sound(self, sound: Overheard) -> None:
+        if sound.attempt is not None:
+            self._out.append(ev.Abandon(sound.attempt))
 
     # --- the turn's end -----------------------------------------------------------------------------------------
 
@@ -252,8 +269,13 @@ class Listener:
         self._out += [ev.ForgetAudio(self.received), ev.ResetVoiceActivity(), ev.AudioCleared()]
 
     @property
+    def _uncommitted_from(self) -> int:
+        """Of what was not committed the oldest sample that is still there."""
+        return max(self._buffer_start, self._forgotten)
+
+    @property
     def uncommitted_ms(self) -> float:
-        return 1000 * (self.received - self._buffer_start) / RATE_HZ
+        return 1000 * (self.received - self._uncommitted_from) / RATE_HZ
 
     def commit_turn(self, now: float) -> Turn:
         turn, self.turn = self.open, None
@@ -267,7 +289,7 @@ class Listener:
     def commit_buffer(self, now: float) -> None:
         """Everything since the last commit is the turn (push to talk)."""
         self.forget_sound()
-        start = self._buffer_start
+        start = self._uncommitted_from
         if self.settings.turn_detection is not None:
             start = max(start, self.received - samples(MAX_COMMIT_MS))
         turn = Turn(self._ids("item"), start, end_sample=self.received, committed=True)
@@ -280,9 +302,10 @@ class Listener:
         """Nobody spoke for as long as the client allows: a nudge for the responder, and a turn without words."""
         item = ev.Item(self._ids("item"), "user", "audio", "")
         nudge = ev.Item(self._ids("item"), "system", "text", NUDGE)
-        self._out.append(ev.IdleTimeout(item.id, self._buffer_start, self.received))
+        start, end = self._uncommitted_from, self.received
+        self._out.append(ev.IdleTimeout(item.id, start, end))
         self._out.append(ev.ItemAdded(nudge, self._history.add(nudge)))
-        self._out.append(ev.AudioCommitted(item, self._history.add(item)))
+        self._out.append(ev.AudioCommitted(item, self._history.add(item), start, end))
         self._out.append(ev.TranscriptDone(item.id, "", 0.0))
         self._buffer_start = self.received
 
@@ -293,8 +316,9 @@ class Listener:
             self.usual_db = (1 - USUAL_SHARE) * usual_db + USUAL_SHARE * level_db
 
     def _add_item(self, turn: Turn) -> None:
+        """Its sound ends where the next turn may begin."""
         item = ev.Item(turn.item_id, "user", "audio", None)
-        self._out.append(ev.AudioCommitted(item, self._history.add(item)))
+        self._out.append(ev.AudioCommitted(item, self._history.add(item), turn.start_sample, self._buffer_start))
         if turn.settled:
             self.tell_transcript(turn)
 
@@ -393,6 +417,16 @@ class Listener:
             return None
         turn.lost = event.message
         return turn
+
+    def transcribe_item(self, item_id: str, sound_ms: float, now: float) -> None:
+        """An item that the client made, with sound and without words: like a committed turn that has no positions."""
+        turn = Turn(item_id, 0, end_sample=samples(sound_ms), committed=True)
+        turn.timeline = Timeline(tentative_end=now)
+        self._attempts += 1
+        self._under_way[self._attempts] = turn
+        turn.attempt = self._attempts
+        language, prompt = self.settings.language, self.settings.transcription_prompt
+        self._out.append(ev.TranscribeItem(self._attempts, item_id, language, prompt))
 
     def awaited(self) -> Turn | None:
         """The last committed turn whose words are not there yet."""

@@ -29,6 +29,8 @@ class Overheard:
         """Of the transcript that is under way."""
         self.has_words = False
         """As far as is known."""
+        self.waits = False
+        """It becomes a turn when the reply is over, since it may not interrupt it."""
         self._heard_to = self.voiced_to
         self._voiced_ms = len(levels_db) * FRAME_MS
         self._level = Level()

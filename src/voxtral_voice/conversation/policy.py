@@ -40,3 +40,5 @@ class Policy:
     """A turn that goes on for longer is ended here."""
     max_items: int = 1000
     """Length of the history; the oldest item goes when it is full."""
+    max_history_chars: int = 8_000_000
+    """Characters of all its items, pictures included (some five photos); the oldest items go."""

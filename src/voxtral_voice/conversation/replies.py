@@ -16,16 +16,18 @@ from typing import Final, Literal
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.history import History
 from voxtral_voice.conversation.listener import Turn
+from voxtral_voice.conversation.outputs import Outputs
 from voxtral_voice.conversation.policy import Policy
-from voxtral_voice.conversation.reply import NewPhrase, Reply
+from voxtral_voice.conversation.reply import CancelReason, EndReason, EndStatus, NewPhrase, Reply
+from voxtral_voice.conversation.wanted import wanted
 
 REMEMBERED_REPLIES: Final = 32
 """Replies whose audio can still be truncated by the client; when full the oldest goes."""
 
 SAYING_CHARS: Final = 300
 """About 20 s of speech."""
-
-CancelReason = Literal["turn_detected", "client_cancelled"]
+LATE_CANCEL_S: Final = 0.3
+"""A cancel that names no reply and comes so soon after an interruption was meant for what that has stopped already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class _Cut:
     """The beginning of it that was heard."""
     whole: bool
     """All of its text had been made, and it was not empty."""
+    called: bool
+    """It has called a tool, so that it cannot begin again."""
     voice: str
     options: ev.ReplyOptions
 
@@ -70,13 +74,23 @@ class Replies:
         self._cut: _Cut | None = None
         """What the user did not hear because of the last interruption."""
         self._ids, self._policy, self._history, self._out = ids, policy, history, out
+        self._outputs = Outputs(history, out)
         self._spoken: OrderedDict[str, Reply] = OrderedDict()
+        self._interrupted_at = -math.inf
 
     @property
     def active(self) -> Reply | None:
         """The reply that the client knows of and that has not ended."""
         reply = self.current
         return reply if reply is not None and reply.released and not reply.ended else None
+
+    @property
+    def awaits_words(self) -> bool:
+        """A turn is over and will be answered when its words are there; the client was told nothing of it yet."""
+        return self.current is None and self.answering is not None
+
+    def just_interrupted(self, now: float) -> bool:
+        return now - self._interrupted_at < LATE_CANCEL_S
 
     # --- beginning ----------------------------------------------------------------------------------------------
 
@@ -111,7 +125,7 @@ class Replies:
             self.drop_parked()
             return False
         self.current, self.answering, self.parked = reply, turn, None
-        if reply.has_text:
+        if reply.has_output:
             self._stamp(first_token=now)
         if reply.has_phrase:
             self._stamp(first_phrase=now)
@@ -161,8 +175,7 @@ class Replies:
         cut = self._cut
         if cut is None or not cut.whole or not cut.rest:
             return False
-        reply = self._new(cut.options)
-        reply.modality, reply.voice = "audio", cut.voice
+        reply = self._new(replace(cut.options, tools=(), modality="audio", voice=cut.voice))
         self.answering = None
         self._tell_started(reply)
         self._out.append(ev.Recite(reply.id))
@@ -173,7 +186,9 @@ class Replies:
     def take_cut(self) -> ev.ReplyOptions | None:
         """What the reply was asked for that the user interrupted, if it has more to say; and it is forgotten."""
         cut, self._cut = self._cut, None
-        return cut.options if cut is not None and (cut.rest or not cut.whole) else None
+        if cut is None or cut.called:
+            return None
+        return cut.options if cut.rest or not cut.whole else None
 
     def forget_cut(self, item_id: str | None = None) -> None:
         """item_id: only if it is this one."""
@@ -194,8 +209,9 @@ class Replies:
 
     def _new(self, options: ev.ReplyOptions) -> Reply:
         free_at = self.current.played_at() if self.current is not None else -math.inf
-        modality, voice = options.modality or self.settings.modality, options.voice or self.settings.voice
-        reply = Reply(self._ids("resp"), self._ids("item"), modality, voice, self._policy.chunk_ms, free_at)
+        want, chunk_ms = wanted(options, self.settings), self._policy.chunk_ms
+        reply_id, item_id = self._ids("resp"), self._ids("item")
+        reply = Reply(reply_id, item_id, want.modality, want.voice, chunk_ms, free_at, may_call=want.may_call)
         reply.options = options
         self.current = reply
         return reply
@@ -206,28 +222,21 @@ class Replies:
         return ev.Prepare(attempt, messages, language)
 
     def _respond(self, reply: Reply) -> None:
-        turn, instructions = self.answering, reply.options.instructions
-        messages = self._history.messages(self.settings.instructions if instructions is None else instructions)
-        if turn is not None and not turn.committed and turn.transcript:
+        turn, chosen, want = self.answering, reply.options.input, wanted(reply.options, self.settings)
+        messages = self._history.messages(want.instructions, chosen)
+        if chosen is None and turn is not None and not turn.committed and turn.transcript:
             messages += (("user", turn.transcript),)
         language = turn.language if turn is not None else self.settings.language
-        self._out.append(ev.Respond(reply.id, messages, language, self._max_tokens(reply)))
-
-    def _max_tokens(self, reply: Reply) -> int | None:
-        return reply.options.max_output_tokens or self.settings.max_output_tokens
+        tools, choice, parallel = want.tools, want.tool_choice, want.parallel_tool_calls
+        self._out.append(ev.Respond(reply.id, messages, language, want.max_tokens, tools, choice, parallel))
 
     def _tell_started(self, reply: Reply) -> None:
         reply.released = self.any_yet = True
         self._cut = None
-        after = self._history.last_id
-        self._history.add(ev.Item(reply.item_id, "assistant", reply.modality, "", "in_progress"))
         self._spoken[reply.item_id] = reply
         if len(self._spoken) > REMEMBERED_REPLIES:
             self._spoken.popitem(last=False)
-        max_tokens, request = self._max_tokens(reply), reply.options.request
-        self._out.append(
-            ev.ReplyStarted(reply.id, reply.item_id, after, reply.modality, reply.voice, max_tokens, request)
-        )
+        self._outputs.begin(reply, wanted(reply.options, self.settings).max_tokens)
 
     @property
     def saying(self) -> str:
@@ -241,9 +250,14 @@ class Replies:
             self._stamp_of(reply, first_token=now)
             self._speak(reply, reply.add_text(event.delta), now)
 
+    def call(self, event: ev.ReplyCall, now: float) -> None:
+        if (reply := self._live(event.reply_id)) is not None:
+            self._stamp_of(reply, first_token=now)
+            self._speak(reply, reply.add_call(event, self._ids), now)
+
     def text_ended(self, event: ev.ReplyTextEnded, now: float) -> None:
         if (reply := self._live(event.reply_id)) is not None:
-            self._speak(reply, reply.end_text(), now)
+            self._speak(reply, reply.end_text(event.finish, event.usage), now)
 
     def phrase_audio(self, event: ev.PhraseAudio, now: float) -> None:
         if (reply := self._live(event.reply_id)) is not None:
@@ -307,15 +321,13 @@ class Replies:
         return reply is not None and reply.ended and now >= reply.played_at()
 
     def _send(self, reply: Reply, now: float) -> None:
+        self._outputs.tell(reply)
         notices = reply.due(now, self._policy.lead_ms)
         if any(isinstance(notice, ev.ReplyAudioDelta) for notice in notices):
             self._stamp(first_sent=now)
         self._out += notices
-        if reply.all_sent and not reply.sent_text.strip():
-            reply.failure = "responder: it gave no answer."
-            self._end(reply, now, "failed", None)
-        elif reply.all_sent:
-            self._end(reply, now, "completed", None)
+        if (conclusion := reply.conclusion()) is not None:
+            self._end(reply, now, *conclusion)
 
     def wake_at(self, *, held: bool) -> float | None:
         """When more may leave, or the last of it will have been played."""
@@ -336,7 +348,10 @@ class Replies:
         elif reply is not None:  # all was sent, but not all was heard
             heard = reply.heard_text(reply.ledger.heard_ms(now))
             self._history.update(reply.item_id, text=heard, status="incomplete")
-        self._cut = cut if reason == "turn_detected" else None
+        if reason == "turn_detected":
+            self._cut, self._interrupted_at = cut, now
+        else:
+            self._cut = None
         self.current = self.answering = None
 
     def _cut_now(self, now: float) -> _Cut | None:
@@ -344,29 +359,27 @@ class Replies:
         reply = self.current
         if reply is None:
             waits = self.answering is not None  # for the words of its turn
-            return _Cut(None, "", "", False, self.settings.voice, ev.ReplyOptions()) if waits else None
+            return _Cut(None, "", "", False, False, self.settings.voice, ev.ReplyOptions()) if waits else None
         if reply.modality == "text":
             return None
         made, heard = reply.made_text, reply.heard_text(reply.ledger.heard_ms(now))
-        options = replace(reply.options, request=None)
-        return _Cut(reply.item_id, made, heard, reply.text_ended and bool(made.strip()), reply.voice, options)
+        whole, options = reply.text_ended and bool(made.strip()), replace(reply.options, request=None)
+        return _Cut(reply.item_id, made, heard, whole, reply.calls.any_told, reply.voice, options)
 
-    def _end(
-        self, reply: Reply, now: float, status: Literal["completed", "cancelled", "failed"], reason: CancelReason | None
-    ) -> None:
+    def _end(self, reply: Reply, now: float, status: EndStatus, reason: EndReason | None) -> None:
         """The one end of a reply that the client knows of."""
         reply.ended = True
         reply.discard()
-        whole = status == "completed"
+        whole = status in ("completed", "incomplete")
         plays_on = status == "failed"  # a client stops playing when it or the user has stopped the reply
         heard_ms = reply.audio_ms if plays_on else reply.ledger.heard_ms(now)
         text = reply.sent_text if whole else reply.heard_text(heard_ms)
-        self._history.update(reply.item_id, text=text, status="completed" if whole else "incomplete")
+        self._outputs.close(reply, text=text, completed=status == "completed")
         timeline = self.answering.timeline if self.answering is not None else None
-        audio_ms, error = reply.audio_ms, reply.failure
+        audio_ms, error, usage = reply.audio_ms, reply.failure, reply.usage
         self._out += [
             ev.StopReply(reply.id),
-            ev.ReplyEnded(reply.id, status, reason, reply.sent_text, audio_ms, error, timeline),
+            ev.ReplyEnded(reply.id, status, reason, reply.sent_text, audio_ms, error, timeline, usage),
         ]
 
     # --- what the client really played --------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""One reply: its text cut into phrases, their audio in order, what has left and what was heard.
+"""One reply: its text cut into phrases, their audio in order, its calls, what has left and what was heard.
 
 Knows: phrases, audio pieces, the playout ledger. Does not know: whose turn it is, models, the wire.
 """
@@ -6,24 +6,35 @@ Knows: phrases, audio pieces, the playout ledger. Does not know: whose turn it i
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from voxtral_voice.audio.playout import PlayoutLedger
+from voxtral_voice.conversation.calls import Calls
 from voxtral_voice.conversation.events import (
+    Finish,
     Modality,
     Notice,
     PhraseAudio,
     ReplyAudioDelta,
+    ReplyCall,
     ReplyOptions,
     ReplyTextDelta,
     Samples,
+    Usage,
 )
 from voxtral_voice.conversation.phrases import PhraseSplitter
 
 RATE_HZ: Final = 24_000
 CLOCK_GRAIN_S: Final = 0.001
 """Waking this much late makes sure that the audio is due by then, whatever the rounding."""
+
+CancelReason = Literal["turn_detected", "client_cancelled"]
+EndReason = CancelReason | Literal["max_output_tokens"]
+EndStatus = Literal["completed", "cancelled", "failed", "incomplete"]
+Conclusion = tuple[EndStatus, EndReason | None]
+"""Status and reason of a reply of which all was sent."""
 
 
 @dataclass(slots=True)
@@ -71,11 +82,21 @@ class NewPhrase:
 class Reply:
     """Speculative until `release()`: before that nothing may leave, and `due()` must not be called.
 
-    free_at: when the client has played the replies before this one.
+    free_at: when the client has played the replies before this one. may_call: it may consist of calls alone, so that its
+    message begins with its first words. pace: its audio may leave so many times faster than it plays.
     """
 
     def __init__(
-        self, reply_id: str, item_id: str, modality: Modality, voice: str, chunk_ms: int, free_at: float
+        self,
+        reply_id: str,
+        item_id: str,
+        modality: Modality,
+        voice: str,
+        chunk_ms: int,
+        free_at: float,
+        *,
+        may_call: bool = False,
+        pace: float = 1.0,
     ) -> None:
         self.id = reply_id
         self.item_id = item_id
@@ -92,9 +113,22 @@ class Reply:
         self.failure: str | None = None
         self.sent_text = ""
         self.text_ended = False
+        """The responder is done, with its calls too."""
+        self.finish: Finish = "stop"
+        self.usage: Usage | None = None
+        self.may_call = may_call
+        self.calls = Calls()
+        self.message_at: int | None = None if may_call else 0
+        """Its message stands behind so many calls; None: there is no message yet."""
+        self.message_told = False
+        self.last_item_id: str | None = None
+        """Of what it has put into the history."""
         self.waiting: list[NewPhrase] = []
         """Phrases that are spoken when the reply is released."""
         self.ledger = PlayoutLedger(free_at)
+        self._pace = pace
+        self._blank = ""
+        """White space before the first words of a message that has not begun."""
         self._chunk_samples = RATE_HZ * chunk_ms // 1000
         self._phrases: list[Phrase] = []
         self._splitter = PhraseSplitter()
@@ -105,10 +139,24 @@ class Reply:
     # --- from the engines ---------------------------------------------------------------------------------------
 
     def add_text(self, delta: str) -> list[NewPhrase]:
+        if self.message_at is None:
+            self._blank += delta
+            if not self._blank.strip():
+                return []
+            self.message_at, delta = len(self.calls), self._blank
         return [self._add_phrase(text) for text in self._splitter.feed(delta)]
 
-    def end_text(self) -> list[NewPhrase]:
-        self.text_ended = True
+    def add_call(self, event: ReplyCall, ids: Callable[[str], str]) -> list[NewPhrase]:
+        """The words before a call are a phrase, whatever comes behind it."""
+        begins = event.index >= len(self.calls)
+        self.calls.add(event, ids)
+        return [self._add_phrase(text) for text in self._splitter.finish()] if begins else []
+
+    def end_text(self, finish: Finish = "stop", usage: Usage | None = None) -> list[NewPhrase]:
+        """After "length" the last call is not whole."""
+        self.text_ended, self.finish, self.usage = True, finish, usage
+        if finish == "stop":
+            self.calls.end()
         return [self._add_phrase(text) for text in self._splitter.finish()]
 
     def add_audio(self, event: PhraseAudio) -> None:
@@ -153,12 +201,19 @@ class Reply:
 
     def _send(self, samples: Samples, now: float) -> ReplyAudioDelta:
         self._sent_samples += samples.size
-        plays_at = self.ledger.sent(now, 1000 * samples.size / RATE_HZ)
+        plays_at = self.ledger.sent(now, 1000 * samples.size / RATE_HZ / self._pace)
         return ReplyAudioDelta(self.id, samples, plays_at)
 
-    @property
-    def all_sent(self) -> bool:
-        return self.text_ended and self._sending == len(self._phrases)
+    def conclusion(self) -> Conclusion | None:
+        """None: there is more to be sent."""
+        if not (self.text_ended and self._sending == len(self._phrases)):
+            return None
+        if self.finish == "length":
+            return "incomplete", "max_output_tokens"
+        if not self.sent_text.strip() and not self.calls:
+            self.failure = "responder: it gave no answer."
+            return "failed", None
+        return "completed", None
 
     def next_due_at(self, lead_ms: float) -> float | None:
         """When pacing lets the next audio leave; None when there is none waiting."""
@@ -178,8 +233,8 @@ class Reply:
             phrase.pieces.clear()
 
     @property
-    def has_text(self) -> bool:
-        return bool(self._phrases or self._splitter.pending)
+    def has_output(self) -> bool:
+        return bool(self._phrases or self._splitter.pending or self.calls)
 
     @property
     def has_phrase(self) -> bool:

@@ -1,8 +1,8 @@
 """A conversation: events in, commands out.
 
 Knows: the floor, its deadline, and what each step of the floor's table means for the user's side (`listener`) and the
-assistant's (`replies`). Does not know: sockets, JSON, models, threads, clocks. All state of a session is in these
-three; the same events at the same times give the same commands.
+assistant's (`replies`, and beside the conversation `asides`). Does not know: sockets, JSON, models, threads, clocks. All
+state of a session is in these; the same events at the same times give the same commands.
 
     receive(event, now) -> commands      what happened -> what to do, in order
     wake_at() -> float | None            send a Wake then, if nothing else comes first
@@ -16,13 +16,14 @@ from typing import Final
 
 from voxtral_voice.audio.echo import ECHO
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.conversation.contest import OVER_MS, Verdict, kind_of, look_again_ms, verdict
+from voxtral_voice.conversation.asides import MOST, Asides
+from voxtral_voice.conversation.contest import OVER_MS, Kind, Sound, Verdict, kind_of, look_again_ms, verdict
 from voxtral_voice.conversation.endpoint import endpoint_wait_ms, odds_of_ending
 from voxtral_voice.conversation.floor import DEADLINE_STATES, TABLE, Action, Signal, State
 from voxtral_voice.conversation.gate import FRAME_MS, FRAME_SAMPLES, Offset, Onset
 from voxtral_voice.conversation.history import History
 from voxtral_voice.conversation.listener import Listener, Turn
-from voxtral_voice.conversation.overheard import UNKNOWN_DB
+from voxtral_voice.conversation.overheard import UNKNOWN_DB, Overheard
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.conversation.replies import Replies
 from voxtral_voice.conversation.reply import Reply
@@ -36,6 +37,10 @@ MOST_WAITS: Final = 6
 IDLE_AGAIN_S: Final = 0.2
 """So long an idle timeout is put off for a sound."""
 NO_INTERRUPTION: Final = (Verdict.BACKCHANNEL, Verdict.NOISE)
+SAID: Final = frozenset({Kind.STRONG, Kind.DENIAL, Kind.WORDS, Kind.WORD})
+"""A sound with these during a reply that may not be interrupted is a turn after it."""
+
+ReplyWork = ev.ReplyText | ev.ReplyCall | ev.ReplyTextEnded | ev.PhraseAudio | ev.PhraseEnded | ev.ReplyFailed
 
 
 class Session:
@@ -46,9 +51,10 @@ class Session:
         self._out: list[ev.Command] = []
         self.settings = settings
         self.state = State.OPEN
-        self.history = History(self._policy.max_items)
+        self.history = History(self._policy.max_items, self._policy.max_history_chars)
         self._listener = Listener(settings, ids, self._policy, self.history, self._out)
         self._replies = Replies(settings, ids, self._policy, self.history, self._out)
+        self._asides = Asides(settings, ids, self._policy, self.history, self._out)
         self._deadline: float | None = None
         self._idle_at: float | None = None
         """When the client's idle timeout is reached."""
@@ -58,6 +64,8 @@ class Session:
         """Of the ASK that is being signalled."""
         self._asked: ev.ReplyOptions | None = None
         """Of an ASK that waits for the user's turn to end."""
+        self._next: ev.ReplyOptions | None = None
+        """Of an ASK that waits for the end of a reply which has called a tool."""
         self._handlers = self._make_handlers()
         self._actions = self._make_actions()
 
@@ -65,10 +73,11 @@ class Session:
 
     def receive(self, event: ev.Event, now: float) -> list[ev.Command]:
         self._handlers[type(event)](event, now)
+        self._send_due(now)
+        if self.state is State.OPEN and self._listener.overheard_waits:
+            self._signal(Signal.SPEECH, now)
         if self.state is State.HEARING and not self._listener.speaking:  # what was heard during a reply is over already
             self._signal(Signal.SILENCE, now)
-        if self._replies.send_due(now, held=self._held):
-            self._done(now)
         if (due := self._begin_at()) is not None and now >= due:
             self._replies.prepare(self._asked or ev.ReplyOptions(), self._listener.open)
         commands = self._out.copy()
@@ -82,6 +91,7 @@ class Session:
             self._stalls_at(),
             self._idle_at,
             self._replies.wake_at(held=self._held),
+            self._asides.wake_at(),
         )
         return min((t for t in times if t is not None), default=None)
 
@@ -147,6 +157,15 @@ class Session:
         """When speech of which no more audio comes counts as fallen silent."""
         return self._heard_at + self._policy.stall_ms / 1000 if self.state is State.HEARING else None
 
+    def _send_due(self, now: float) -> None:
+        played = self._replies.send_due(now, held=self._held)
+        if self._next is not None and self._replies.active is None:
+            self._ask, self._next = self._next, None
+            self._signal(Signal.ASK, now)
+        elif played:
+            self._done(now)
+        self._asides.send_due(now)
+
     def _done(self, now: float) -> None:
         self._replies.current = self._replies.answering = None
         self._signal(Signal.DONE, now)
@@ -163,7 +182,12 @@ class Session:
     @property
     def _held(self) -> bool:
         """During a contest nothing more leaves, so that a real interruption is heard at once."""
-        return self.state is State.CONTESTED and self._listener.detection.interrupt_response
+        return self.state is State.CONTESTED and self._interrupts
+
+    @property
+    def _interrupts(self) -> bool:
+        """Speech during a reply may stop it."""
+        return self._listener.detection.interrupt_response
 
     # --- the user speaks ----------------------------------------------------------------------------------------
 
@@ -189,12 +213,12 @@ class Session:
     def _edge(self, edge: Onset | Offset | None, now: float) -> None:
         over_a_reply = self.state in (State.REPLYING, State.CONTESTED)
         if isinstance(edge, Onset):
-            if over_a_reply and self._listener.detection.interrupt_response:
+            if over_a_reply:
                 self._listener.overhear()
-            else:
+            if not (over_a_reply and self._interrupts):
                 self._signal(Signal.SPEECH, now)
         elif isinstance(edge, Offset):
-            if over_a_reply and self._listener.overheard is None:
+            if over_a_reply and not (self._listener.overheard is not None and self._interrupts):
                 self._signal(Signal.GO_ON, now)
             self._signal(Signal.SILENCE, now)
 
@@ -212,26 +236,40 @@ class Session:
     def _overhear(self, now: float, later_ms: float = 0.0) -> None:
         """What is known of the sound now decides, each time anew. later_ms: silence of which there were no frames."""
         heard = self._listener.overheard
-        if heard is None:
+        if heard is None or heard.waits:
             return
         sound = heard.sound(usual_db=self._listener.usual_db, later_ms=later_ms)
-        patience = self._listener.detection.patience
-        found = verdict(sound, patience)
-        if self.state is State.OPEN:  # the reply is over meanwhile
-            interrupts = heard.attempt is None and not (heard.has_words and found in NO_INTERRUPTION)
-        else:
-            interrupts = found is Verdict.INTERRUPTION
-        if interrupts:
-            self._signal(Signal.SPEECH if self.state is State.OPEN else Signal.YIELD, now)
-        elif found is Verdict.UNDECIDED and sound.silent_ms < OVER_MS and self.state is not State.OPEN:
-            self._signal(Signal.SPEECH, now)
-            self._arm_contest((look_again_ms(sound, patience) or sound.elapsed_ms) - sound.elapsed_ms, now)
-        else:
-            self._signal(Signal.GO_ON, now)
+        found = verdict(sound, self._listener.detection.patience)
+        if self._is_for_us(heard, sound.kind, found):
+            self._make_way(now)
+        elif self._interrupts:
+            self._contest(sound, found, now)
         waits_ms = self._policy.sound_gap_ms if heard.attempt is None else self._policy.late_words_ms
         if sound.silent_ms >= waits_ms:
             self._listener.forget_sound()
         self._listener.transcribe_sound_if_due()
+
+    def _is_for_us(self, heard: Overheard, kind: Kind, found: Verdict) -> bool:
+        if self.state is State.OPEN:  # the reply is over meanwhile
+            return heard.attempt is None and not (heard.has_words and found in NO_INTERRUPTION)
+        return found is Verdict.INTERRUPTION or (kind in SAID and not self._interrupts)
+
+    def _make_way(self, now: float) -> None:
+        """For the turn that the sound begins: at once, or when the reply is over."""
+        if self.state is State.OPEN:
+            self._signal(Signal.SPEECH, now)
+        elif self._interrupts:
+            self._signal(Signal.YIELD, now)
+        else:
+            self._listener.keep_sound()
+
+    def _contest(self, sound: Sound, found: Verdict, now: float) -> None:
+        if found is Verdict.UNDECIDED and sound.silent_ms < OVER_MS and self.state is not State.OPEN:
+            patience = self._listener.detection.patience
+            self._signal(Signal.SPEECH, now)
+            self._arm_contest((look_again_ms(sound, patience) or sound.elapsed_ms) - sound.elapsed_ms, now)
+        else:
+            self._signal(Signal.GO_ON, now)
 
     def _arm_contest(self, undecided_ms: float, now: float) -> None:
         self._deadline = now + undecided_ms / 1000 + CONTEST_GRACE_S
@@ -331,6 +369,7 @@ class Session:
         """The final transcript is there, or was lost, before or after the commit."""
         if turn.committed:
             self._listener.tell_transcript(turn)
+            self._asides.go_on(turn)
             if turn is self._replies.answering:
                 self._answer(turn, self._take_ask(), now)
         else:
@@ -423,8 +462,15 @@ class Session:
             self._prepare_again()
 
     def _start_reply(self, _: float) -> None:
-        """The client wants a reply now: to its last words, when they are known."""
-        self._replies.start(self._ask, self._listener.awaited())
+        """The client wants a reply now."""
+        self._replies.start(self._ask, self._awaited(self._ask))
+
+    def _awaited(self, options: ev.ReplyOptions) -> Turn | None:
+        """The turn whose words are not there yet, and which the reply is to answer."""
+        turn = self._listener.awaited()
+        if turn is None or options.input is None:
+            return turn
+        return turn if ev.ItemReference(turn.item_id) in options.input else None
 
     def _interrupt(self, now: float) -> None:
         self._replies.stop(now, "turn_detected")
@@ -437,7 +483,7 @@ class Session:
     def _configure(self, event: ev.Configure, now: float) -> None:
         if event.settings.turn_detection is None and self.settings.turn_detection is not None:
             self._signal(Signal.CLEAR, now)  # the client ends turns from now on; the audio stays in its buffer
-        self.settings = self._replies.settings = event.settings
+        self.settings = self._replies.settings = self._asides.settings = event.settings
         self._listener.configure(event.settings)
         if event.settings.turn_detection is None or event.settings.turn_detection.idle_timeout_ms is None:
             self._idle_at = None
@@ -454,35 +500,71 @@ class Session:
                 self._replies.prepare(self._asked or ev.ReplyOptions(), turn)
 
     def _create_reply(self, event: ev.CreateReply, now: float) -> None:
-        if (reply := self._replies.active) is not None:
+        options = event.options
+        if (missing := self._missing_input(options)) is not None:
+            message = f"Error creating response: the item with id '{missing}' does not exist."
+            self._refuse("item_not_found", message, "response.input")
+        elif options.aside:
+            self._create_aside(options)
+        elif self._asked is not None or self._next is not None:
+            message = "A response is waiting for its turn already. Wait until it is finished."
+            self._refuse("conversation_already_has_active_response", message)
+        elif (reply := self._replies.active) is None:
+            self._ask = options
+            self._signal(Signal.ASK, now)
+        elif reply.calls.any_told:  # its words are still being said, and the client has the tool's output
+            self._next = options
+        else:
             self._refuse(
                 "conversation_already_has_active_response",
                 f"Conversation already has an active response in progress: {reply.id}. Wait until the response is "
                 "finished before creating a new one.",
             )
-        elif self._asked is not None:
-            message = "A response is waiting for the end of the user's turn. Wait until it is finished."
-            self._refuse("conversation_already_has_active_response", message)
+
+    def _missing_input(self, options: ev.ReplyOptions) -> str | None:
+        references = (part.item_id for part in options.input or () if isinstance(part, ev.ItemReference))
+        return next((item_id for item_id in references if item_id not in self.history), None)
+
+    def _create_aside(self, options: ev.ReplyOptions) -> None:
+        if self._asides.full:
+            message = f"There are {MOST} responses outside the conversation already. Wait until one is finished."
+            self._refuse("rate_limit_exceeded", message)
         else:
-            self._ask = event.options
-            self._signal(Signal.ASK, now)
+            self._asides.start(options, self._awaited(options))
 
     def _cancel(self, event: ev.CancelReply, now: float) -> None:
-        reply = self._replies.active
-        if reply is None or event.reply_id not in (None, reply.id):
-            self._refuse("response_cancel_not_active", "Cancellation failed: no active response found")
+        reply, named = self._replies.active, event.reply_id
+        if named is not None and named in self._asides:
+            self._asides.cancel(named)
+        elif reply is not None and named == reply.id:
+            self._signal(Signal.CANCEL, now)
+        elif named is None and not self._replies.just_interrupted(now) and (reply or self._replies.awaits_words):
+            self._cancel_all(now)
         else:
+            self._refuse("response_cancel_not_active", "Cancellation failed: no active response found")
+
+    def _cancel_all(self, now: float) -> None:
+        """Of the conversation: also what waits, so that everything that was asked for has its end."""
+        if self._replies.awaits_words:
+            self._replies.start(self._take_ask() or ev.ReplyOptions(), self._replies.answering)
+        self._signal(Signal.CANCEL, now)
+        if self._next is not None:
+            self._ask, self._next = self._next, None
+            self._signal(Signal.ASK, now)
             self._signal(Signal.CANCEL, now)
 
-    def _add_item(self, event: ev.AddItem, _: float) -> None:
-        if event.item.id in self.history:
-            message = f"Error adding item: the item with id '{event.item.id}' already exists."
+    def _add_item(self, event: ev.AddItem, now: float) -> None:
+        item = event.item
+        if item.id in self.history:
+            message = f"Error adding item: the item with id '{item.id}' already exists."
             self._refuse("item_create_duplicate_item_id", message, "item.id")
         elif event.after not in (None, "root") and event.after not in self.history:
             message = f"Error adding item: the previous item with id '{event.after}' does not exist."
             self._refuse("item_create_invalid_previous_item_id", message, "previous_item_id")
         else:
-            self._out.append(ev.ItemAdded(event.item, self.history.add(event.item, event.after)))
+            self._out.append(ev.ItemAdded(item, self.history.add(item, event.after)))
+            if event.sound_ms and isinstance(item, ev.Item) and item.text is None:
+                self._listener.transcribe_item(item.id, event.sound_ms, now)
             self._prepare_again()
 
     def _delete_item(self, event: ev.DeleteItem, _: float) -> None:
@@ -512,6 +594,23 @@ class Session:
         if reply is self._replies.active:
             self._signal(Signal.CANCEL, now)
         self._replies.truncate(reply, audio_end_ms)
+
+    def _of_reply(self, event: ReplyWork, now: float) -> None:
+        """Work for a reply: for one beside the conversation, or for its own."""
+        side = self._asides if event.reply_id in self._asides else self._replies
+        match event:
+            case ev.ReplyText():
+                side.text(event, now)
+            case ev.ReplyCall():
+                side.call(event, now)
+            case ev.ReplyTextEnded():
+                side.text_ended(event, now)
+            case ev.PhraseAudio():
+                side.phrase_audio(event, now)
+            case ev.PhraseEnded():
+                side.phrase_ended(event, now)
+            case _:
+                side.failed(event, now)
 
     def _refuse(self, code: str, message: str, param: str | None = None) -> None:
         self._out.append(ev.Refused(code, message, param))
@@ -552,11 +651,12 @@ class Session:
             ev.WordsJudged: self._words_judged,
             ev.TranscriptHeard: self._transcript_heard,
             ev.TranscriptFailed: self._transcript_failed,
-            ev.ReplyText: self._replies.text,
-            ev.ReplyTextEnded: self._replies.text_ended,
-            ev.PhraseAudio: self._replies.phrase_audio,
-            ev.PhraseEnded: self._replies.phrase_ended,
-            ev.ReplyFailed: self._replies.failed,
+            ev.ReplyText: self._of_reply,
+            ev.ReplyCall: self._of_reply,
+            ev.ReplyTextEnded: self._of_reply,
+            ev.PhraseAudio: self._of_reply,
+            ev.PhraseEnded: self._of_reply,
+            ev.ReplyFailed: self._of_reply,
             ev.Wake: self._wake,
         }
         return handlers  # type: ignore[return-value]  # each handler takes the very type that it is listed for

@@ -3,8 +3,9 @@
 Knows: the few types that the core's messages are made of. Does not know: which messages there are, files.
 
 A tagged message is an object with one field, its class: {"TurnJudged": {"attempt": 1, "probability": 0.97}}. All fields
-are written. On reading, a field that is missing takes its default, so that older files can be read; whatever else does
-not fit is a CodecError.
+are written. Where a field may be one of several things, the first that its annotation names is written as it is, and the
+others, which are messages, tagged. On reading, a field that is missing takes its default, so that older files can be read;
+whatever else does not fit is a CodecError.
 
 Audio is {"silence": number of samples} when all of it is zero, else {"pcm16": base64 of little-endian int16}.
 """
@@ -80,8 +81,7 @@ def shown(value: Json) -> str:
 def _writer(hint: Any) -> Callable[[Any], Any]:
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        write = _writer(_not_none(hint))
-        return lambda value: None if value is None else write(value)
+        return _union_writer(*_parts(hint))
     if origin is tuple:
         return _tuple_writer(inner)
     if origin is np.ndarray:
@@ -96,6 +96,17 @@ def _writer(hint: Any) -> Callable[[Any], Any]:
         kind: Callable[[Any], Any] = hint
         return kind
     raise TypeError(f"the codec does not know {hint}")
+
+
+def _union_writer(plain: Any, tagged_kinds: Mapping[str, type]) -> Callable[[Any], Any]:
+    write, kinds = _writer(plain), frozenset(tagged_kinds.values())
+
+    def write_one(value: Any) -> Any:
+        if value is None:
+            return None
+        return tagged(value) if type(value) in kinds else write(value)
+
+    return write_one
 
 
 def _dataclass_writer(kind: Any) -> Callable[[Any], JsonObject]:
@@ -129,8 +140,7 @@ it. So a name costs something only when it is needed."""
 def _reader(hint: Any) -> _Reader:
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        read = _reader(_not_none(hint))
-        return lambda value: None if value is None else read(value)
+        return _union_reader(*_parts(hint), optional=types.NoneType in inner)
     if origin is tuple:
         return _tuple_reader(inner)
     if origin is np.ndarray:
@@ -144,6 +154,21 @@ def _reader(hint: Any) -> _Reader:
     if hint in _SCALARS:
         return _SCALARS[hint]
     raise TypeError(f"the codec does not know {hint}")
+
+
+def _union_reader(plain: Any, tagged_kinds: Mapping[str, type], *, optional: bool) -> _Reader:
+    read = _reader(plain)
+
+    def read_one(value: Json) -> object:
+        if value is None and optional:
+            return None
+        if isinstance(value, dict) and len(value) == 1:
+            [(name, body)] = value.items()
+            if name in tagged_kinds:
+                return _reader(tagged_kinds[name])(body)
+        return read(value)
+
+    return read_one
 
 
 def _dataclass_reader(kind: Any) -> _Reader:
@@ -231,7 +256,7 @@ _SCALARS: Final[Mapping[Any, _Reader]] = {
 }
 
 
-def _not_none(hint: Any) -> Any:
-    """X of `X | None`; the messages have no other unions."""
-    [kind] = [part for part in get_args(hint) if part is not types.NoneType]
-    return kind
+def _parts(hint: Any) -> tuple[Any, dict[str, type]]:
+    """Of a union: what is written as it is, and the messages that are tagged."""
+    plain, *others = [part for part in get_args(hint) if part is not types.NoneType]
+    return plain, {other.__name__: other for other in others}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from itertools import groupby
 from typing import Final
@@ -154,7 +154,7 @@ def _field(name: str, value: object) -> str:
             return _list(name, value)
         case Enum():
             return f"{name}={value.name.lower()}"
-        case ev.Item() | ev.ReplyOptions() | ev.Settings() | ev.TurnDetection() | ev.WordFacts():
+        case _ if is_dataclass(value):
             return f"[{shown(value)}]"
     return f"{name}={value}"
 
@@ -162,10 +162,17 @@ def _field(name: str, value: object) -> str:
 def _list(name: str, values: tuple[object, ...]) -> str:
     if name in FRAMES:
         return _spread(name, [value for value in values if isinstance(value, float)]) if values else ""
-    if name == "messages" and values and isinstance(values[-1], tuple):
-        role, text = values[-1]
-        return f"{len(values)} messages, last of {role}: {_text(str(text))}"
+    if name == "messages" and values:
+        return f"{len(values)} messages, last {_last(values[-1])}"
     return f"{len(values)} {name}"
+
+
+def _last(message: object) -> str:
+    """Of what a responder is shown."""
+    if isinstance(message, tuple):
+        role, text = message
+        return f"of {role}: {_text(str(text))}"
+    return f"[{shown(message)}]"
 
 
 def _id(text: str) -> str:

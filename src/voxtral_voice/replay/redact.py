@@ -36,7 +36,7 @@ from voxtral_voice.replay.recording import Step
 M = TypeVar("M")
 
 OPEN: Final = frozenset(
-    "id item_id reply_id after voice language code param message engine error".split()
+    "id item_id reply_id call_id after voice language code param message engine error".split()
 )  # `message` and `error` are our own words or an engine's about itself; no log line would show them otherwise
 """Names of text fields that hold no words of a conversation."""
 
@@ -97,16 +97,36 @@ def _masker(hint: Any, name: str) -> Callable[[Any], Any]:
     """name: of the field."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        [kind] = [part for part in inner if part is not types.NoneType]
-        mask_it = _masker(kind, name)
-        return mask_it if mask_it is _as_it_is else lambda value: None if value is None else mask_it(value)
+        return _union_masker(inner, name)
     if origin is tuple:
         return _tuple_masker([_masker(part, name) for part in inner if part is not Ellipsis], endless=... in inner)
     if origin is np.ndarray:
         return silent
     if isinstance(hint, type) and is_dataclass(hint):
         return _dataclass_masker(hint)
-    return masked if hint is str and name not in OPEN and origin is not Literal else _as_it_is
+    if hint is not str or name in OPEN:
+        return _as_it_is
+    return _hidden if name == "url" else masked
+
+
+def _union_masker(parts: Iterable[Any], name: str) -> Callable[[Any], Any]:
+    """By the class of the value: None, or what the annotation names."""
+    maskers = {_class_of(part): _masker(part, name) for part in parts}
+    maskers = {kind: mask_it for kind, mask_it in maskers.items() if mask_it is not _as_it_is}
+    return (lambda value: maskers.get(type(value), _as_it_is)(value)) if maskers else _as_it_is
+
+
+def _class_of(hint: Any) -> type:
+    """Of the values with this annotation."""
+    if get_origin(hint) is Literal:
+        return str
+    kind: type = get_origin(hint) or hint
+    return kind
+
+
+def _hidden(url: str) -> str:
+    """A picture may have millions of characters, and none of them is a word."""
+    return "x" * len(url)
 
 
 def _dataclass_masker(kind: Any) -> Callable[[Any], Any]:
@@ -236,6 +256,7 @@ class Words:
         """Behind the last phrase that was cut; a word begins there too (the core cuts very long ones)."""
         self._word: list[tuple[str, Delta]] = []
         """The characters of the word that has not ended."""
+        self._calls = 0
 
     def add(self, text: str) -> Delta:
         delta = Delta(text)
@@ -252,6 +273,13 @@ class Words:
                 self._word.append((character, delta))
             self._length += 1
         return delta
+
+    def call(self, index: int) -> None:
+        """A tool is called: what comes before a new call is a phrase."""
+        if index >= self._calls:
+            self._calls = index + 1
+            self._cut += sum(map(len, self._splitter.finish()))
+            self.end()
 
     def end(self) -> None:
         """The word has ended; or no more text will come."""
@@ -301,6 +329,8 @@ class Redactor:
                 return replace(event, text=self._attempts.pop(attempt).masked(text))
             case ev.TranscriptFailed(attempt):
                 self._attempts.pop(attempt, None)
+            case ev.ReplyCall(reply_id, index) if reply_id in self._replies:
+                self._replies[reply_id].call(index)
             case ev.ReplyTextEnded(reply_id) if reply_id in self._replies:
                 self._replies[reply_id].end()
         return mask(event)

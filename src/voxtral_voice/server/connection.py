@@ -35,7 +35,7 @@ from voxtral_voice.errors import first_of
 from voxtral_voice.observe import log
 from voxtral_voice.observe.trace import observe
 from voxtral_voice.realtime.voices import Voices
-from voxtral_voice.realtime.wire import Opening, Wire
+from voxtral_voice.realtime.wire import Incoming, Opening, Wire
 from voxtral_voice.server.alarm import Alarm
 from voxtral_voice.server.backlog import Backlog
 from voxtral_voice.server.ingest import WIRE_RATE_HZ, Ingest

@@ -10,14 +10,18 @@ step. An engine that fails or takes too long becomes an event (`ReplyFailed`, `T
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Final
 
 from voxtral_voice.audio.frames import InputBuffer
+from voxtral_voice.audio.pcm import BYTES_PER_SAMPLE, pcm16_to_float
+from voxtral_voice.audio.resample import resample
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.engines.base import SPEAK_RATE_HZ, Message, Samples
+from voxtral_voice.engines.base import LISTEN_RATE_HZ, SPEAK_RATE_HZ, Piece, Samples
 from voxtral_voice.errors import EngineError
+from voxtral_voice.server.answer import Answer
+from voxtral_voice.server.prompt import messages, tools
 from voxtral_voice.server.runtime import Runtime
 from voxtral_voice.server.work import Account, Outcome
 
@@ -30,8 +34,8 @@ SPEAK_STEP_S: Final = 30.0
 """Until the first piece of a phrase's audio, and between two pieces."""
 MAX_PHRASES: Final = 256
 """Phrases of a reply that wait for the speaker."""
-MAX_REPLY_CHARS: Final = 100_000
-"""Of a whole reply's text, about two hours of speech: a responder that says more does not come to an end."""
+MAX_ITEM_S: Final = 120.0
+"""Longest sound of an item that is transcribed."""
 PHRASE_AUDIO_S: Final = 10.0
 PHRASE_AUDIO_S_PER_CHAR: Final = 0.5
 MAX_PHRASE_AUDIO_S: Final = 120.0
@@ -85,8 +89,13 @@ class Runner:
                 self._stop_reply(reply_id)
             case ev.ForgetAudio(before_sample):
                 self._audio.forget(before_sample)
-            case ev.ResetVoiceActivity():
+            case ev.TranscribeItem() | ev.ResetVoiceActivity():
                 raise AssertionError("the connection does this itself")
+
+    def transcribe_item(self, job: ev.TranscribeItem, pcm: bytes) -> None:
+        """pcm: the item's sound, 16-bit, 24 kHz, mono."""
+        self._begin_attempt(job.attempt, self._transcribe_item(job, pcm, self._account(job.attempt)))
+        self._settle(job.attempt, "used")
 
     def released(self, reply_id: str) -> None:
         """The reply is the client's business now: its work is not for nothing."""
@@ -132,6 +141,16 @@ class Runner:
         """Taken at once: the next command may be to forget it."""
         return self._audio.slice(job.start_sample, job.end_sample)
 
+    async def _transcribe_item(self, job: ev.TranscribeItem, pcm: bytes, account: Account) -> None:
+        seconds = len(pcm) / BYTES_PER_SAMPLE / SPEAK_RATE_HZ
+        if seconds > MAX_ITEM_S:
+            message = f"transcriber: an item may have {MAX_ITEM_S:g} s of sound, and this one has {seconds:.0f} s"
+            await self._tell(ev.TranscriptFailed(job.attempt, message))
+            return
+        audio = await asyncio.to_thread(_listened_to, pcm)
+        whole = ev.Transcribe(job.attempt, 0, len(audio), job.language, job.prompt, final=True)
+        await self._transcribe(whole, audio, account)
+
     async def _transcribe(self, job: ev.Transcribe, audio: Samples, account: Account) -> None:
         try:
             async with asyncio.timeout(TRANSCRIBE_S):
@@ -159,12 +178,13 @@ class Runner:
                 await self._tell(ev.TurnJudged(job.attempt, probability))
 
     async def _prepare(self, job: ev.Prepare, account: Account) -> None:
-        messages = [Message(role, text) for role, text in job.messages]
         probability = None
         try:
             async with asyncio.timeout(PREPARE_S):
                 with account.working("responder"):
-                    probability = await self._runtime.engines.responder.prepare(messages, language=job.language)
+                    probability = await self._runtime.engines.responder.prepare(
+                        messages(job.messages), language=job.language
+                    )
         except ENGINE_FAULTS as error:
             self._runtime.failed("responder", error)  # the reply will say so
         await self._tell(ev.WordsJudged(job.attempt, probability))
@@ -184,29 +204,28 @@ class Runner:
         await self._speak(reply_id, self._phrases[reply_id], account)
 
     async def _respond(self, job: ev.Respond, account: Account) -> None:
-        messages = [Message(role, text) for role, text in job.messages]
-        responder = self._runtime.engines.responder
-        chars = 0
+        answer = Answer(job)
         try:
-            async with aclosing(
-                responder.respond(messages, language=job.language, max_tokens=job.max_tokens)
-            ) as pieces:
+            async with aclosing(self._pieces(job)) as pieces:
                 while True:
                     with account.working("responder"):
                         async with asyncio.timeout(RESPOND_STEP_S):
-                            delta = await anext(pieces, None)
-                    if delta is None:
+                            piece = await anext(pieces, None)
+                    if piece is None:
                         break
-                    chars += len(delta)
-                    if chars > MAX_REPLY_CHARS:
-                        raise EngineError("responder", f"it gave more than {MAX_REPLY_CHARS:,} characters of answer")
-                    await self._tell(ev.ReplyText(job.reply_id, delta))
+                    if (event := answer.event(piece)) is not None:
+                        await self._tell(event)
         except ENGINE_FAULTS as error:
             message = self._runtime.failed("responder", error)
             await self._tell(ev.ReplyFailed(job.reply_id, "responder", message))
         else:
             self._runtime.worked("responder")
-            await self._tell(ev.ReplyTextEnded(job.reply_id))
+            await self._tell(answer.end)
+
+    def _pieces(self, job: ev.Respond) -> AsyncGenerator[Piece, None]:
+        return self._runtime.engines.responder.respond(
+            messages(job.messages), language=job.language, max_tokens=job.max_tokens, tools=tools(job)
+        )
 
     def _stop_reply(self, reply_id: str) -> None:
         self._phrases.pop(reply_id, None)
@@ -254,6 +273,10 @@ class Runner:
                     raise EngineError("speaker", f"it made {made}")
                 words = tuple((word.word, word.start_ms, word.end_ms) for word in chunk.words)
                 await self._tell(ev.PhraseAudio(job.reply_id, job.phrase, chunk.samples, words))
+
+
+def _listened_to(pcm: bytes) -> Samples:
+    return resample(pcm16_to_float(pcm), SPEAK_RATE_HZ, LISTEN_RATE_HZ)
 
 
 def _longest_audio_s(job: ev.Speak) -> float:
