@@ -4,6 +4,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ class Called:
 
     def __init__(self) -> None:
         self.serve: list[Config] = []
-        self.talk: list[tuple[Path, Path, str | None, Config]] = []
+        self.talk: list[tuple[Path, Path, str | None, Config, str | None]] = []
         self.ensured: list[tuple[Sequence[ModelFile], Path, bool]] = []
         self.error: BaseException | None = None
 
@@ -33,8 +34,8 @@ def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Called:
         if called.error:
             raise called.error
 
-    def talk(question: Path, answer: Path, url: str | None, config: Config) -> None:
-        called.talk.append((question, answer, url, config))
+    def talk(question: Path, answer: Path, url: str | None, config: Config, api_key: str | None) -> None:
+        called.talk.append((question, answer, url, config, api_key))
 
     def ensure(files: Sequence[ModelFile], folder: Path, *, offline: bool) -> None:
         called.ensured.append((files, folder, offline))
@@ -73,6 +74,40 @@ def test_talk_brings_its_own_models_only_without_a_url(called: Called, tmp_path:
     ]
     assert called.talk[0][3].speaker.voice == "hf_alpha"
     assert len(called.ensured) == 1
+
+
+def test_talk_shows_a_key(called: Called, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOXTRAL_VOICE_BENCH_API_KEY", "one")
+    assert cli.main(["talk", "q.wav", "-o", "a.wav", "--url", "ws://there"]) == 0
+    assert cli.main(["talk", "q.wav", "-o", "a.wav", "--url", "ws://there", "--api-key", "two"]) == 0
+    assert [call[4] for call in called.talk] == ["one", "two"]
+
+
+def test_serving_other_machines_without_a_key_is_refused_before_anything_is_fetched(
+    called: Called, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["serve", "--host", "0.0.0.0"]) == 1
+    assert capsys.readouterr().err.startswith("voxtral-voice: At 0.0.0.0 everyone who can reach this machine")
+    assert (called.serve, called.ensured) == ([], [])
+    assert cli.main(["serve", "--host", "0.0.0.0", "--server-insecure-no-auth"]) == 0
+    assert len(called.serve) == 1
+
+
+def test_a_new_key_is_shown_once_and_its_line_can_go_into_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["keys", "new", "laptop"]) == 0
+    printed = capsys.readouterr()
+    key = printed.err.splitlines()[0].removeprefix("The key of laptop, shown only now: ")
+    assert printed.out == f"laptop:{sha256(key.encode()).hexdigest()}\n"
+    assert key.startswith("vv_")
+    assert cli.main(["keys", "new", "my laptop"]) == 1
+    assert "A key's name is" in capsys.readouterr().err
+
+
+def test_keys_are_not_in_a_command_that_is_written_down() -> None:
+    argv = ["bench", "--api-key", "k1", "--server-api-keys=k2", "--responder-api-key=k3", "--server-api-keys", "k4", "k5"]
+    assert cli._as_typed(argv) == (
+        "voxtral-voice bench --api-key KEY --server-api-keys=KEY --responder-api-key=KEY --server-api-keys KEY k5"
+    )
 
 
 @pytest.mark.parametrize("key", keys())
@@ -135,6 +170,8 @@ def test_ctrl_c_is_quiet_and_status_130(called: Called, capsys: pytest.CaptureFi
         (["serve", "--port"], "--port: expected one argument"),
         (["talk"], "required: WAV, -o"),
         (["models"], "required: ACTION"),
+        (["keys"], "required: ACTION"),
+        (["keys", "new"], "required: NAME"),
     ],
 )
 def test_wrong_usage_is_status_2(argv: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -311,3 +311,86 @@ def test_the_printed_settings_are_a_settings_file_with_the_same_effect() -> None
     assert tomllib.loads(printed)["profile"] == "embedded"
     again: Loaded = load(written(printed, "again.toml"), {}, ())
     assert again.config == loaded.config
+
+
+# --- who may use the server -----------------------------------------------------------------------------------------
+
+KEY = "a-key-of-a-good-length"
+
+
+@pytest.mark.parametrize(
+    ("host", "settings", "protected"),
+    [
+        ("127.0.0.1", {}, True),
+        ("127.8.8.8", {}, True),
+        ("localhost", {}, True),
+        ("::1", {}, True),
+        ("::ffff:127.0.0.1", {}, True),
+        ("0.0.0.0", {}, False),
+        ("::", {}, False),
+        ("192.168.1.4", {}, False),
+        ("localhost.example", {}, False),
+        ("127.0.0.1.example", {}, False),
+        ("0.0.0.0", {"api_keys": KEY}, True),
+        ("0.0.0.0", {"api_keys_file": "keys"}, True),
+        ("0.0.0.0", {"insecure_no_auth": "true"}, True),
+        ("0.0.0.0", {"tls_cert": "cert.pem"}, False),
+    ],
+)
+def test_what_other_machines_reach_needs_a_key(host: str, settings: dict[str, str], protected: bool) -> None:
+    flags = [Setting(f"server.{name}", value, "flag") for name, value in settings.items()]
+    server = load(None, {"VOXTRAL_VOICE_SERVER_HOST": host}, flags).config.server
+    if protected:
+        server.require_protection()
+    else:
+        with pytest.raises(ConfigError, match="or serve without any by --server-insecure-no-auth"):
+            server.require_protection()
+
+
+def test_api_keys_are_never_printed() -> None:
+    loaded = load(None, {"VOXTRAL_VOICE_SERVER_API_KEYS": f" {KEY}, another-{KEY},"}, ())
+    assert loaded.config.server.plain_keys == (KEY, f"another-{KEY}")
+    assert loaded.config.server.asks_for_a_key
+    assert KEY not in as_toml(loaded) + repr(loaded.config)
+    assert "# api_keys is set  # VOXTRAL_VOICE_SERVER_API_KEYS" in as_toml(loaded)
+    said = refusal(environment={"VOXTRAL_VOICE_SERVER_API_KEYS": "too-short,and two words of it"})
+    assert said == (
+        "server.api_keys = (hidden) (from VOXTRAL_VOICE_SERVER_API_KEYS) cannot be used: each key should have 16 or more "
+        "characters, and no blanks in it."
+    )
+    assert not load(None, {"VOXTRAL_VOICE_SERVER_API_KEYS": " , "}, ()).config.server.asks_for_a_key
+
+
+def test_files_are_found_from_the_working_folder() -> None:
+    flags = [Setting(f"server.{name}", name, "flag") for name in ("api_keys_file", "tls_cert", "tls_key")]
+    server = load(None, {}, flags).config.server
+    here = str(Path.cwd())
+    assert (server.api_keys_file, server.tls_cert, server.tls_key) == (
+        f"{here}/api_keys_file",
+        f"{here}/tls_cert",
+        f"{here}/tls_key",
+    )
+
+
+def test_a_private_key_without_its_certificate() -> None:
+    assert refusal(flags=(Setting("server.tls_key", "key.pem", "--server-tls-key"),)) == (
+        'server.tls_key = "key.pem" (from --server-tls-key) cannot be used: '
+        "a key is of no use without its certificate; name that with --server-tls-cert."
+    )
+
+
+def test_sites_whose_pages_may_connect() -> None:
+    named = Setting("server.allowed_origins", "https://App.example , http://localhost:3000", "flag")
+    assert load(None, {}, (named,)).config.server.allowed_origins == ("https://app.example", "http://localhost:3000")
+    path = written('[server]\nallowed_origins = ["https://app.example"]', "origins.toml")
+    assert load(path, {}, ()).config.server.allowed_origins == ("https://app.example",)
+    for wrong in ("app.example", "https://app.example/", "https://me@app.example", "*", "https://"):
+        assert "such as https://app.example.com." in refusal(flags=(Setting("server.allowed_origins", wrong, "flag"),))
+
+
+def test_a_server_for_its_starter_alone_is_open_to_it_and_to_nobody_else() -> None:
+    settings = {"HOST": "0.0.0.0", "API_KEYS": KEY, "TLS_CERT": "cert.pem", "MAX_SESSION_MINUTES": "5"}
+    config = load(None, {f"VOXTRAL_VOICE_SERVER_{name}": value for name, value in settings.items()}, ()).config
+    server = config.on_its_own().server
+    assert (server.host, server.port, server.max_session_minutes) == ("127.0.0.1", 0, 5)
+    assert (server.asks_for_a_key, server.tls_cert) == (False, "")

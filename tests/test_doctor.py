@@ -6,8 +6,10 @@ import socket
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from tests.engines.odd_server import never, odd_server
 from tests.weights.loopback import model_file
@@ -103,6 +105,35 @@ def test_an_engine_that_is_elsewhere_needs_no_library_here(monkeypatch: pytest.M
     libraries = {check.subject.removeprefix("library ") for check in found if check.subject.startswith("library")}
     assert {"aiohttp", "onnxruntime", "ctranslate2", "tokenizers"} <= libraries
     assert not {"xllamacpp", "espeakng-loader", "hibari-tts"} & libraries
+
+
+@pytest.mark.usefixtures("libraries")
+@pytest.mark.parametrize(
+    ("settings", "verdict", "text"),
+    [
+        ({}, "ok", "this machine, without a key, no TLS"),
+        ({"host": "0.0.0.0"}, "wrong", "At 0.0.0.0 everyone who can reach this machine could use the server"),
+        ({"host": "0.0.0.0", "insecure_no_auth": True}, "warning", "all who reach this machine, without a key, no TLS"),
+        (
+            {"host": "0.0.0.0", "api_keys": SecretStr("a-key-of-a-good-length"), "tls_cert": __file__},
+            "ok",
+            "all who reach this machine, with a key, TLS",
+        ),
+    ],
+)
+def test_who_may_use_the_server(config: Config, settings: dict[str, Any], verdict: str, text: str) -> None:
+    (check,) = checks(config.model_copy(update={"server": ServerConfig(port=0, **settings)}), "access")
+    assert (check.verdict, check.text[: len(text)]) == (verdict, text)
+
+
+@pytest.mark.usefixtures("libraries")
+def test_keys_and_certificates_that_cannot_be_read(config: Config, tmp_path: Path) -> None:
+    server = ServerConfig(port=0, api_keys_file=str(tmp_path / "keys"), tls_cert=__file__, tls_key=str(tmp_path / "key"))
+    found = checks(config.model_copy(update={"server": server}), "server.")
+    assert [(check.verdict, check.subject) for check in found] == [
+        ("wrong", "server.api_keys_file"),
+        ("wrong", "server.tls_key"),
+    ]
 
 
 @pytest.mark.usefixtures("libraries")

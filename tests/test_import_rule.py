@@ -50,10 +50,6 @@ BROAD: Final = {
     "cli.py": "the edge of the program",
 }
 """Where `except Exception` may stand, and why."""
-LONE_TASKS: Final = {
-    "server/run.py": "a task beside a block that must not turn the block's errors into a group; ended with the block",
-}
-"""Where a task may be made outside a TaskGroup, and why."""
 
 Finding = tuple[str, str]
 """(file, what is wrong)."""
@@ -101,7 +97,7 @@ def broad_excepts_stand_at_the_edges(source: Path) -> Iterator[Finding]:
 def tasks_are_made_in_groups(source: Path) -> Iterator[Finding]:
     for file, tree in modules(source):
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and makes_lone_task(node.func) and file not in LONE_TASKS:
+            if isinstance(node, ast.Call) and makes_lone_task(node.func):
                 yield file, f"a task outside a group in line {node.lineno}"
 
 
@@ -187,7 +183,7 @@ def test_nobody_imports_the_server_but_the_two_that_start_one() -> None:
 
 def test_every_room_and_every_exception_is_still_there() -> None:
     assert {room_of(file) for file, _ in modules(SOURCE)} == ROOMS.keys()
-    named = {file for file, _ in FILES} | BROAD.keys() | LONE_TASKS.keys()
+    named = {file for file, _ in FILES} | BROAD.keys()
     assert [file for file in named if not (SOURCE / file).is_file()] == []
 
 
@@ -287,7 +283,7 @@ def test_a_narrow_except_is_not(tmp_path: Path) -> None:
     ],
 )
 def test_a_task_outside_a_group_is_found(tmp_path: Path, call: str) -> None:
-    source = tree(tmp_path, {"server/a.py": call, "server/run.py": call})
+    source = tree(tmp_path, {"server/a.py": call})
     assert list(tasks_are_made_in_groups(source)) == [("server/a.py", "a task outside a group in line 1")]
 
 

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from pydantic import SecretStr
 
 from tests.realtime_stub import RATE_HZ, Call, Script, answers, silence, stub_server, tone
 from voxtral_voice import talk as talk_module
 from voxtral_voice.audio.wav import write_wav
 from voxtral_voice.bench.turn import TurnFigures
-from voxtral_voice.config import Config
+from voxtral_voice.config import Config, ServerConfig
 from voxtral_voice.errors import AudioError, TalkError
+from voxtral_voice.server.run import running
 from voxtral_voice.talk import report, stages, talk, timeline
 
 TRACE = {
@@ -173,6 +175,22 @@ def test_a_server_of_its_own_answers(question: Path, capsys: pytest.CaptureFixtu
     talk(question, answer, None, Config(profile="fake"))
     assert soundfile.info(answer).samplerate == 24_000
     assert re.search(r"^endpoint wait +\d+\.\d ", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_a_server_of_its_own_asks_for_no_key(question: Path) -> None:
+    keyed = ServerConfig(host="0.0.0.0", api_keys=SecretStr("a-key-of-a-good-length"))
+    talk(question, question.with_name("answer.wav"), None, Config(profile="fake", server=keyed))
+
+
+async def test_a_server_that_asks_for_a_key(question: Path) -> None:
+    keyed = ServerConfig(port=0, api_keys=SecretStr("a-key-of-a-good-length"))
+    async with running(Config(profile="fake", server=keyed)) as url:
+        answer = question.with_name("answer.wav")
+        for key, said in ((None, "asks for a key"), ("wrong", "refused the key")):
+            with pytest.raises(TalkError, match=f"{said}: HTTP 401"):
+                await asyncio.to_thread(talk, question, answer, url, Config(), key)
+        await asyncio.to_thread(talk, question, answer, url, Config(), "a-key-of-a-good-length")
+        assert answer.exists()
 
 
 # --- the table

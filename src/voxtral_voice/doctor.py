@@ -18,9 +18,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from voxtral_voice.config import Config
+from voxtral_voice.config import Config, ServerConfig, is_loopback
 from voxtral_voice.engines.remote import RemoteParts
-from voxtral_voice.errors import EngineError
+from voxtral_voice.errors import ConfigError, EngineError
 from voxtral_voice.weights.store import SPARE_BYTES, Store
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def examine(config: Config) -> Iterator[Check]:
     yield from _libraries(config)
     yield from _model_files(config)
     yield from _remote_parts(config.remote)
+    yield from _protection(config.server)
     yield _port(config.server.host, config.server.port)
     yield _gpu()
     yield _disk(config)
@@ -190,6 +191,29 @@ async def _start_and_close(server: OpenAIServer) -> None:
         await server.start()
     finally:
         await server.aclose()
+
+
+def _protection(server: ServerConfig) -> Iterator[Check]:
+    try:
+        server.require_protection()
+    except ConfigError as error:
+        yield Check("wrong", "access", str(error))
+    else:
+        yield Check("warning" if _is_open(server) else "ok", "access", _access(server))
+    for name in ("api_keys_file", "tls_cert", "tls_key"):
+        if (file := getattr(server, name)) and not os.access(file, os.R_OK):
+            yield Check("wrong", f"server.{name}", f"there is no file {file} that can be read: name another")
+
+
+def _is_open(server: ServerConfig) -> bool:
+    """To other machines, without a key."""
+    return not (server.asks_for_a_key or is_loopback(server.host))
+
+
+def _access(server: ServerConfig) -> str:
+    where = "this machine" if is_loopback(server.host) else "all who reach this machine"
+    tls = "TLS" if server.tls_cert else "no TLS"
+    return f"{where}, {'with a key' if server.asks_for_a_key else 'without a key'}, {tls}"
 
 
 def _port(host: str, port: int) -> Check:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import mimetypes
 import re
 
+import orjson
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -109,11 +110,18 @@ async def test_a_socket_at_another_path_is_refused(serving: Serving) -> None:
             await connect(server.url.replace("http", "ws", 1) + "/v1/other", proxy=None)
 
 
-async def test_a_model_named_in_the_address_does_no_harm(serving: Serving) -> None:
+async def test_what_the_address_says(serving: Serving) -> None:
     async with serving() as server:
-        address = server.url.replace("http", "ws", 1) + "/v1/realtime?model=gpt-realtime"
-        async with connect(address, proxy=None) as socket:
-            assert b'"session.created"' in await socket.recv(decode=False)
+        address = server.url.replace("http", "ws", 1) + "/v1/realtime"
+        for query, kind in (
+            ("?model=gpt-realtime", "realtime.session"),
+            ("?intent=transcription", "realtime.transcription_session"),
+            ("?intent=of_tomorrow&api_key=x&model=", "realtime.session"),
+        ):
+            async with connect(address + query, proxy=None) as socket:
+                created = orjson.loads(await socket.recv(decode=False))
+            assert (created["type"], created["session"]["object"]) == ("session.created", kind)
+            assert created["session"]["model"] == "voxtral-voice-fake"
 
 
 async def test_a_page_of_another_site_may_not_connect(serving: Serving) -> None:

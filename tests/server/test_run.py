@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -10,12 +11,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from tests.server.caller import PATIENCE_S, calling
 from tests.server.conftest import Serving, quick, quick_config
 from voxtral_voice.config import Config, RecordConfig, ServerConfig
 from voxtral_voice.engines.fakes import FakeSpeaker
-from voxtral_voice.errors import EngineError, ServerError, VoiceError, WeightsError
+from voxtral_voice.errors import ConfigError, EngineError, ServerError, VoiceError, WeightsError
 from voxtral_voice.replay.compare import Replayed, replayed
 from voxtral_voice.replay.recording import End, opened
 from voxtral_voice.server import run
@@ -23,7 +25,8 @@ from voxtral_voice.server.run import running
 
 
 def config_at(host: str, port: int) -> Config:
-    return quick_config().model_copy(update={"server": ServerConfig(host=host, port=port)})
+    server = ServerConfig(host=host, port=port, insecure_no_auth=True)
+    return quick_config().model_copy(update={"server": server})
 
 
 async def refusal(config: Config) -> str:
@@ -31,6 +34,30 @@ async def refusal(config: Config) -> str:
         async with running(config):
             pytest.fail("it started")
     return str(caught.value)
+
+
+async def test_other_machines_are_served_with_a_key_or_on_purpose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "build_engines", lambda _: quick())
+    for host in ("0.0.0.0", "::", "192.0.2.1", "a-name"):
+        config = quick_config().model_copy(update={"server": ServerConfig(host=host, port=0)})
+        with pytest.raises(ConfigError) as refused:
+            async with running(config):
+                pytest.fail("it started")
+        assert str(refused.value) == (
+            f"At {host} everyone who can reach this machine could use the server: ask for a key "
+            "(--server-api-keys-file; 'voxtral-voice keys new NAME' makes one), or serve without any by "
+            "--server-insecure-no-auth."
+        )
+    keyed = ServerConfig(host="0.0.0.0", port=0, api_keys=SecretStr("a-key-of-a-good-length"))
+    async with running(quick_config().model_copy(update={"server": keyed})) as url:
+        assert url.startswith("http://127.0.0.1:")
+
+
+async def test_a_keys_file_is_read_before_anything_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(run, "build_engines", lambda _: pytest.fail("the engines were loaded"))
+    server = ServerConfig(port=0, api_keys_file=str(tmp_path / "nowhere"))
+    said = await refusal(quick_config().model_copy(update={"server": server}))
+    assert said == f"The keys file {tmp_path / 'nowhere'} cannot be read: No such file or directory."
 
 
 def port_of(url: str) -> int:
@@ -180,6 +207,35 @@ async def test_a_message_larger_than_any_may_be(serving: Serving, monkeypatch: p
             await caller.send_raw(" " * 100_001)
             assert (await caller.until_hung_up())[0] == 1009
         assert (await other.turn())["response"]["status"] == "completed"
+
+
+async def test_work_beside_a_block_that_fails_ends_the_block() -> None:
+    async def fails() -> None:
+        raise ServerError("no memory")
+
+    with pytest.raises(ServerError, match="no memory"):
+        async with run._beside(fails()):
+            await asyncio.Event().wait()
+
+
+async def test_a_text_frame_that_is_no_utf_8_is_no_fault_of_ours(
+    serving: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with serving() as server, calling(server.url) as caller:
+        await caller.socket.send(b"\xff\xfe", text=True)
+        assert (await caller.until_hung_up())[0] == 1007
+    assert "text_frame_not_utf8" in [record.getMessage() for record in caplog.records]
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+async def test_what_the_wire_refuses_is_counted(serving: Serving) -> None:
+    async with serving() as server, calling(server.url) as caller:
+        await caller.send_raw("hello")
+        await caller.send("conversation.item.retrieve", item_id="nowhere")
+        await caller.until("error", 2)
+        assert await server.metric("refusals_total", code="invalid_json") == 1
+        assert await server.metric("refusals_total", code="item_retrieve_invalid_item_id") == 1
 
 
 def test_serve_prints_the_address_and_nothing_else_and_ends_on_a_signal() -> None:
