@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxtral_voice.audio.pcm import Samples
-from voxtral_voice.audio.resample import STOP_DB, StreamResampler, resample
+from voxtral_voice.audio.resample import STOP_DB, StreamResampler, prompt_resampler, resample
 
 PAIRS = [(24_000, 16_000), (16_000, 24_000), (8_000, 16_000), (24_000, 8_000), (44_100, 16_000)]
 
@@ -81,6 +81,17 @@ def test_equal_rates_pass_through_untouched() -> None:
     assert stream.push(samples) is samples
     assert len(stream.flush()) == 0
     assert resample(samples, 16_000, 16_000) is samples
+
+
+@pytest.mark.parametrize(("from_hz", "to_hz"), PAIRS)
+def test_a_prompt_stream_keeps_nothing_back_and_is_always_as_late(from_hz: int, to_hz: int) -> None:
+    stream, delay_ms = prompt_resampler(from_hz, to_hz), StreamResampler(from_hz, to_hz).delay_ms
+    pieces = [stream.push(piece) for piece in np.split(tone(1_000, from_hz), 50)]
+    assert [len(piece) for piece in pieces] == [to_hz // 50] * 50
+    late = delay_ms / 1_000 * to_hz
+    expected = np.sin(2 * np.pi * 1_000 * (np.arange(to_hz) - late) / to_hz)
+    inner = slice(to_hz // 10, -to_hz // 10)
+    assert np.abs(np.concatenate(pieces)[inner] - expected[inner]).max() < 1e-3
 
 
 def test_a_stream_of_nothing_gives_nothing() -> None:

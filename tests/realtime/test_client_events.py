@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from tests.realtime.make import JSON, change_one_place, frame
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.realtime.client_events import (
-    MAX_APPEND_BASE64_CHARS,
     AppendAudio,
     ClientEvent,
     CreateItem,
@@ -21,7 +20,8 @@ from voxtral_voice.realtime.client_events import (
     UpdateSession,
     parse,
 )
-from voxtral_voice.realtime.fields import Problem, ProblemCode
+from voxtral_voice.realtime.fields import MAX_AUDIO_CHARS, Problem, ProblemCode
+from voxtral_voice.realtime.items import NewItem
 
 MESSAGE = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello"}]}
 CODES = get_args(ProblemCode)
@@ -96,9 +96,9 @@ def test_append_needs_audio(fields: dict[str, Any], code: str) -> None:
 
 
 def test_15_mib_of_audio_pass_and_20_do_not() -> None:
-    most = action("input_audio_buffer.append", audio="A" * MAX_APPEND_BASE64_CHARS)
+    most = action("input_audio_buffer.append", audio="A" * MAX_AUDIO_CHARS)
     assert isinstance(most, AppendAudio)
-    assert len(most.pcm) == 15 * 1024 * 1024
+    assert len(most.audio) == 15 * 1024 * 1024
     found = problem(frame("input_audio_buffer.append", audio=base64.b64encode(bytes(20 * 1024 * 1024)).decode()))
     assert (found.code, found.param) == ("invalid_value", "audio")
     assert "at most 15 MiB of audio in one event, but got 20.0 MiB" in found.message
@@ -112,70 +112,22 @@ def test_the_buffer_events() -> None:
 # --- items ------------------------------------------------------------------------------------------------------
 
 
-def created(**item: Any) -> object:
-    return action("conversation.item.create", item={"type": "message", **item})
-
-
 def test_create_item() -> None:
-    assert action("conversation.item.create", item=MESSAGE) == CreateItem(
-        None, "user", "text", "Hello", "completed", None
-    )
-    assert action(
-        "conversation.item.create", item={**MESSAGE, "id": "mine", "status": "incomplete"}, previous_item_id="root"
-    ) == CreateItem("mine", "user", "text", "Hello", "incomplete", "root")
+    item = ev.Item("", "user", "text", "Hello")
+    assert action("conversation.item.create", item=MESSAGE) == CreateItem(NewItem(item), None)
+    assert action("conversation.item.create", item=MESSAGE, previous_item_id="root") == CreateItem(NewItem(item), "root")
 
 
 @pytest.mark.parametrize(
-    ("role", "part", "modality"),
+    ("fields", "code", "param"),
     [
-        ("system", {"type": "input_text", "text": "words"}, "text"),
-        ("user", {"type": "input_text", "text": "words"}, "text"),
-        ("user", {"type": "input_audio", "audio": "AAAA", "transcript": "words"}, "audio"),
-        ("assistant", {"type": "output_text", "text": "words"}, "text"),
-        ("assistant", {"type": "output_audio", "audio": None, "transcript": "words"}, "audio"),
-        ("assistant", {"type": "text", "text": "words"}, "text"),
-        ("assistant", {"type": "audio", "transcript": "words"}, "audio"),
+        ({"item": None}, "missing_required_parameter", "item"),
+        ({"item": {**MESSAGE, "role": "developer"}}, "invalid_value", "item.role"),
+        ({"item": MESSAGE, "previous_item_id": ""}, "invalid_value", "previous_item_id"),
     ],
 )
-def test_every_kind_of_content(role: str, part: dict[str, Any], modality: str) -> None:
-    item = created(role=role, content=[part])
-    assert isinstance(item, CreateItem)
-    assert (item.role, item.modality, item.text) == (role, modality, "words")
-
-
-def test_several_parts_are_lines() -> None:
-    parts = [{"type": "input_text", "text": "one"}, {"type": "input_text", "text": "two"}]
-    item = created(role="user", content=parts)
-    assert isinstance(item, CreateItem)
-    assert item.text == "one\ntwo"
-
-
-@pytest.mark.parametrize(
-    ("item", "code", "param"),
-    [
-        (None, "missing_required_parameter", "item"),
-        ("x", "invalid_value", "item"),
-        ({}, "missing_required_parameter", "item.type"),
-        ({"type": "function_call_output", "call_id": "c", "output": "o"}, "invalid_value", "item.type"),
-        ({**MESSAGE, "role": "developer"}, "invalid_value", "item.role"),
-        ({**MESSAGE, "content": "Hello"}, "invalid_value", "item.content"),
-        ({**MESSAGE, "content": ["Hello"]}, "invalid_value", "item.content[0]"),
-        ({**MESSAGE, "content": [{"text": "Hello"}]}, "missing_required_parameter", "item.content[0].type"),
-        ({**MESSAGE, "content": [{"type": "input_text"}]}, "missing_required_parameter", "item.content[0].text"),
-        ({**MESSAGE, "content": [{"type": "input_image"}]}, "invalid_value", "item.content[0].type"),
-        ({**MESSAGE, "content": [{"type": "output_text"}]}, "invalid_value", "item.content[0].type"),
-        (
-            {**MESSAGE, "content": [{"type": "input_audio", "audio": "AAAA"}]},
-            "invalid_value",
-            "item.content[0].transcript",
-        ),
-        ({**MESSAGE, "content": MESSAGE["content"] * 129}, "invalid_value", "item.content"),  # type: ignore[operator]
-        ({**MESSAGE, "id": ""}, "invalid_value", "item.id"),
-        ({**MESSAGE, "status": "done"}, "invalid_value", "item.status"),
-    ],
-)
-def test_items_that_are_refused(item: object, code: str, param: str) -> None:
-    found = problem(frame("conversation.item.create", item=item))
+def test_items_that_are_refused(fields: dict[str, Any], code: str, param: str) -> None:
+    found = problem(frame("conversation.item.create", **fields))
     assert (found.code, found.param) == (code, param)
 
 
@@ -207,9 +159,15 @@ def test_truncations_that_are_refused(change: dict[str, Any], code: str, param: 
 # --- replies ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fields", [{}, {"response": None}, {"response": {}}, {"response": {"temperature": 0.8}}])
+@pytest.mark.parametrize("fields", [{}, {"response": None}, {"response": {}}, {"response": {"conversation": None}}])
 def test_create_response_without_wishes(fields: dict[str, Any]) -> None:
-    assert action("response.create", **fields) == CreateResponse(ev.ReplyOptions(), None)
+    assert action("response.create", **fields) == CreateResponse()
+
+
+def test_what_means_nothing_to_a_response_is_named() -> None:
+    response = {"temperature": 0.8, "voice": "alloy", "commentary": None}
+    wishes = action("response.create", response=response)
+    assert wishes == CreateResponse(ignored=("response.temperature", "response.voice"))
 
 
 def test_create_response_with_all_wishes() -> None:
@@ -217,36 +175,57 @@ def test_create_response_with_all_wishes() -> None:
         "instructions": "",
         "output_modalities": ["text"],
         "max_output_tokens": 7,
-        "audio": {"output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": {"id": "marin"}}},
+        "audio": {"output": {"format": {"type": "audio/pcmu"}, "voice": {"id": "marin"}}},
         "metadata": {"client_event_id": "e1"},
-        "conversation": "auto",
-        "tools": [],
-        "tool_choice": "auto",
-        "parallel_tool_calls": True,
+        "conversation": "none",
+        "tools": [{"type": "function", "name": "now", "description": "The time.", "parameters": {}}],
+        "tool_choice": {"type": "function", "name": "now"},
+        "parallel_tool_calls": False,
+        "reasoning": {"effort": "low"},
+        "prompt": None,
+        "input": [MESSAGE, {"type": "item_reference", "id": "item_1"}],
     }
     assert action("response.create", response=response) == CreateResponse(
-        ev.ReplyOptions(instructions="", voice="marin", modality="text", max_output_tokens=7),
+        ev.ReplyOptions(
+            instructions="",
+            voice="marin",
+            modality="text",
+            max_output_tokens=7,
+            tools=(ev.Tool("now", "The time.", "{}"),),
+            tool_choice=ev.NamedTool("now"),
+            parallel_tool_calls=False,
+            aside=True,
+            input=(("user", "Hello"), ev.ItemReference("item_1")),
+        ),
         {"client_event_id": "e1"},
+        "audio/pcmu",
     )
+
+
+def test_no_input_is_another_thing_than_an_empty_one() -> None:
+    assert action("response.create", response={"input": []}) == CreateResponse(ev.ReplyOptions(input=()))
+    assert action("response.create", response={"input": None}) == CreateResponse()
 
 
 @pytest.mark.parametrize(
     ("response", "param"),
     [
         ([], ""),
-        ({"conversation": "none"}, ".conversation"),
         ({"conversation": "other"}, ".conversation"),
-        ({"input": []}, ".input"),
-        ({"tools": [{"type": "function"}]}, ".tools"),
+        ({"input": {}}, ".input"),
+        ({"input": [MESSAGE] * 1025}, ".input"),
+        ({"input": [MESSAGE, {"type": "letter"}]}, ".input[1].type"),
+        ({"tools": [{"type": "mcp"}]}, ".tools[0].type"),
         ({"prompt": {"id": "p"}}, ".prompt"),
         ({"metadata": {str(i): "" for i in range(17)}}, ".metadata"),
         ({"metadata": {"k" * 65: ""}}, ".metadata"),
         ({"metadata": {"k": 1}}, ".metadata.k"),
         ({"metadata": {"k": "v" * 513}}, ".metadata.k"),
         ({"max_output_tokens": 5000}, ".max_output_tokens"),
-        ({"audio": {"output": {"format": {"type": "audio/pcmu"}}}}, ".audio.output.format.type"),
+        ({"audio": {"output": {"format": {"type": "audio/opus"}}}}, ".audio.output.format.type"),
         ({"tool_choice": "maybe"}, ".tool_choice"),
         ({"parallel_tool_calls": 1}, ".parallel_tool_calls"),
+        ({"reasoning": {"effort": 1}}, ".reasoning.effort"),
     ],
 )
 def test_responses_that_are_refused(response: object, param: str) -> None:
@@ -278,12 +257,36 @@ VALID: list[dict[str, Any]] = [
     {"type": "output_audio_buffer.clear"},
     {"type": "session.update", "session": {"type": "realtime"}},
     {"type": "conversation.item.create", "item": MESSAGE, "previous_item_id": "root"},
+    {
+        "type": "conversation.item.create",
+        "item": {
+            "type": "message", "role": "user", "id": "mine",
+            "content": [
+                {"type": "input_audio", "audio": "AAAA"},
+                {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "low"},
+            ],
+        },
+    },
+    {
+        "type": "conversation.item.create",
+        "item": {"type": "function_call", "call_id": "c", "name": "now", "arguments": "{}"},
+    },
+    {"type": "conversation.item.create", "item": {"type": "function_call_output", "call_id": "c", "output": "noon"}},
     {"type": "conversation.item.delete", "item_id": "a"},
     {"type": "conversation.item.retrieve", "item_id": "a"},
     {"type": "conversation.item.truncate", "item_id": "a", "content_index": 0, "audio_end_ms": 1},
     {"type": "response.create", "response": {"metadata": {"a": "b"}, "audio": {"output": {"voice": "marin"}}}},
+    {
+        "type": "response.create",
+        "response": {
+            "conversation": "none",
+            "input": [MESSAGE, {"type": "item_reference", "id": "a"}],
+            "tools": [{"type": "function", "name": "now", "parameters": {"type": "object"}}],
+            "tool_choice": {"type": "function", "name": "now"},
+        },
+    },
     {"type": "response.cancel", "response_id": "r"},
-]
+]  # fmt: skip
 
 
 def sane(text: str | bytes) -> None:

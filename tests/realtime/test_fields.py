@@ -46,6 +46,21 @@ def test_unknown_keys_are_refused_unless_null() -> None:
     assert (found.code, found.param) == ("unknown_parameter", f"x.{'b' * 100}")
 
 
+def test_unknown_keys_are_named_the_first_few() -> None:
+    assert f.Fields({"a": 1, "b": None, "c": 1}, "x").unknown("a") == ("x.c",)
+    many: f.JsonObject = {f"k{number}": 1 for number in range(100)}
+    assert f.Fields(many).unknown() == tuple(many)[:20]
+
+
+def test_an_object_as_json() -> None:
+    assert f.json_text(20)({"a": [1, None]}, "x") == '{"a":[1,null]}'
+    assert "at most 20 bytes" in problem(lambda: f.json_text(20)({"a": "b" * 20}, "x")).message
+
+
+def test_audio_is_base64() -> None:
+    assert f.audio_bytes("AAEC", "x") == b"\x00\x01\x02"
+
+
 @pytest.mark.parametrize(
     ("check", "good"),
     [
@@ -99,6 +114,9 @@ def deep(levels: int) -> f.JsonObject:
         (f.small_object, "x", "expected an object"),
         (f.small_object, {"a": "b" * 20_000}, "expected at most 16384 bytes of JSON, but got 20008"),
         (f.small_object, deep(500), "not nested so deep, but got an object"),
+        (f.audio_bytes, 7, "expected a string"),
+        (f.audio_bytes, "AA", "expected base64"),
+        (f.audio_bytes, "A" * (f.MAX_AUDIO_CHARS + 4), "at most 15 MiB of audio in one event, but got 15.0 MiB; send"),
     ],
 )
 def test_bad_values_are_refused_with_the_reason(check: f.Check[object], bad: f.Json, words: str) -> None:
@@ -129,4 +147,4 @@ def test_long_values_are_cut_in_messages() -> None:
 
 def test_unsupported_says_what_to_do() -> None:
     message = f.unsupported("session.prompt", "Do that.").problem.message
-    assert message == "Invalid value for 'session.prompt': this is not supported yet. Do that."
+    assert message == "Invalid value for 'session.prompt': this is not supported. Do that."

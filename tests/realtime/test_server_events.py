@@ -3,13 +3,23 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import numpy as np
 import orjson
 import pytest
 
 from tests.realtime.make import counted_ids
 from tests.realtime.oracle import RESPONSE_KEYS, read
-from voxtral_voice.conversation.events import Item, ReplyEnded, ReplyStarted
+from voxtral_voice.conversation.events import (
+    CallItem,
+    Entry,
+    Item,
+    OutputItem,
+    Picture,
+    ReplyEnded,
+    ReplyStarted,
+    ToolCall,
+    ToolOutput,
+    Usage,
+)
 from voxtral_voice.conversation.timeline import Timeline
 from voxtral_voice.realtime.fields import JsonObject
 from voxtral_voice.realtime.server_events import (
@@ -52,15 +62,14 @@ def test_an_error_has_all_its_keys() -> None:
     }
 
 
-def test_an_audio_delta_is_pcm16_in_base64() -> None:
+def test_an_audio_delta_is_base64() -> None:
     place: JsonObject = {"response_id": 'R"1', "item_id": "A", "output_index": 0, "content_index": 0}
-    samples = np.array([0.0, 0.5, -1.0, 2.0], dtype=np.float32)
-    [event] = read([ServerEvents(counted_ids()).audio_delta(audio_delta_head(place), samples)])
+    [event] = read([ServerEvents(counted_ids()).audio_delta(audio_delta_head(place), b"\x00\x01\x02\x03")])
     assert event == {
         "type": "response.output_audio.delta",
         "event_id": "event_1",
         **place,
-        "delta": base64.b64encode(np.array([0, 16384, -32768, 32767], dtype="<i2").tobytes()).decode(),
+        "delta": base64.b64encode(b"\x00\x01\x02\x03").decode(),
     }
 
 
@@ -85,6 +94,40 @@ def test_the_content_of_items(item: Item, content: dict[str, Any]) -> None:
     }
 
 
+PICTURE = {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "low"}
+
+
+def test_pictures_stand_before_the_words() -> None:
+    pictures = (Picture("data:image/png;base64,AAAA", "low"),)
+    item = Item("i", "user", "text", "What is this?", "completed", pictures)
+    assert item_object(item)["content"] == [PICTURE, {"type": "input_text", "text": "What is this?"}]
+    item = Item("i", "user", "audio", None, "completed", pictures)
+    assert item_object(item)["content"] == [PICTURE, {"type": "input_audio", "audio": None, "transcript": None}]
+    assert item_object(Item("i", "user", "text", "", "completed", pictures))["content"] == [PICTURE]
+
+
+def test_the_sound_of_an_item() -> None:
+    content = item_object(Item("i", "user", "audio", "x"), "AAAA")["content"]
+    assert content == [{"type": "input_audio", "audio": "AAAA", "transcript": "x"}]
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        (
+            CallItem("i", ToolCall("c1", "weather", "{}"), "incomplete"),
+            {"type": "function_call", "status": "incomplete", "call_id": "c1", "name": "weather", "arguments": "{}"},
+        ),
+        (
+            OutputItem("i", ToolOutput("c1", "sunny")),
+            {"type": "function_call_output", "status": "completed", "call_id": "c1", "output": "sunny"},
+        ),
+    ],
+)
+def test_calls_and_their_outputs(item: Entry, expected: dict[str, Any]) -> None:
+    assert item_object(item) == {"id": "i", "object": "realtime.item", **expected}
+
+
 def test_an_opened_item_has_no_content() -> None:
     assert opened_item_object(Item("i", "assistant", "audio", None, "in_progress"))["content"] == []
 
@@ -95,7 +138,7 @@ def test_parts_have_names_of_their_own() -> None:
 
 
 def test_a_response_in_progress() -> None:
-    response = response_object(STARTED, None, [], "conv", None)
+    response = response_object(STARTED, None, [], "conv", "audio/pcm", None)
     assert response == {
         "object": "realtime.response",
         "id": "R",
@@ -134,15 +177,38 @@ def test_a_response_in_progress() -> None:
     ],
 )
 def test_a_response_that_ended(changes: dict[str, Any], details: dict[str, Any] | None) -> None:
-    response = response_object(STARTED, ended(**changes), [], "conv", {"a": "b"})
+    response = response_object(STARTED, ended(**changes), [], "conv", "audio/pcm", {"a": "b"})
     assert response.keys() == RESPONSE_KEYS
     assert response["status"] == changes.get("status", "completed")
     assert response["status_details"] == details
     assert response["metadata"] == {"a": "b"}
 
 
+def test_a_response_beside_the_conversation_in_another_format() -> None:
+    response = response_object(STARTED, None, [], None, "audio/pcmu", None)
+    assert response["conversation_id"] is None
+    assert response["audio"] == {"output": {"format": {"type": "audio/pcmu"}, "voice": "af_heart"}}
+
+
+def test_usage_as_the_engine_counted_it() -> None:
+    usage = response_object(STARTED, ended(usage=Usage(20, 7, 5)), [], "conv", "audio/pcm", None)["usage"]
+    assert usage == {
+        "total_tokens": 27,
+        "input_tokens": 20,
+        "output_tokens": 7,
+        "input_token_details": {
+            "text_tokens": 20,
+            "audio_tokens": 0,
+            "image_tokens": 0,
+            "cached_tokens": 5,
+            "cached_tokens_details": {"text_tokens": 5, "audio_tokens": 0, "image_tokens": 0},
+        },
+        "output_token_details": {"text_tokens": 7, "audio_tokens": 0},
+    }
+
+
 def test_usage_is_full_and_claims_nothing() -> None:
-    usage = response_object(STARTED, ended(), [], "conv", None)["usage"]
+    usage = response_object(STARTED, ended(), [], "conv", "audio/pcm", None)["usage"]
     assert usage == {
         "total_tokens": 0,
         "input_tokens": 0,

@@ -8,7 +8,7 @@ import pytest
 
 from tests.realtime.make import session_object
 from tests.realtime.oracle import INPUT_KEYS, OUTPUT_KEYS, SESSION_KEYS
-from voxtral_voice.conversation.events import Settings, TurnDetection
+from voxtral_voice.conversation.events import NamedTool, Settings, Tool, TurnDetection
 from voxtral_voice.realtime.fields import Problem
 from voxtral_voice.realtime.session_object import SessionObject
 
@@ -61,8 +61,8 @@ FULL: dict[str, Any] = {
     "instructions": "Be brief.",
     "output_modalities": ["text"],
     "max_output_tokens": 100,
-    "tools": [],
-    "tool_choice": "none",
+    "tools": [{"type": "function", "name": "now", "description": "The time.", "parameters": {"type": "object"}}],
+    "tool_choice": {"type": "function", "name": "now"},
     "parallel_tool_calls": False,
     "tracing": "auto",
     "truncation": "disabled",
@@ -71,12 +71,12 @@ FULL: dict[str, Any] = {
     "include": ["item.input_audio_transcription.logprobs"],
     "audio": {
         "input": {
-            "format": {"type": "audio/pcm", "rate": 24000},
+            "format": {"type": "audio/pcmu"},
             "transcription": {"model": "whisper-1", "language": "hi-IN", "prompt": "Names: Asha."},
             "noise_reduction": {"type": "near_field"},
             "turn_detection": {"type": "server_vad", "threshold": 0.7, "silence_duration_ms": 200},
         },
-        "output": {"format": {"type": "audio/pcm"}, "voice": "marin", "speed": 1.25},
+        "output": {"format": {"type": "audio/pcma"}, "voice": "marin", "speed": 1.25},
     },
 }
 
@@ -86,6 +86,8 @@ def test_everything_can_be_set_and_is_echoed() -> None:
     same = set(FULL) - {"model", "audio"}
     assert {key: session[key] for key in same} == {key: FULL[key] for key in same}
     assert session["model"] == "voxtral-voice"
+    assert session["audio"]["input"]["format"] == {"type": "audio/pcmu"}
+    assert session["audio"]["output"]["format"] == {"type": "audio/pcma"}
     assert session["audio"]["input"]["transcription"] == FULL["audio"]["input"]["transcription"]
     assert session["audio"]["input"]["noise_reduction"] == {"type": "near_field"}
     assert session["audio"]["input"]["turn_detection"] == {**SERVER, "threshold": 0.7, "silence_duration_ms": 200}
@@ -103,6 +105,9 @@ def test_everything_that_matters_reaches_the_settings() -> None:
         language="hi",
         transcription_prompt="Names: Asha.",
         turn_detection=TurnDetection("server_vad", threshold=0.7, silence_duration_ms=200),
+        tools=(Tool("now", "The time.", '{"type":"object"}'),),
+        tool_choice=NamedTool("now"),
+        parallel_tool_calls=False,
     )
 
 
@@ -222,13 +227,133 @@ def test_transcription_merges_and_is_echoed_with_nulls() -> None:
 def test_free_forms_are_echoed() -> None:
     tracing = {"workflow_name": "w", "metadata": {"a": [1]}}
     ratio = {"type": "retention_ratio", "retention_ratio": 0.8, "token_limits": {"post_instructions": 1000}}
-    choice = {"type": "function", "name": "look_up"}
-    session = patched({"tracing": tracing, "truncation": ratio, "tool_choice": choice})
-    assert (session.tracing, session.truncation, session.tool_choice) == (tracing, ratio, choice)
+    session = patched({"tracing": tracing, "truncation": ratio})
+    assert (session.tracing, session.truncation) == (tracing, ratio)
 
 
-def test_unknown_keys_outside_audio_are_ignored() -> None:
-    assert patched({"temperature": 0.8, "voice": "alloy", "modalities": ["audio"]}) == session_object()
+def test_unknown_keys_outside_audio_are_ignored_and_named() -> None:
+    patch = {"temperature": 0.8, "voice": "alloy", "modalities": ["audio"], "turn_detection": None}
+    assert patched(patch) == session_object()
+    assert session_object().ignored(patch) == ("session.temperature", "session.voice", "session.modalities")
+
+
+def test_what_a_client_sends_back_as_it_got_it_is_known() -> None:
+    session = patched(FULL)
+    assert patched(echo(session), session) == session
+    assert session.ignored(echo(session)) == ()
+
+
+# --- tools ------------------------------------------------------------------------------------------------------
+
+NOW = {"type": "function", "name": "now"}
+
+
+def test_a_tool_that_is_chosen_has_to_be_there() -> None:
+    problem = refused({"tools": [NOW], "tool_choice": {"type": "function", "name": "later"}})
+    assert (problem.code, problem.param) == ("invalid_value", "session.tool_choice.name")
+    assert refused({"tool_choice": NOW}).param == "session.tool_choice.name"
+
+
+def test_a_choice_outlives_its_tool_but_means_nothing() -> None:
+    chosen = patched({"tools": [NOW], "tool_choice": NOW})
+    gone = patched({"tools": []}, chosen)
+    assert echo(gone)["tool_choice"] == NOW
+    assert gone.to_settings().tool_choice == "auto"
+    assert patched({"tools": [NOW]}, gone).to_settings().tool_choice == NamedTool("now")
+
+
+def test_tools_are_cleared_by_an_empty_list_or_null() -> None:
+    with_tools = patched({"tools": [NOW]})
+    assert len(with_tools.tools) == 1
+    assert patched({"tools": []}, with_tools) == patched({"tools": None}, with_tools) == session_object()
+
+
+# --- formats ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", ["input", "output"])
+@pytest.mark.parametrize("name", ["audio/pcmu", "audio/pcma"])
+@pytest.mark.parametrize("rate", [{}, {"rate": None}, {"rate": 8000}])
+def test_formats(side: str, name: str, rate: dict[str, Any]) -> None:
+    session = patched({"audio": {side: {"format": {"type": name, **rate}}}})
+    assert echo(session)["audio"][side]["format"] == {"type": name}
+    other = "output" if side == "input" else "input"
+    assert echo(session)["audio"][other]["format"] == {"type": "audio/pcm", "rate": 24000}
+    assert patched({"audio": {side: {"format": None}}}, session) == session_object()
+
+
+# --- transcription sessions -------------------------------------------------------------------------------------
+
+WORDS = {"model": "voxtral-voice", "language": None, "prompt": None}
+
+
+def transcribing(patch: dict[str, Any] | None = None) -> SessionObject:
+    session = session_object().patched({"type": "transcription", **(patch or {})}, new=True)
+    assert isinstance(session, SessionObject), session
+    return session
+
+
+def test_a_session_that_only_transcribes() -> None:
+    session = transcribing()
+    assert echo(session) == {
+        "type": "transcription",
+        "object": "realtime.transcription_session",
+        "id": "sess_1",
+        "expires_at": 1_800_000_000,
+        "include": None,
+        "audio": {
+            "input": {
+                "format": {"type": "audio/pcm", "rate": 24000},
+                "transcription": WORDS,
+                "noise_reduction": None,
+                "turn_detection": {"type": "semantic_vad", "eagerness": "auto"},
+            },
+        },
+    }
+    assert session.to_settings() == Settings(turn_detection=TurnDetection(create_response=False))
+
+
+def test_all_that_a_transcription_session_may_be() -> None:
+    audio = {
+        "format": {"type": "audio/pcmu"},
+        "transcription": {"language": "de"},
+        "noise_reduction": {"type": "far_field"},
+        "turn_detection": {"type": "server_vad", "silence_duration_ms": 300, "create_response": True},
+    }
+    include = ["item.input_audio_transcription.logprobs"]
+    session = transcribing({"include": include, "audio": {"input": audio}})
+    told = echo(session)
+    assert told["include"] == include
+    assert told["audio"]["input"]["transcription"] == {**WORDS, "language": "de"}
+    assert told["audio"]["input"]["turn_detection"] == {
+        "type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 300,
+        "idle_timeout_ms": None,
+    }  # fmt: skip
+    detection = TurnDetection("server_vad", silence_duration_ms=300, create_response=False)
+    assert session.to_settings() == Settings(language="de", turn_detection=detection)
+    cleared = {"transcription": None, "turn_detection": None}
+    after = session.patched({"type": "transcription", "audio": {"input": cleared}})
+    assert isinstance(after, SessionObject)
+    assert after.transcription == WORDS
+    assert after.to_settings().turn_detection is None
+
+
+def test_what_is_for_responses_means_nothing_to_a_transcription_session() -> None:
+    patch = {"type": "transcription", "instructions": 7, "tools": "none", "include": None}
+    session = transcribing(patch)
+    assert session == transcribing()
+    assert session.ignored(patch) == ("session.instructions", "session.tools")
+    problem = session.patched({"type": "transcription", "audio": {"output": {"voice": "marin"}}})
+    assert isinstance(problem, Problem)
+    assert (problem.code, problem.param) == ("unknown_parameter", "session.audio.output")
+
+
+def test_the_type_of_a_session_in_use_does_not_change() -> None:
+    for session, other in ((session_object(), "transcription"), (transcribing(), "realtime")):
+        problem = session.patched({"type": other})
+        assert isinstance(problem, Problem)
+        assert (problem.code, problem.param) == ("invalid_value", "session.type")
+        assert "in use already" in problem.message
 
 
 def test_a_session_can_go_back_to_audio() -> None:
@@ -245,7 +370,6 @@ def test_inf_takes_the_token_limit_away() -> None:
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"type": None}, "missing_required_parameter", "session.type"),
-    ({"type": "transcription"}, "invalid_value", "session.type"),
     ({"type": "x"}, "invalid_value", "session.type"),
     ({"model": 1}, "invalid_value", "session.model"),
     ({"instructions": 1}, "invalid_value", "session.instructions"),
@@ -254,7 +378,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"output_modalities": "audio"}, "invalid_value", "session.output_modalities"),
     ({"max_output_tokens": 0}, "invalid_value", "session.max_output_tokens"),
     ({"max_output_tokens": "many"}, "invalid_value", "session.max_output_tokens"),
-    ({"tools": [{"type": "function", "name": "f"}]}, "invalid_value", "session.tools"),
+    ({"tools": [{"type": "mcp", "server_label": "s"}]}, "invalid_value", "session.tools[0].type"),
+    ({"reasoning": {"effort": "endless"}}, "invalid_value", "session.reasoning.effort"),
     ({"tools": ["f"]}, "invalid_value", "session.tools[0]"),
     ({"tool_choice": "maybe"}, "invalid_value", "session.tool_choice"),
     ({"tool_choice": {"type": "mcp"}}, "invalid_value", "session.tool_choice.type"),
@@ -275,7 +400,8 @@ REFUSED_INPUT: list[tuple[dict[str, Any], str, str]] = [
     ({"format": {"rate": 24000}}, "missing_required_parameter", "format.type"),
     ({"format": {"type": "audio/pcm", "rate": 16000}}, "invalid_value", "format.rate"),
     ({"format": {"type": "audio/pcm", "rate": 8000.0}}, "invalid_value", "format.rate"),
-    ({"format": {"type": "audio/pcmu"}}, "invalid_value", "format.type"),
+    ({"format": {"type": "audio/opus"}}, "invalid_value", "format.type"),
+    ({"format": {"type": "audio/pcmu", "rate": 24000}}, "invalid_value", "format.rate"),
     ({"format": {"type": "audio/pcm", "bits": 8}}, "unknown_parameter", "format.bits"),
     ({"transcription": {"language": "English, please"}}, "invalid_value", "transcription.language"),
     ({"transcription": {"diarize": True}}, "unknown_parameter", "transcription.diarize"),
@@ -298,7 +424,7 @@ REFUSED_OUTPUT: list[tuple[dict[str, Any], str, str]] = [
     ({"speed": 2}, "invalid_value", "speed"),
     ({"voice": "darth"}, "invalid_value", "voice"),
     ({"voice": 1}, "invalid_value", "voice"),
-    ({"format": {"type": "audio/pcma"}}, "invalid_value", "format.type"),
+    ({"format": {"type": "audio/pcma", "rate": 16000}}, "invalid_value", "format.rate"),
 ]
 
 

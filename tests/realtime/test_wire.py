@@ -15,7 +15,8 @@ from tests.realtime.oracle import read
 from tests.realtime.test_session_object import FULL
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.timeline import Timeline
-from voxtral_voice.realtime.wire import Incoming, Wire
+from voxtral_voice.realtime.audio_formats import Sound
+from voxtral_voice.realtime.wire import Incoming, Opening, Wire
 
 TRANSCRIBED = {"type": "realtime", "audio": {"input": {"transcription": {"model": "whisper-1"}}}}
 SOUND = np.full(960, 0.1, dtype=np.float32)
@@ -24,15 +25,20 @@ SOUND = np.full(960, 0.1, dtype=np.float32)
 class Client:
     """A wire and a client that reads all that comes."""
 
-    def __init__(self, *, ours: bool = False, patience: float | None = None) -> None:
-        self.wire = Wire("sess_1", counted_ids(), VOICES, "voxtral-voice", now_unix=1_800_000_000, patience=patience)
-        self.items: dict[str, ev.Item] = {}
+    def __init__(
+        self, *, ours: bool = False, patience: float | None = None, opening: Opening | None = None
+    ) -> None:
+        self.wire = Wire(
+            "sess_1", counted_ids(), VOICES, "voxtral-voice", 1_800_000_000, patience=patience, opening=opening
+        )
+        self.items: dict[str, ev.Entry] = {}
+        self.sounds: dict[str, Sound] = {}
         self.ours = ours
         """The client knows our own additions to the protocol."""
         self.events: list[dict[str, Any]] = read(self.wire.opening(), ours=ours)
 
     def send(self, text: str | bytes) -> Incoming:
-        return self.wire.client(text, self.items.get)
+        return self.wire.client(text, self.items.get, self.sounds.get)
 
     def ask(self, kind: str, **fields: Any) -> Incoming:
         return self.send(frame(kind, **fields))
@@ -203,6 +209,76 @@ def test_case_d_text(client: Client) -> None:
     order.check(client.events)
 
 
+WEATHER = {"type": "function", "name": "weather", "description": "", "parameters": {"type": "object"}}
+TOOL = ev.Tool("weather", "", '{"type":"object"}')
+
+
+def test_case_e_a_function_call(client: Client) -> None:
+    [configure] = client.ask("session.update", session={"type": "realtime", "tools": [WEATHER]}).events
+    assert configure == ev.Configure(ev.Settings(tools=(TOOL,)))
+    client.hear(ev.Configured())
+    assert client.events.pop()["session"]["tools"] == [WEATHER]
+    client.hear(
+        committed(),
+        ev.ReplyStarted("R", None, None, "audio", "af_heart", None),
+        ev.ReplyCallStarted("R", "C", "U", "call_1", "weather"),
+        ev.ReplyCallDelta("R", "C", "{}"),
+        ev.ReplyCallEnded("R", "C"),
+    )
+    output = {"type": "function_call_output", "call_id": "call_1", "output": "sunny"}
+    [add] = client.ask("conversation.item.create", item=output).events  # before the response is done
+    assert isinstance(add, ev.AddItem)
+    assert add.item == ev.OutputItem(add.item.id, ev.ToolOutput("call_1", "sunny"))
+    client.hear(ev.ItemAdded(add.item, "C"), ended(usage=ev.Usage(30, 9)))
+    assert client.kinds()[4:] == [
+        "response.created",
+        "response.output_item.added",
+        "conversation.item.added",
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+        "conversation.item.done",
+        "response.output_item.done",
+        "conversation.item.added",
+        "conversation.item.done",
+        "response.done",
+    ]
+    order.check(client.events)
+    done = client.events[-1]["response"]
+    assert [item["name"] for item in done["output"]] == ["weather"]
+    assert done["usage"]["total_tokens"] == 39
+
+
+def test_case_e_words_before_a_call(client: Client) -> None:
+    client.hear(
+        committed(),
+        ev.ReplyStarted("R", None, None, "audio", "af_heart", None),
+        ev.ReplyMessageStarted("R", "A", "U"),
+        ev.ReplyTextDelta("R", "One moment."),
+        ev.ReplyCallStarted("R", "C", "A", "call_1", "weather"),
+        ev.ReplyCallEnded("R", "C"),
+        ev.ReplyAudioDelta("R", SOUND),
+        ended(text="One moment."),
+    )
+    order.check(client.events)
+    assert [item["id"] for item in client.events[-1]["response"]["output"]] == ["A", "C"]
+
+
+def test_case_f_beside_the_conversation(client: Client) -> None:
+    wish = {"conversation": "none", "input": [], "metadata": {"topic": "weather"}, "output_modalities": ["text"]}
+    [create] = client.ask("response.create", response=wish).events
+    assert isinstance(create, ev.CreateReply)
+    assert (create.options.aside, create.options.input) == (True, ())
+    started_aside = ev.ReplyStarted("B", "I", None, "text", "af_heart", None, create.options.request, aside=True)
+    client.hear(committed(), started(), started_aside, ev.ReplyTextDelta("R", "Hi"), ev.ReplyTextDelta("B", "Yes."))
+    client.hear(ev.ReplyEnded("B", "completed", None, "Yes.", 0, None, None), ended(text="Hi"))
+    order.check(client.events)
+    beside = [event for event in client.events if event.get("response_id") == "B"]
+    assert len(beside) == 6
+    about = [event["response"] for event in client.events if event.get("response", {}).get("id") == "B"]
+    assert [(each["conversation_id"], each["metadata"]) for each in about] == [(None, {"topic": "weather"})] * 2
+    assert not any(event["item"]["id"] == "I" for event in client.events if event["type"].startswith("conversation."))
+
+
 def test_case_g_idle_timeout(transcribed: Client) -> None:
     transcribed.hear(
         ev.IdleTimeout("U", 16_000, 112_000),
@@ -226,6 +302,37 @@ def test_case_g_idle_timeout(transcribed: Client) -> None:
         "conversation.item.input_audio_transcription.completed",
         "response.created",
     ]
+
+
+def test_case_h_transcription() -> None:
+    client = Client(opening=Opening(intent="transcription"))
+    assert client.events[0]["session"]["type"] == "transcription"
+    assert client.wire.settings == ev.Settings(turn_detection=ev.TurnDetection(create_response=False))
+    [configure] = client.ask("session.update", session={"type": "transcription", "include": []}).events
+    assert configure == ev.Configure(client.wire.settings)
+    client.hear(
+        ev.Configured(),
+        ev.SpeechStarted("U", 0),
+        ev.TranscriptDelta("U", "Hello"),
+        ev.SpeechStopped("U", 16_000),
+        committed(),
+        ev.TranscriptDone("U", "Hello", 1.0),
+    )
+    assert client.kinds() == [
+        "session.created",
+        "session.updated",
+        "input_audio_buffer.speech_started",
+        "conversation.item.input_audio_transcription.delta",
+        "input_audio_buffer.speech_stopped",
+        "input_audio_buffer.committed",
+        "conversation.item.added",
+        "conversation.item.done",
+        "conversation.item.input_audio_transcription.completed",
+    ]
+    order.check(client.events)
+    [error] = read(client.ask("response.create", event_id="mine").frames)
+    assert (error["error"]["param"], error["error"]["event_id"]) == ("type", "mine")
+    assert "has no responses" in error["error"]["message"]
 
 
 def test_case_i_failure(transcribed: Client) -> None:
@@ -293,15 +400,14 @@ def test_the_servers_patience_is_in_the_settings_and_told() -> None:
 # --- audio in ---------------------------------------------------------------------------------------------------
 
 
-def append(client: Client, pcm: bytes) -> bytes:
-    incoming = client.ask("input_audio_buffer.append", audio=base64.b64encode(pcm).decode())
+def append(client: Client, audio: bytes) -> bytes:
+    incoming = client.ask("input_audio_buffer.append", audio=base64.b64encode(audio).decode())
     assert (incoming.events, incoming.frames) == ((), ())
     return incoming.pcm
 
 
 def test_half_a_sample_waits_for_its_other_half(client: Client) -> None:
     assert append(client, b"\x01\x02\x03") == b"\x01\x02"
-    assert append(client, b"") == b""
     assert append(client, b"\x04\x05\x06") == b"\x03\x04\x05\x06"
 
 
@@ -312,13 +418,42 @@ def test_half_a_sample_does_not_outlive_its_turn(client: Client, end: str) -> No
     assert append(client, b"\x05\x06") == b"\x05\x06"
 
 
-@given(st.lists(st.binary(max_size=9), max_size=20))
-def test_no_byte_is_lost_or_moved(pieces: list[bytes]) -> None:
-    client = Client()
-    got = [append(client, piece) for piece in pieces]
-    assert all(len(pcm) % 2 == 0 for pcm in got)
-    everything = b"".join(pieces)
-    assert b"".join(got) == everything[: len(everything) // 2 * 2]
+def use(client: Client, side: str, name: str) -> None:
+    client.ask("session.update", session={"type": "realtime", "audio": {side: {"format": {"type": name}}}})
+
+
+def test_another_format_is_that_of_the_next_append(client: Client) -> None:
+    append(client, b"\x01")
+    use(client, "input", "audio/pcmu")
+    assert len(append(client, b"\xff" * 160)) == 960
+    use(client, "input", "audio/pcmu")  # which changes nothing
+    assert append(client, b"\xff" * 160) == bytes(960)
+    use(client, "input", "audio/pcm")
+    assert append(client, b"\x05\x06") == b"\x05\x06"
+
+
+def test_another_format_is_that_of_the_next_response(client: Client) -> None:
+    client.hear(committed(), started())
+    use(client, "output", "audio/pcma")
+    [before] = client.hear(ev.ReplyAudioDelta("R", np.zeros(240, np.float32)))
+    assert len(base64.b64decode(before["delta"])) == 480
+    client.hear(ended())
+    created, *_ = client.hear(started())
+    assert created["response"]["audio"]["output"]["format"] == {"type": "audio/pcma"}
+    [after] = client.hear(ev.ReplyAudioDelta("R", np.zeros(240, np.float32)))
+    assert base64.b64decode(after["delta"]) == b"\xd5" * 80
+
+
+def test_a_format_for_one_response(client: Client) -> None:
+    wish = {"audio": {"output": {"format": {"type": "audio/pcmu"}}}}
+    [create] = client.ask("response.create", response=wish).events
+    assert isinstance(create, ev.CreateReply)
+    created, *_ = client.hear(started(request=create.options.request))
+    assert created["response"]["audio"]["output"]["format"] == {"type": "audio/pcmu"}
+    assert created["response"]["metadata"] is None
+    client.hear(ended())
+    created, *_ = client.hear(started())
+    assert created["response"]["audio"]["output"]["format"] == {"type": "audio/pcm", "rate": 24000}
 
 
 # --- requests ---------------------------------------------------------------------------------------------------
@@ -372,6 +507,59 @@ def test_retrieve_shows_what_the_history_holds(client: Client) -> None:
     assert incoming.events == ()
 
 
+@pytest.mark.parametrize(("role", "format_of"), [("user", "input"), ("assistant", "output")])
+def test_retrieve_gives_the_sound_that_is_kept_in_the_sessions_format(
+    client: Client, role: ev.Role, format_of: str
+) -> None:
+    client.items["A"] = ev.Item("A", role, "audio", "Hello")
+    client.sounds["A"] = Sound(bytes(320), 16_000)
+    [event] = read(client.ask("conversation.item.retrieve", item_id="A").frames)
+    assert base64.b64decode(event["item"]["content"][0]["audio"]) == bytes(480)
+    use(client, format_of, "audio/pcmu")
+    [event] = read(client.ask("conversation.item.retrieve", item_id="A").frames)
+    assert base64.b64decode(event["item"]["content"][0]["audio"]) == b"\xff" * 80
+
+
+def test_retrieve_of_a_call(client: Client) -> None:
+    client.items["C"] = ev.CallItem("C", ev.ToolCall("call_1", "weather", "{}"))
+    [event] = read(client.ask("conversation.item.retrieve", item_id="C").frames)
+    assert (event["item"]["type"], event["item"]["arguments"]) == ("function_call", "{}")
+
+
+def test_retrieve_from_who_keeps_no_sounds(client: Client) -> None:
+    item = ev.Item("A", "user", "audio", "Hello")
+    [event] = read(client.wire.client(frame("conversation.item.retrieve", item_id="A"), {"A": item}.get).frames)
+    assert event["item"]["content"] == [{"type": "input_audio", "audio": None, "transcript": "Hello"}]
+
+
+def said(audio: bytes, **fields: Any) -> dict[str, Any]:
+    part = {"type": "input_audio", "audio": base64.b64encode(audio).decode(), **fields}
+    return {"type": "message", "role": "user", "content": [part]}
+
+
+def test_an_item_with_sound_whose_words_have_to_be_found(client: Client) -> None:
+    incoming = client.ask("conversation.item.create", item={**said(bytes(4801)), "id": "mine"})
+    assert incoming.events == (ev.AddItem(ev.Item("mine", "user", "audio", None), None, 100.0),)
+    assert incoming.sound == bytes(4800)
+    assert incoming.pcm == b""  # the input buffer has nothing of it
+
+
+def test_an_item_with_sound_in_the_sessions_format(client: Client) -> None:
+    use(client, "input", "audio/pcmu")
+    incoming = client.ask("conversation.item.create", item=said(b"\xff" * 160, transcript="Hello"))
+    [add] = incoming.events
+    assert isinstance(add, ev.AddItem)
+    assert (add.item, add.sound_ms) == (ev.Item(add.item.id, "user", "audio", "Hello"), 20.0)
+    assert incoming.sound == bytes(960)
+
+
+def test_sound_that_is_no_sound_has_no_words(client: Client) -> None:
+    incoming = client.ask("conversation.item.create", item=said(b"\x01"), event_id="mine")
+    [error] = read(incoming.frames)
+    assert (error["error"]["param"], error["error"]["event_id"]) == ("item.content", "mine")
+    assert incoming.events == ()
+
+
 def test_retrieve_of_nothing(client: Client) -> None:
     [event] = read(client.ask("conversation.item.retrieve", item_id="X", event_id="mine").frames)
     assert event["error"]["code"] == "item_retrieve_invalid_item_id"
@@ -398,6 +586,28 @@ def test_a_response_with_an_unknown_voice_is_refused(client: Client) -> None:
     assert (error["error"]["param"], error["error"]["event_id"]) == ("response.audio.output.voice", "mine")
 
 
+def test_a_response_with_tools_of_its_own(client: Client) -> None:
+    client.ask("session.update", session={"type": "realtime", "tools": [WEATHER], "tool_choice": WEATHER})
+
+    def options(**wish: Any) -> ev.ReplyOptions:
+        [create] = client.ask("response.create", response=wish).events
+        assert isinstance(create, ev.CreateReply)
+        return create.options
+
+    assert options() == ev.ReplyOptions()
+    assert options(tools=[WEATHER]) == ev.ReplyOptions(tools=(TOOL,))
+    assert options(tools=[]) == ev.ReplyOptions(tools=(), tool_choice="auto")  # the session's choice is not there
+    assert options(tool_choice=WEATHER) == ev.ReplyOptions(tool_choice=ev.NamedTool("weather"))
+    assert options(tools=[], tool_choice="required") == ev.ReplyOptions(tools=(), tool_choice="required")
+
+
+def test_a_response_cannot_choose_a_tool_that_is_not_there(client: Client) -> None:
+    incoming = client.ask("response.create", response={"tool_choice": WEATHER}, event_id="mine")
+    [error] = read(incoming.frames)
+    assert incoming.events == ()
+    assert (error["error"]["param"], error["error"]["event_id"]) == ("response.tool_choice.name", "mine")
+
+
 def test_metadata_comes_back_with_its_response_only(client: Client) -> None:
     metadata = {"client_event_id": "e1"}
     [create] = client.ask("response.create", response={"metadata": metadata}).events
@@ -408,6 +618,70 @@ def test_metadata_comes_back_with_its_response_only(client: Client) -> None:
     client.hear(started(request=create.options.request), ended())
     assert client.events[0]["response"]["metadata"] == metadata
     assert client.events[-1]["response"]["metadata"] == metadata
+
+
+def test_what_means_nothing_is_named_for_the_log(client: Client) -> None:
+    incoming = client.ask("session.update", session={"type": "realtime", "temperature": 0.8})
+    assert incoming.ignored == ("session.temperature",)
+    assert client.ask("response.create", response={"temperature": 0.8}).ignored == ("response.temperature",)
+
+
+def test_too_much_at_once_is_an_error_of_its_own_kind(client: Client) -> None:
+    [error] = client.hear(ev.Refused("rate_limit_exceeded", "8 responses are running."))
+    assert error["error"]["type"] == "rate_limit_error"
+
+
+# --- how a session begins ---------------------------------------------------------------------------------------
+
+
+def test_a_session_that_is_made_ready_before_it_opens() -> None:
+    patch: Any = {"type": "realtime", "instructions": "Be brief.", "audio": {"input": {"format": {"type": "audio/pcma"}}}}
+    client = Client(opening=Opening(model="gpt-realtime", session_patch=patch))
+    [created] = client.events
+    assert (created["session"]["instructions"], created["session"]["model"]) == ("Be brief.", "voxtral-voice")
+    assert client.wire.settings == ev.Settings(instructions="Be brief.")
+    assert len(append(client, b"\xd5" * 160)) == 960
+
+
+def test_a_transcription_session_that_is_made_ready_before_it_opens() -> None:
+    patch: Any = {"type": "transcription", "audio": {"input": {"turn_detection": None}}}
+    for intent in (None, "transcription"):
+        client = Client(opening=Opening(intent=intent, session_patch=patch))
+        assert client.events[0]["session"]["type"] == "transcription"
+        assert client.wire.settings.turn_detection is None
+
+
+@pytest.mark.parametrize(
+    ("opening", "kind", "param"),
+    [
+        (Opening(session_patch={"type": "realtime", "instructions": 7}), "realtime", "session.instructions"),
+        (Opening(intent="transcription", session_patch={"type": "realtime"}), "transcription", "session.type"),
+    ],
+)
+def test_a_session_that_cannot_be_made_ready_says_so(opening: Opening, kind: str, param: str) -> None:
+    created, error = Client(opening=opening).events
+    assert (created["type"], created["session"]["type"]) == ("session.created", kind)
+    assert (error["type"], error["error"]["param"]) == ("error", param)
+
+
+def test_the_first_update_may_make_it_a_transcription_session(client: Client) -> None:
+    incoming = client.ask("session.update", session={"type": "transcription"})
+    assert incoming.events == (ev.Configure(client.wire.settings),)
+    client.hear(ev.Configured())
+    assert client.events[-1]["session"]["type"] == "transcription"
+    [error] = read(client.ask("session.update", session={"type": "realtime"}).frames)
+    assert error["error"]["param"] == "session.type"
+
+
+def test_a_session_in_use_stays_what_it_is(client: Client) -> None:
+    append(client, b"\x01\x02")
+    [error] = read(client.ask("session.update", session={"type": "transcription"}).frames)
+    assert error["error"]["param"] == "session.type"
+
+
+def test_a_frame_that_is_no_event_does_not_count_as_use(client: Client) -> None:
+    client.send("nonsense")
+    assert client.ask("session.update", session={"type": "transcription"}).events
 
 
 def test_errors_of_the_server_itself(client: Client) -> None:

@@ -43,6 +43,14 @@ def test_chunks_of_any_size_are_one_stream(chunk_bytes: int) -> None:
         assert second == first + len(before) * 512
 
 
+def test_100_ms_are_100_ms() -> None:
+    """So much a client may commit: what it has sent is all there, however the filter's delay."""
+    ingest = Ingest()
+    ingest.push(SECOND[:4_800])
+    ingest.flush()
+    assert ingest.audio.end_sample == 1_600
+
+
 def test_nothing_comes_of_nothing() -> None:
     ingest = Ingest()
     first, frames = heard(ingest, b"")

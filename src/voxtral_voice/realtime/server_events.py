@@ -5,7 +5,7 @@ events, or sessions.
 
 Quirks that clients depend on (realtime protocol, agents-js' schemas): the content of an *item* is called
 `output_audio` / `output_text`, a content *part* `audio` / `text`; a part's unused keys are absent, while an item's
-`audio` and `transcript` are null when not known; and the output of a function call has no status.
+`audio` and `transcript` are null when not known.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Final, Literal
 import orjson
 import pybase64
 
-from voxtral_voice.conversation.events import CallItem, Entry, Item, Modality, OutputItem, ReplyEnded, ReplyStarted, Usage
+from voxtral_voice.conversation.events import Entry, Item, Modality, OutputItem, ReplyEnded, ReplyStarted, Usage
 from voxtral_voice.conversation.timeline import Timeline
 from voxtral_voice.realtime.audio_formats import FormatName
 from voxtral_voice.realtime.fields import Json, JsonObject
 from voxtral_voice.realtime.session_object import format_json, token_limit
 
-ErrorKind = Literal["invalid_request_error", "server_error"]
+ErrorKind = Literal["invalid_request_error", "rate_limit_error", "server_error"]
 
 
 class ServerEvents:
@@ -54,11 +54,14 @@ def item_object(entry: Entry, audio: str | None = None) -> JsonObject:
     """audio: its sound in base64; None: not kept, or not asked for."""
     if isinstance(entry, Item):
         return _message(entry, _content(entry, audio))
-    same: JsonObject = {"id": entry.id, "object": "realtime.item"}
+    same: JsonObject = {"id": entry.id, "object": "realtime.item", "status": entry.status}
     if isinstance(entry, OutputItem):
         result = entry.result
         return {**same, "type": "function_call_output", "call_id": result.call_id, "output": result.output}
-    return {**same, "type": "function_call", "status": entry.status, **_call(entry)}
+    call = entry.call
+    return {
+        **same, "type": "function_call", "call_id": call.call_id, "name": call.name, "arguments": call.arguments,
+    }  # fmt: skip
 
 
 def opened_item_object(item: Item) -> JsonObject:
@@ -82,13 +85,11 @@ def _content(item: Item, audio: str | None) -> list[Json]:
     pictures: list[Json] = [
         {"type": "input_image", "image_url": picture.url, "detail": picture.detail} for picture in item.pictures
     ]
+    if pictures and item.text == "":
+        return pictures
     if item.modality == "audio":
         return [*pictures, {"type": f"{side}_audio", "audio": audio, "transcript": item.text}]
     return [*pictures, {"type": f"{side}_text", "text": item.text}]
-
-
-def _call(item: CallItem) -> JsonObject:
-    return {"call_id": item.call.call_id, "name": item.call.name, "arguments": item.call.arguments}
 
 
 def part_object(modality: Modality, text: str) -> JsonObject:
