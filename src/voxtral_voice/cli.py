@@ -248,8 +248,8 @@ def _key_of_the_server(parser: argparse._ActionsContainer) -> None:
 
 
 def _keys_command(commands: Any) -> None:
-    keys = commands.add_parser("keys", help="make API keys for the server", allow_abbrev=False)
-    actions = keys.add_subparsers(metavar="ACTION", required=True)
+    group = commands.add_parser("keys", help="make API keys for the server", allow_abbrev=False)
+    actions = group.add_subparsers(metavar="ACTION", required=True)
     text = "make a key: printed once, with its line for the file of --server-api-keys-file"
     new: argparse.ArgumentParser = actions.add_parser("new", help=text, description=text, allow_abbrev=False)
     new.set_defaults(run=_keys_new, parser=new)

@@ -313,3 +313,9 @@ def test_secrets_are_bounded_and_expired_ones_make_room(
     assert secrets.find(hashed(short[0])) is None
     assert secrets.find(hashed(long[0])) is not None
     assert secrets.mint({}, 10, Who(), 100) == FULL
+
+
+async def test_a_key_that_can_be_guessed_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    auth = Auth(keyed(KEY, "short"))
+    assert [record.getMessage() for record in caplog.records] == ["short_api_key"]
+    assert await auth.check(bearer("short")) == Who("key_2", hashed("short"))

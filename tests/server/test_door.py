@@ -33,8 +33,8 @@ def keyed() -> Config:
 
 
 async def ask(server: Server, path: str, method: str = "GET", **options: Any) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=server.url, timeout=PATIENCE_S, trust_env=False) as client:
-        return await client.request(method, path, **options)
+    async with httpx.AsyncClient(timeout=PATIENCE_S, trust_env=False) as client:
+        return await client.request(method, server.url + path, **options)
 
 
 async def refusal(server: Server, **options: Any) -> httpx.Response:
@@ -125,6 +125,7 @@ async def test_fifty_wrong_keys_at_once(serving: Serving, caplog: pytest.LogCapt
     assert {"code": "invalid_api_key", "path": "/v1/realtime", "peer": "127.0.0.1"} in told
     assert OTHER not in str(told)
     assert KEY not in caplog.text
+    assert "client_admitted" in caplog.text
 
 
 async def test_keys_are_changed_while_clients_are_connected(serving: Serving, tmp_path: Path) -> None:

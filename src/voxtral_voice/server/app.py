@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from voxtral_voice import __version__
+from voxtral_voice.observe import log
 from voxtral_voice.realtime.wire import Opening
 from voxtral_voice.server import client_secrets
 from voxtral_voice.server.auth import Who
@@ -82,6 +83,8 @@ def build_app(runtime: Runtime) -> FastAPI:
 def opening(socket: WebSocket) -> Opening:
     """What the client says before its first frame. Any model is taken: there is one, and the session says which."""
     who: Who = socket.state.who
+    if who.name:
+        log.event("client_admitted", key=who.name)
     query = socket.query_params
     return Opening(query.get("model"), query.get("intent"), who.session)
 

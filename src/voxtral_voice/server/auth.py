@@ -34,6 +34,8 @@ KEY_PREFIX: Final = "vv_"
 SECRET_PREFIX: Final = "ek_"
 """Clients for browsers look for it."""
 RANDOM_BYTES: Final = 32
+SHORT_KEY: Final = 16
+"""In characters. A shorter key can be guessed, some day."""
 KEY_PROTOCOL: Final = "openai-insecure-api-key."
 NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -237,6 +239,8 @@ class Auth:
         """Raises ServerError. Blocks when there is a keys file."""
         server = server or ServerConfig()
         self.secrets = ClientSecrets(clock)
+        if any(len(key) < SHORT_KEY for key in server.plain_keys):
+            log.event("short_api_key", "warning", advice="make longer ones with: voxtral-voice keys new NAME")
         self._named = tuple(Key(f"key_{number}", hashed(key)) for number, key in enumerate(server.plain_keys, 1))
         self._file = KeysFile(Path(server.api_keys_file)) if server.api_keys_file else None
         self._allowed = frozenset(server.allowed_origins)
