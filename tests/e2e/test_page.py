@@ -628,6 +628,7 @@ async def test_on_an_address_that_is_not_secure_the_page_says_so() -> None:
 async def test_a_connection_that_fails_is_explained(status: int | None, title: str) -> None:
     async with scripted(keep_quiet) as (guest, _calls):
         await guest.page.route_web_socket("**/v1/realtime", lambda socket: socket.close(code=1008))
+        await guest.page.route("**/v1/realtime", lambda route: route.fulfill(status=404))
         if status is None:
             await guest.page.route("**/readyz", lambda route: route.abort())
         else:

@@ -139,24 +139,26 @@ class KeysFile:
     def __init__(self, path: Path) -> None:
         """Raises ServerError."""
         self._path = path
-        self._text = self._read()
-        self._keys = self._parsed(self._text)
+        text = self._read()
+        self._known = text, self._parsed(text)
+        """The last text that could be used, and its keys."""
         self._trouble = ""
-        if not self._keys:
+        if not self._known[1]:
             raise ServerError(f"There is no key in {path}: make one with 'voxtral-voice keys new NAME >> {path}'.")
 
     def keys(self) -> tuple[Key, ...]:
+        before, keys = self._known
         try:
-            if (text := self._read()) != self._text:
-                self._keys = self._parsed(text)
-                self._text = text
-                log.event("keys_read_again", keys=len(self._keys))
+            if (text := self._read()) != before:
+                keys = self._parsed(text)
+                self._known = text, keys
+                log.event("keys_read_again", keys=len(keys))
             self._trouble = ""
         except ServerError as error:
             if str(error) != self._trouble:
                 log.event("keys_file_unusable", "error", reason=str(error))
             self._trouble = str(error)
-        return self._keys
+        return keys
 
     def _read(self) -> bytes:
         try:
