@@ -38,6 +38,7 @@ def problem(value: Any, check: Any = new_item) -> Problem:
 
 def test_a_message() -> None:
     assert made() == NewItem(Item("", "user", "text", "Hello"))
+    assert made(status="in_progress").entry == Item("", "user", "text", "Hello", "completed")
     assert made(id="mine", status="incomplete").entry == Item("mine", "user", "text", "Hello", "incomplete")
 
 

@@ -1,6 +1,7 @@
 """The formats of audio on the wire: to the 24 kHz that the server works with, and from it.
 
-Knows: the three formats, half samples, that telephone audio has 8 kHz. Does not know: base64, events, whose audio it is.
+Knows: the three formats, half samples, that telephone audio has 8 kHz. Does not know: base64, events, whose audio it
+is.
 
 A telephone's stream is 3 ms late from its beginning on, so that what has come in has gone out, to the last sample, and
 no audio of a turn waits for the next one.

@@ -104,7 +104,9 @@ def _id(fields: Fields) -> str:
 
 
 def _status(fields: Fields) -> ItemStatus:
-    return fields.optional("status", choice("completed", "incomplete", "in_progress"), "completed")
+    """Nothing more will come of it, so it is not in progress."""
+    status: ItemStatus = fields.optional("status", choice("completed", "incomplete", "in_progress"), "completed")
+    return "incomplete" if status == "incomplete" else "completed"
 
 
 # --- messages ---------------------------------------------------------------------------------------------------

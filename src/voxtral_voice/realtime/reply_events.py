@@ -1,15 +1,15 @@
 """The events of one reply, in the order that clients rely on.
 
-Knows: what opens, carries and closes a reply and each item of its output. Does not know: why it begins or ends, or other
-replies.
+Knows: what opens, carries and closes a reply and each item of its output. Does not know: why it begins or ends, or
+other replies.
 
     response.created
-    the message     response.output_item.added, conversation.item.added, response.content_part.added
-                    response.output_audio_transcript.delta and response.output_audio.delta  (or response.output_text.delta)
-                    response.output_audio.done, response.output_audio_transcript.done       (or response.output_text.done)
-                    response.content_part.done, conversation.item.done, response.output_item.done
-    each call       response.output_item.added, conversation.item.added, response.function_call_arguments.delta
-                    response.function_call_arguments.done, conversation.item.done, response.output_item.done
+    response.output_item.added, conversation.item.added, response.content_part.added                    the message
+    response.output_audio_transcript.delta, response.output_audio.delta (or response.output_text.delta)
+    response.output_audio.done, response.output_audio_transcript.done (or response.output_text.done)
+    response.content_part.done, conversation.item.done, response.output_item.done
+    response.output_item.added, conversation.item.added, response.function_call_arguments.delta         each call
+    response.function_call_arguments.done, conversation.item.done, response.output_item.done
     response.done
 
 Items are numbered in the order in which they begin; calls may come while the message's audio is still leaving. The

@@ -240,7 +240,7 @@ class SessionObject:
 
     def _patch_responses(self, fields: Fields) -> SessionObject:
         tools = fields.patch("tools", tool_list, self.tools, ())
-        wanted = fields.patch("tool_choice", tool_choice, self.tool_choice, "auto")
+        wanted: ToolChoice = fields.patch("tool_choice", tool_choice, self.tool_choice, "auto")
         if "tool_choice" in fields.values:
             check_choice(tools, wanted, fields.param("tool_choice"))
         return replace(

@@ -1,7 +1,7 @@
 """The wire of one session: client frames to core events, core notices to server frames.
 
-Knows: the session's configuration as the client sees it, the replies that are open on the wire, where the client's audio
-is in its stream. Does not know: the history (it is looked up in the core's) and its sounds, sockets.
+Knows: the session's configuration as the client sees it, the replies that are open on the wire, the stream of the
+client's audio. Does not know: the history and its sounds (they are looked up), sockets.
 
     opening()                 what the server says first
     client(frame, items)      a frame of the client -> what to feed to the core, audio, and direct answers
