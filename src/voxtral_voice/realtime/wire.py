@@ -28,7 +28,6 @@ from voxtral_voice.conversation import events as ev
 from voxtral_voice.realtime.audio_formats import RATE_HZ, Decoder, FormatName, Sound
 from voxtral_voice.realtime.client_events import (
     AppendAudio,
-    ClientEvent,
     CreateItem,
     CreateResponse,
     RetrieveItem,
