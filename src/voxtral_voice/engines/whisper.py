@@ -29,7 +29,7 @@ from voxtral_voice.engines.base import LISTEN_RATE_HZ, Samples, Transcript
 from voxtral_voice.engines.log_mel import log_mel
 from voxtral_voice.engines.repetition import without_loop
 from voxtral_voice.engines.worker import Worker
-from voxtral_voice.errors import EngineError
+from voxtral_voice.errors import EngineError, RequestError
 
 T = TypeVar("T")
 
@@ -146,7 +146,7 @@ class Whisper:
         if audio.ndim != 1:
             raise EngineError("transcriber", f"The transcriber takes mono samples, not shape {list(audio.shape)}.")
         if language is not None and language not in model.languages:
-            raise EngineError("transcriber", f"Whisper does not know the language {language!r}; use ISO 639-1.")
+            raise RequestError("transcriber", f"Whisper does not know the language {language!r}; use ISO 639-1.")
         return model
 
     async def _step(self, step: Callable[[], T]) -> T:

@@ -1,0 +1,47 @@
+"""OpenAI's HTTP endpoints, on the engines of the sessions.
+
+Knows: which path is which endpoint, and how many requests each takes at once. Does not know: who may ask (`door`).
+
+    GET  /v1/models, /v1/models/{id}      what runs here
+    POST /v1/audio/speech                 text -> speech
+    POST /v1/audio/transcriptions         a recording -> text
+    POST /v1/chat/completions             messages -> an answer, or calls of tools
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from voxtral_voice.server.rest import chat, speech, transcriptions
+from voxtral_voice.server.rest.chat import ChatCompletions
+from voxtral_voice.server.rest.edge import Endpoint, Handle
+from voxtral_voice.server.rest.hearing import Ear
+from voxtral_voice.server.rest.models import Models
+from voxtral_voice.server.rest.speech import Speech
+from voxtral_voice.server.rest.transcriptions import Transcriptions
+from voxtral_voice.server.runtime import Runtime
+
+MOST_LISTS: Final = 64
+MOST_SPEECHES: Final = 16
+MOST_TRANSCRIPTIONS: Final = 4
+"""Each holds an uploaded file, and keeps the transcriber busy as long as it has audio left."""
+MOST_CHATS: Final = 16
+"""Each may hold 32 MiB of recordings and pictures."""
+
+
+def router(runtime: Runtime) -> APIRouter:
+    ear, models = Ear(runtime), Models(runtime)
+    routes = APIRouter()
+
+    def add(method: str, path: str, handle: Handle, most: int, most_bytes: int = 0) -> None:
+        routes.add_route(path, Endpoint(handle, most=most, most_bytes=most_bytes), methods=[method])  # type: ignore[arg-type]
+
+    add("GET", "/v1/models", models.list, MOST_LISTS)
+    add("GET", "/v1/models/{id:path}", models.retrieve, MOST_LISTS)
+    add("POST", "/v1/audio/speech", Speech(runtime, models).handle, MOST_SPEECHES, speech.MOST_BYTES)
+    transcribe = Transcriptions(ear, models).handle
+    add("POST", "/v1/audio/transcriptions", transcribe, MOST_TRANSCRIPTIONS, transcriptions.MOST_BYTES)
+    add("POST", "/v1/chat/completions", ChatCompletions(ear, models).handle, MOST_CHATS, chat.MOST_BYTES)
+    return routes

@@ -1,0 +1,86 @@
+"""What is answered to a request that cannot be done, in the shape of OpenAI's errors.
+
+Knows: statuses, types and codes of errors. Does not know: endpoints, engines' work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import orjson
+from fastapi import Response
+
+from voxtral_voice.errors import RequestError
+from voxtral_voice.realtime.fields import JsonObject, Problem
+
+RETRY_AFTER_S: Final = 1
+"""A place is free again, or an engine has caught up, about as soon as a spoken sentence is over."""
+
+_TYPES: Final[Mapping[int, str]] = {
+    401: "invalid_request_error",
+    403: "invalid_request_error",
+    429: "rate_limit_error",
+    500: "server_error",
+    503: "server_error",
+}
+"""By status; else the request is invalid."""
+_LATER: Final = frozenset({429, 503})
+"""Statuses that say when to come again."""
+
+
+class ApiError(Exception):
+    """A request that is refused, or that failed. `str(error)` is a sentence for the client."""
+
+    def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.param = param
+
+    def body(self) -> JsonObject:
+        kind = _TYPES.get(self.status, "invalid_request_error")
+        return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
+
+    def response(self) -> Response:
+        headers = {"Retry-After": str(RETRY_AFTER_S)} if self.status in _LATER else {}
+        return Response(orjson.dumps(self.body()), self.status, headers, "application/json")
+
+
+def invalid(message: str, param: str | None, code: str = "invalid_value") -> ApiError:
+    return ApiError(400, message, code=code, param=param)
+
+
+def of_problem(problem: Problem) -> ApiError:
+    return ApiError(400, problem.message, code=problem.code, param=problem.param)
+
+
+def of_engine(seam: str, error: Exception, message: str) -> ApiError:
+    """message: what the runtime says about it."""
+    if isinstance(error, RequestError):
+        return ApiError(400, message, code="invalid_value")
+    if isinstance(error, TimeoutError):
+        return ApiError(503, f"The {seam} does not answer: {message}.", code="engine_timeout")
+    return ApiError(500, f"The {seam} failed: {message}", code="engine_failed")
+
+
+def unknown_model(name: str, known: Sequence[str]) -> ApiError:
+    message = f"The model '{name}' does not exist here; known are {', '.join(known)}, and OpenAI's names for the like."
+    return ApiError(404, message, code="model_not_found", param="model")
+
+
+def too_large(most_bytes: int) -> ApiError:
+    return ApiError(413, f"The request is larger than {most_bytes:,} bytes.", code="request_too_large")
+
+
+def too_slow(seconds: float) -> ApiError:
+    return ApiError(408, f"Nothing of the request came for {seconds:g} s.", code="request_timeout")
+
+
+def wrong_type(expected: str, got: str) -> ApiError:
+    message = f"The request has to be {expected}, but its Content-Type is {got[:100] or 'missing'}."
+    return ApiError(415, message, code="unsupported_content_type")
+
+
+def busy(most: int) -> ApiError:
+    return ApiError(429, f"{most} such requests are already being worked on; try again.", code="rate_limit_exceeded")

@@ -1,0 +1,54 @@
+"""A text spoken aloud, phrase by phrase, so that its beginning is there long before its end.
+
+Knows: phrases, the speaker. Does not know: formats, HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from voxtral_voice.audio.pcm import Samples
+from voxtral_voice.conversation.phrases import PhraseSplitter
+from voxtral_voice.engines.base import SPEAK_RATE_HZ
+from voxtral_voice.errors import EngineError
+from voxtral_voice.server.rest import errors
+from voxtral_voice.server.rest.work import steps
+from voxtral_voice.server.runner import (
+    MAX_PHRASE_AUDIO_S,
+    PHRASE_AUDIO_S,
+    PHRASE_AUDIO_S_PER_CHAR,
+    SPEAK_STEP_S,
+)
+from voxtral_voice.server.runtime import Runtime
+
+
+async def spoken(runtime: Runtime, text: str, *, voice: str, speed: float) -> AsyncGenerator[Samples, None]:
+    """24 kHz. Raises ApiError when the speaker fails, and when there is nothing to say aloud in the text."""
+    splitter = PhraseSplitter()
+    silent = True
+    for phrase in (*splitter.feed(text), *splitter.finish()):
+        async with aclosing(_phrase(runtime, phrase, voice, speed)) as chunks:
+            async for samples in chunks:
+                silent = False
+                yield samples
+    if silent:
+        raise errors.invalid("Invalid value for 'input': there is nothing to say aloud in it.", "input")
+
+
+async def _phrase(runtime: Runtime, text: str, voice: str, speed: float) -> AsyncGenerator[Samples, None]:
+    limit_s, samples = _longest_s(text, speed), 0
+    speech = runtime.engines.speaker.speak(text, voice=voice, speed=speed)
+    async with aclosing(speech), aclosing(steps(runtime, "speaker", speech, SPEAK_STEP_S)) as chunks:
+        async for chunk in chunks:
+            samples += chunk.samples.size
+            if samples > limit_s * SPEAK_RATE_HZ:
+                error = EngineError("speaker", f"it made more than {limit_s:g} s of audio for {len(text)} characters")
+                raise errors.of_engine("speaker", error, runtime.failed("speaker", error))
+            if chunk.samples.size:
+                yield chunk.samples
+
+
+def _longest_s(text: str, speed: float) -> float:
+    longest_s = min(PHRASE_AUDIO_S + PHRASE_AUDIO_S_PER_CHAR * len(text), MAX_PHRASE_AUDIO_S)
+    return longest_s / min(speed, 1.0)

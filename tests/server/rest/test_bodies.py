@@ -1,0 +1,109 @@
+"""Bodies that are not what they should be, at a real server: what the SDK never sends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.server.conftest import Serving
+from tests.server.rest.sdk import recording, tone
+from tests.server.rest.test_speech import post
+from voxtral_voice.server.rest import speech
+
+JSON = {"content-type": "application/json"}
+FORM = {"content-type": "multipart/form-data; boundary=b"}
+
+
+def told(answer: httpx.Response) -> tuple[int, str, Any]:
+    error = answer.json()["error"]
+    assert error["message"].endswith((".", "!"))
+    return answer.status_code, error["code"], error["param"]
+
+
+@pytest.mark.parametrize("path", ["/v1/audio/speech", "/v1/chat/completions"])
+@pytest.mark.parametrize(
+    ("content", "headers", "expected"),
+    [
+        (b"{}", {}, (415, "unsupported_content_type", None)),
+        (b"{}", {"content-type": "text/plain"}, (415, "unsupported_content_type", None)),
+        (b"{}", FORM, (415, "unsupported_content_type", None)),
+        (b"", JSON, (400, "invalid_json", None)),
+        (b"{", JSON, (400, "invalid_json", None)),
+        (b'{"a": NaN}', JSON, (400, "invalid_json", None)),
+        (b"\xff\xfe", JSON, (400, "invalid_json", None)),
+        (b"[" * 100_000, JSON, (400, "invalid_json", None)),
+        (b"[]", JSON, (400, "invalid_json", None)),
+        (b"null", JSON, (400, "invalid_json", None)),
+        (b"{}", {"content-type": "Application/JSON; charset=utf-8"}, (400, "missing_required_parameter", ...)),
+    ],
+)
+async def test_bad_json(
+    serving: Serving, path: str, content: bytes, headers: dict[str, str], expected: tuple[int, str, Any]
+) -> None:
+    async with serving() as server:
+        status, code, param = told(await post(server, content, path, headers=headers))
+        assert (status, code) == expected[:2]
+        assert expected[2] is ... or param == expected[2]
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "expected"),
+    [
+        (b"{}", JSON, (415, "unsupported_content_type", None)),
+        (b"x", {"content-type": "multipart/form-data"}, (400, "invalid_form", None)),
+        (b"x", FORM, (400, "invalid_form", None)),
+        (b"--b\r\n\r\nx\r\n--b--\r\n", FORM, (400, "invalid_form", None)),
+        (b"--b--\r\n", FORM, (400, "missing_required_parameter", "model")),
+    ],
+)
+async def test_bad_forms(
+    serving: Serving, content: bytes, headers: dict[str, str], expected: tuple[int, str, Any]
+) -> None:
+    async with serving() as server:
+        assert told(await post(server, content, "/v1/audio/transcriptions", headers=headers)) == expected
+
+
+WAV = recording("wav", tone(0.5))
+
+
+@pytest.mark.parametrize(
+    ("data", "files", "expected"),
+    [
+        ({}, {}, (415, "unsupported_content_type", None)),
+        ({"model": "whisper-1", "file": "text"}, {"x": WAV}, (400, "invalid_value", "file")),
+        ({"model": "whisper-1"}, {"x": WAV}, (400, "missing_required_parameter", "file")),
+        ({"model": "whisper-1"}, {"file": b""}, (400, "invalid_value", "file")),
+        ({"model": ""}, {"file": WAV}, (400, "missing_required_parameter", "model")),
+        ({"model": "whisper-1", "prompt": "x" * 70_000}, {"file": WAV}, (400, "invalid_form", None)),
+        ({"model": "whisper-1"}, {"file": WAV, "file2": WAV}, (400, "invalid_form", None)),
+        ({"model": "whisper-1", **{f"x{i}": "y" for i in range(80)}}, {"file": WAV}, (400, "invalid_form", None)),
+        ({"model": "whisper-1", "stream": "perhaps"}, {"file": WAV}, (400, "invalid_value", "stream")),
+    ],
+)
+async def test_bad_form_fields(
+    serving: Serving, data: dict[str, str], files: dict[str, bytes], expected: tuple[int, str, Any]
+) -> None:
+    async with serving() as server:
+        answer = await post(server, None, "/v1/audio/transcriptions", data=data, files=files)
+        assert told(answer) == expected
+
+
+async def test_too_large_by_its_header_and_by_its_bytes(serving: Serving) -> None:
+    body = b'{"input": "' + b"x" * speech.MOST_BYTES + b'"}'
+
+    async def unannounced() -> Any:
+        for start in range(0, len(body), 1000):
+            yield body[start : start + 1000]
+
+    async with serving() as server:
+        for content in (body, unannounced()):
+            assert told(await post(server, content, headers=JSON)) == (413, "request_too_large", None)
+        assert (await server.get("/livez")).text == "ok"
+
+
+async def test_a_path_that_is_not_there_and_a_method_that_is_not(serving: Serving) -> None:
+    async with serving() as server:
+        assert (await server.get("/v1/audio/speech")).status_code == 405
+        assert (await server.get("/v1/embeddings")).status_code == 404
