@@ -85,6 +85,7 @@ def event(content: bytes) -> bytes:
 
 
 DONE = event(b"[DONE]")
+PARTS = [{"type": "text", "text": "H"}, 3, {"type": "text"}, {"type": "text", "text": "i"}]
 
 
 def usage(read: object, written: object, cached: object = None) -> bytes:
@@ -170,6 +171,7 @@ async def test_text_comes_as_it_is_made() -> None:
         (event(chunk(None, tool_calls=[{"index": 0}])), event(chunk("Hi")), DONE),
         (event(b'{"choices": [{"delta": null}]}'), event(b"3"), event(chunk("Hi")), DONE),
         (event(chunk("Hi")), DONE, event(chunk("more"))),
+        (event(chunk(None, content=[{"type": "thinking", "thinking": []}])), event(chunk(None, content=PARTS)), DONE),
     ],
 )
 async def test_the_manners_of_servers(pieces: tuple[bytes, ...]) -> None:

@@ -203,8 +203,8 @@ class _Reading:
         self.reason = _reason(chunk) or self.reason
         self._usage = _usage(chunk) or self._usage
         part = _part(chunk)
-        text = part.get("content")
-        pieces: list[Piece] = [text] if isinstance(text, str) and text else []
+        text = _text(part.get("content"))
+        pieces: list[Piece] = [text] if text else []
         return [*pieces, *self._calls.take(part.get("tool_calls"))] if self._calls else pieces
 
     def end(self) -> list[Piece]:
@@ -257,6 +257,14 @@ def _part(chunk: Mapping[str, Any]) -> Mapping[str, Any]:
     choice = _choice(chunk)
     part = choice.get("delta") or choice.get("message")
     return part if isinstance(part, dict) else {}
+
+
+def _text(content: object) -> str:
+    """Of a text, or of its parts (Mistral's servers think in some of them)."""
+    if isinstance(content, list):
+        parts = (part for part in content if isinstance(part, dict) and part.get("type") == "text")
+        return "".join(map(_text, (part.get("text") for part in parts)))
+    return content if isinstance(content, str) else ""
 
 
 def _reason(chunk: Mapping[str, Any]) -> str | None:
