@@ -18,10 +18,16 @@ from typing import Any, Final, Protocol
 from tests.realtime.order import Order
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.floor import DEADLINE_STATES, State
+from voxtral_voice.conversation.history import shown
 from voxtral_voice.conversation.policy import Policy
-from voxtral_voice.conversation.session import Session
+from voxtral_voice.conversation.replies import LATE_CANCEL_S
+from voxtral_voice.conversation.session import SAID, Session
 
 Frame = dict[str, Any]
+ReplyNotice = (
+    ev.ReplyTextDelta | ev.ReplyAudioDelta | ev.ReplyEnded | ev.ReplyMessageStarted | ev.ReplyCallStarted
+    | ev.ReplyCallDelta | ev.ReplyCallEnded
+)  # fmt: skip
 
 REPLY_WITHIN_S: Final = 1.0
 """From the moment that a committed turn's words are there to the reply's `response.created`."""
@@ -33,6 +39,7 @@ WORDS_OFF: Final = 1
 """Words by which the heard text may differ from what was played."""
 LONG_HISTORY: Final = 100
 """A history this long is never full here."""
+LONG_HISTORY_CHARS: Final = 100_000
 BUSY_WAKES: Final = 3
 """So many wake-ups at one moment are a loop."""
 GRAIN_S: Final = 1e-6
@@ -59,8 +66,8 @@ class World(Protocol):
         """How many words of it lie in the first `ms` of its audio."""
         ...
 
-    def voiced_lately(self) -> bool:
-        """A sound above the threshold was given to the core in the last seconds."""
+    def voiced_since(self, sample: int) -> bool:
+        """A sound above the threshold, behind this sample, was given to the core."""
         ...
 
 
@@ -84,11 +91,19 @@ class Answer:
     """A reply that the client was told of."""
 
     started: ev.ReplyStarted
+    item_id: str | None = None
+    """Of its message."""
     text: str = ""
     samples: int = 0
     wire_samples: int = 0
     ended: ev.ReplyEnded | None = None
-    asked: bool = False
+    speaks: bool = False
+    """Its message has begun."""
+    calls: dict[str, str] = field(default_factory=dict)
+    """Item -> its arguments so far; a call that was told to its end is in `Watch.called`."""
+    has_called: bool = False
+    items: set[str] = field(default_factory=set)
+    """Of its output."""
     truncated: bool = False
 
 
@@ -109,6 +124,14 @@ class Watch:
     speaking: Spoken | None = None
     replies: dict[str, Answer] = field(default_factory=dict)
     live: Answer | None = None
+    asides: dict[str, Answer] = field(default_factory=dict)
+    """Beside the conversation, and not ended."""
+    called: dict[str, str] = field(default_factory=dict)
+    """Call that was told to its end, or made by the client -> its arguments."""
+    overheard: list[ev.Transcribe] = field(default_factory=list)
+    """Sounds with words, during a reply that may not be interrupted, that are in no turn yet."""
+    interrupted_at: float = -math.inf
+    """When a turn cancelled a reply, or its last words."""
     last: Answer | None = None
     turns_since_reply: int = 0
     """Reasons for a reply that no reply has used up: turns, timeouts and phantoms."""
@@ -153,12 +176,26 @@ class Watch:
             case ev.AudioReceived(end_sample):
                 self.received = end_sample
             case ev.TranscriptHeard(attempt, text, _, final):
-                if self.attempts.pop(attempt, None) is not None and final:
+                job = self.attempts.pop(attempt, None)
+                if job is not None and final:
                     self.given.add(text.strip())
+                elif job is not None and self._is_kept(event):
+                    self.overheard.append(job)
             case ev.TranscriptFailed(attempt):
                 self.attempts.pop(attempt, None)
-            case ev.CreateReply():
+            case ev.Configure() | ev.ClearAudio():
+                self.overheard.clear()
+            case ev.CreateReply(options) if not options.aside:
                 self.asks += 1
+            case ev.AddItem(ev.CallItem(item_id, call)):
+                self.called[item_id] = call.arguments
+
+    def _is_kept(self, heard: ev.TranscriptHeard) -> bool:
+        """A sound that becomes a turn when the reply is over."""
+        session, detection = self.world.session, self.detection
+        polite = detection is not None and not detection.interrupt_response
+        over_a_reply = session.state in (State.REPLYING, State.CONTESTED)
+        return polite and over_a_reply and session.facts(heard).kind in SAID
 
     def command(self, command: ev.Command) -> None:
         kind = type(command)
@@ -205,18 +242,19 @@ class Watch:
 
 
 def one_active_reply(watch: Watch, started: ev.ReplyStarted) -> str | None:
-    """A reply begins when no other is active, and only once."""
-    if watch.live is not None:
+    """A reply of the conversation begins when no other is active; and each begins only once."""
+    if watch.live is not None and not started.aside:
         return f"{started.reply_id} begins while {watch.live.started.reply_id} is active"
     return f"{started.reply_id} begins again" if started.reply_id in watch.replies else None
 
 
 def nothing_of_a_reply_outside_its_life(
-    watch: Watch, said: ev.ReplyTextDelta | ev.ReplyAudioDelta | ev.ReplyEnded
+    watch: Watch, said: ReplyNotice
 ) -> str | None:
-    """Text, audio and end belong to the active reply: nothing of a cancelled or a held one leaves."""
+    """Text, audio, calls and end belong to the active reply: nothing of a cancelled or a held one leaves."""
     active = watch.live.started.reply_id if watch.live is not None else None
-    return None if said.reply_id == active else f"{said.reply_id} speaks, {active} is active"
+    alive = said.reply_id == active or said.reply_id in watch.asides
+    return None if alive else f"{said.reply_id} speaks, {active} is active"
 
 
 def the_end_sums_it_up(watch: Watch, ended: ev.ReplyEnded) -> str | None:
@@ -263,11 +301,14 @@ def every_work_is_stopped(watch: Watch) -> str | None:
 
 def every_reply_ends(watch: Watch) -> str | None:
     """Every reply that the client was told of has its one end."""
-    return f"{watch.live.started.reply_id} has no end" if watch.live is not None else None
+    still = [*([watch.live.started.reply_id] if watch.live is not None else ()), *watch.asides]
+    return f"{still} have no end" if still else None
 
 
 def a_reason_for_each_reply(watch: Watch, started: ev.ReplyStarted) -> str | None:
     """A reply is asked for: by a request, a turn, an idle timeout, or a phantom interruption; each gives one."""
+    if started.aside:
+        return None if isinstance(watch.event, ev.CreateReply) and watch.event.options.aside else "nobody asked for it"
     if watch.asks or watch.turns_since_reply or watch.phantom is not None:
         return None
     return f"{started.reply_id} answers nothing"
@@ -275,12 +316,16 @@ def a_reason_for_each_reply(watch: Watch, started: ev.ReplyStarted) -> str | Non
 
 def audio_keeps_to_its_lead(watch: Watch, audio: ev.ReplyAudioDelta) -> str | None:
     """Audio is sent when less than `lead_ms` of what was sent before is still to be played."""
+    if audio.reply_id in watch.asides:
+        return None
     ahead_ms = 1000 * (watch.plays_to - watch.world.now)
     return f"{ahead_ms:.1f} ms ahead" if ahead_ms >= watch.world.policy.lead_ms + 0.01 else None
 
 
 def audio_says_when_it_plays(watch: Watch, audio: ev.ReplyAudioDelta) -> str | None:
     """`plays_at` is when a client that plays everything at once comes to it."""
+    if audio.reply_id in watch.asides:
+        return None
     plays_at = max(watch.world.now, watch.plays_to)
     return None if abs(audio.plays_at - plays_at) < 1e-3 else f"{audio.plays_at:.3f}, not {plays_at:.3f}"
 
@@ -289,7 +334,95 @@ def audio_waits_in_a_contest(watch: Watch, audio: ev.ReplyAudioDelta) -> str | N
     """While it is open whether the user interrupts, no audio leaves."""
     contested = watch.state_before is State.CONTESTED and watch.world.session.state is State.CONTESTED
     held = contested and watch.detection is not None and watch.detection.interrupt_response
-    return f"{audio.reply_id} goes on" if held else None
+    return f"{audio.reply_id} goes on" if held and audio.reply_id not in watch.asides else None
+
+
+# --- calls, and what is beside the conversation -----------------------------------------------------------------
+
+
+def words_follow_their_message(watch: Watch, said: ev.ReplyTextDelta | ev.ReplyAudioDelta) -> str | None:
+    """Text and audio come when the reply's message has begun."""
+    reply = watch.replies.get(said.reply_id)
+    return None if reply is None or reply.speaks else f"{said.reply_id} has no message"
+
+
+def a_message_begins_once(watch: Watch, begun: ev.ReplyMessageStarted) -> str | None:
+    """A reply has one message at most, and it has nothing but white space to say before that."""
+    reply = watch.replies.get(begun.reply_id)
+    return f"{begun.reply_id} has a message" if reply is None or reply.speaks else None
+
+
+def calls_are_told_in_order(
+    watch: Watch, told: ev.ReplyCallStarted | ev.ReplyCallDelta | ev.ReplyCallEnded
+) -> str | None:
+    """A call begins once; what comes of it later comes while it is not whole."""
+    reply = watch.replies.get(told.reply_id)
+    known = reply is not None and told.item_id in reply.calls
+    if isinstance(told, ev.ReplyCallStarted):
+        return f"{told.item_id} begins again" if known or told.item_id in watch.called else None
+    return None if known else f"{told.item_id} has not begun, or is whole"
+
+
+def a_call_in_the_history_is_what_was_told(watch: Watch) -> str | None:
+    """Of each call stand the arguments that the client was told, and it is complete when the client thinks so."""
+    told = {item: text for reply in watch.replies.values() for item, text in reply.calls.items()}
+    for item in watch.world.session.history:
+        if not isinstance(item, ev.CallItem):
+            continue
+        whole = item.id in watch.called
+        arguments = watch.called[item.id] if whole else told.get(item.id)
+        if arguments != item.call.arguments or whole != (item.status == "completed"):
+            return f"{item}, and {arguments!r} was told, {'whole' if whole else 'in part'}"
+    return None
+
+
+def responders_see_whole_calls(watch: Watch, work: ev.Respond | ev.Prepare) -> str | None:
+    """A call that was cut off, or not told, is not shown to a responder."""
+    whole = set(watch.called.values())
+    calls = [part for part in work.messages if isinstance(part, ev.ToolCall)]
+    unknown = [call for call in calls if call.arguments not in whole]
+    return f"{unknown} is no call that was told" if unknown else None
+
+
+def a_cancel_stops_what_it_names(watch: Watch, ended: ev.ReplyEnded) -> str | None:
+    """A client's cancel stops the reply that it names; one that names none those of the conversation; nothing else stops
+    what is beside it."""
+    if ended.status != "cancelled":
+        return None
+    by = watch.event.reply_id if isinstance(watch.event, ev.CancelReply) else None
+    if ended.reply_id in watch.asides:
+        return None if by == ended.reply_id else f"{ended.reply_id} is beside the conversation"
+    return f"{by} was named, {ended.reply_id} is stopped" if by not in (None, ended.reply_id) else None
+
+
+def a_late_cancel_spares_the_next_reply(watch: Watch, ended: ev.ReplyEnded) -> str | None:
+    """A cancel that names no reply stops nothing right after an interruption."""
+    bare = isinstance(watch.event, ev.CancelReply) and watch.event.reply_id is None
+    late = bare and watch.world.now - watch.interrupted_at < LATE_CANCEL_S - GRAIN_S
+    return f"{ended.reply_id} is stopped by a cancel that was meant for another" if late else None
+
+
+def asides_leave_no_trace(watch: Watch) -> str | None:
+    """Nothing of what is beside the conversation stands in it."""
+    history = {item.id for item in watch.world.session.history}
+    replies = [reply for reply in watch.replies.values() if reply.started.aside]
+    seen = {item for reply in replies for item in reply.items} & history
+    return f"{seen} are in the history" if seen else None
+
+
+def the_history_is_bounded(watch: Watch, _: ev.ItemAdded) -> str | None:
+    """When something was added it has no more items, and no more characters, than the policy allows; but for an item that is
+    too large alone."""
+    items, policy = list(watch.world.session.history), watch.world.policy
+    chars = sum(len(part[1]) for item in items for part in shown(item) if isinstance(part, tuple))
+    too_long = len(items) > policy.max_items or (len(items) > 1 and chars > policy.max_history_chars)
+    return f"{len(items)} items, {chars} characters" if too_long and isinstance(watch.event, ev.AddItem) else None
+
+
+def what_is_said_becomes_a_turn(watch: Watch) -> str | None:
+    """What is said into a reply that may not be interrupted is a turn after it."""
+    lost = [f"[{job.start_sample}, {job.end_sample})" for job in watch.overheard]
+    return f"{lost} lie in no turn" if lost else None
 
 
 # --- what is never seen -----------------------------------------------------------------------------------------
@@ -325,7 +458,7 @@ def speech_starts_once(watch: Watch, started: ev.SpeechStarted) -> str | None:
 
 def silence_is_no_speech(watch: Watch, started: ev.SpeechStarted) -> str | None:
     """No turn begins without a sound."""
-    return None if watch.world.voiced_lately() else f"{started.item_id} begins in silence"
+    return None if watch.world.voiced_since(started.start_sample) else f"{started.item_id} begins in silence"
 
 
 def speech_stops_once(watch: Watch, stopped: ev.SpeechStopped) -> str | None:
@@ -486,8 +619,8 @@ def heard_text_is_what_was_played(watch: Watch) -> str | None:
     """Of each reply in the history stand the words that the client played, to within one."""
     items = {item.id: item for item in watch.world.session.history}
     for reply_id, reply in watch.replies.items():
-        item, heard = items.get(reply.started.item_id), watch.world.words_heard(reply_id)
-        if item is None or heard is None or reply.truncated or item.modality == "text":
+        item, heard = items.get(reply.item_id or ""), watch.world.words_heard(reply_id)
+        if not isinstance(item, ev.Item) or heard is None or reply.truncated or item.modality == "text":
             continue
         words, (least, most) = len((item.text or "").split()), heard
         if not least - WORDS_OFF <= words <= most + WORDS_OFF:
@@ -497,7 +630,7 @@ def heard_text_is_what_was_played(watch: Watch) -> str | None:
 
 def truncation_keeps_what_was_played(watch: Watch, cut: ev.ItemTruncated) -> str | None:
     """The words that are left lie in the audio that the client says it played, to within one."""
-    reply = next((r for r in watch.replies.values() if r.started.item_id == cut.item_id), None)
+    reply = next((r for r in watch.replies.values() if r.item_id == cut.item_id), None)
     if reply is None:
         return f"{cut.item_id} is no reply's"
     if cut.audio_end_ms > round(reply.samples / 24):
@@ -577,7 +710,7 @@ def client_and_history_agree(watch: Watch) -> str | None:
     """The client knows the items of the history in their order; more than those only when the history is full."""
     ours = [item.id for item in watch.world.session.history]
     theirs = watch.client_items
-    if watch.world.policy.max_items >= LONG_HISTORY:
+    if watch.world.policy.max_items >= LONG_HISTORY and watch.world.policy.max_history_chars >= LONG_HISTORY_CHARS:
         return None if ours == theirs else f"{ours} here, {theirs} there"
     rest = iter(theirs)
     return None if all(item_id in rest for item_id in ours) else f"{ours} here, {theirs} there"
@@ -603,7 +736,8 @@ def every_request_is_answered(watch: Watch, asked: Frame, frames: list[Frame]) -
     kinds = [f["type"] for f in frames]
     answered = all(kind in kinds for kind in ANSWERS[asked["type"]]) if asked["type"] in ANSWERS else None
     if answered is None:  # response.create: it may wait for the end of the user's turn
-        answered = "response.created" in kinds or watch.world.session._asked is not None
+        session = watch.world.session
+        answered = "response.created" in kinds or session._asked is not None or session._next is not None
     if errors and asked["type"] == "response.create":
         answered = "response.created" in kinds
     return f"{asked} -> {kinds}" if answered == bool(errors) else None
@@ -613,7 +747,12 @@ def every_request_is_answered(watch: Watch, asked: Frame, frames: list[Frame]) -
 
 
 def _reply_started(watch: Watch, started: ev.ReplyStarted) -> None:
-    watch.live = watch.last = watch.replies[started.reply_id] = Answer(started)
+    reply = watch.replies[started.reply_id] = Answer(started, started.item_id, speaks=started.item_id is not None)
+    reply.items |= {started.item_id} - {None}
+    if started.aside:
+        watch.asides[started.reply_id] = reply
+        return
+    watch.live = watch.last = reply
     watch.asks = max(0, watch.asks - 1)
     watch.turns_since_reply = 0
     watch.idle_from = None
@@ -622,23 +761,51 @@ def _reply_started(watch: Watch, started: ev.ReplyStarted) -> None:
     watch.excuse()
 
 
+def _message_started(watch: Watch, begun: ev.ReplyMessageStarted) -> None:
+    reply = watch.replies[begun.reply_id]
+    reply.speaks, reply.item_id = True, begun.item_id
+    reply.items.add(begun.item_id)
+
+
+def _call_started(watch: Watch, started: ev.ReplyCallStarted) -> None:
+    reply = watch.replies[started.reply_id]
+    reply.calls[started.item_id] = ""
+    reply.items.add(started.item_id)
+
+
+def _call_delta(watch: Watch, told: ev.ReplyCallDelta) -> None:
+    watch.replies[told.reply_id].calls[told.item_id] += told.delta
+
+
+def _call_ended(watch: Watch, told: ev.ReplyCallEnded) -> None:
+    watch.called[told.item_id] = watch.replies[told.reply_id].calls.pop(told.item_id)
+    watch.replies[told.reply_id].has_called = True
+
+
 def _reply_text(watch: Watch, said: ev.ReplyTextDelta) -> None:
     watch.replies[said.reply_id].text += said.delta
 
 
 def _reply_audio(watch: Watch, said: ev.ReplyAudioDelta) -> None:
     watch.replies[said.reply_id].samples += said.samples.size
+    if said.reply_id in watch.asides:
+        return
     watch.plays_to = max(watch.world.now, watch.plays_to) + said.samples.size / 24_000
 
 
 def _reply_ended(watch: Watch, ended: ev.ReplyEnded) -> None:
     reply = watch.replies[ended.reply_id]
-    reply.ended, watch.live = ended, None
+    reply.ended = ended
     watch.step_ends.append(ended.reply_id)
+    if watch.asides.pop(ended.reply_id, None) is not None:
+        return
+    watch.live = None
     if ended.status == "cancelled":
         _silenced(watch)
-        if ended.reason == "turn_detected" and watch.speaking is not None:
-            watch.phantom = watch.speaking.item_id
+        if ended.reason == "turn_detected":
+            watch.interrupted_at = watch.world.now
+            if watch.speaking is not None and not reply.has_called:
+                watch.phantom = watch.speaking.item_id
     else:
         watch.idle_from = watch.world.now
 
@@ -677,9 +844,10 @@ def _speech_started(watch: Watch, started: ev.SpeechStarted) -> None:
     was_playing, last = watch.plays_to > watch.world.now, watch.last
     _silenced(watch)
     if was_playing and last is not None and last.ended is not None and last.ended.status == "completed":
-        item = watch.world.session.history.get(last.started.item_id)
+        item = watch.world.session.history.get(last.item_id or "")
         if item is not None and item.status == "incomplete":
-            watch.phantom = started.item_id
+            watch.interrupted_at = watch.world.now
+            watch.phantom = None if last.has_called else started.item_id
 
 
 def _speech_stopped(watch: Watch, stopped: ev.SpeechStopped) -> None:
@@ -698,6 +866,8 @@ def _audio_committed(watch: Watch, committed: ev.AudioCommitted) -> None:
     by_itself = detection is not None and detection.create_response and watch.live is None
     turn.wants_reply = by_itself or watch.asks > 0
     watch.turns_since_reply += 1
+    start, end = committed.start_sample, committed.end_sample
+    watch.overheard = [job for job in watch.overheard if not (start < job.end_sample and job.start_sample < end)]
 
 
 def _transcript_delta(watch: Watch, delta: ev.TranscriptDelta) -> None:
@@ -734,18 +904,18 @@ def _all_was_heard(watch: Watch) -> bool:
     last = watch.last
     if last is None or not last.text.strip():
         return False
-    item = watch.world.session.history.get(last.started.item_id)
-    return item is None or (item.text or "").split() == last.text.split()
+    item = watch.world.session.history.get(last.item_id or "")
+    return not isinstance(item, ev.Item) or (item.text or "").split() == last.text.split()
 
 
 def _item_truncated(watch: Watch, cut: ev.ItemTruncated) -> None:
     for reply in watch.replies.values():
-        if reply.started.item_id == cut.item_id:
+        if reply.item_id == cut.item_id:
             reply.truncated = True
 
 
 def _refused(watch: Watch, _: ev.Refused) -> None:
-    if isinstance(watch.event, ev.CreateReply):
+    if isinstance(watch.event, ev.CreateReply) and not watch.event.options.aside:
         watch.asks = max(0, watch.asks - 1)
 
 
@@ -764,6 +934,10 @@ def _idle_timeout(watch: Watch, _: ev.IdleTimeout) -> None:
 
 NOTES: Final[dict[type[ev.Command], Callable[[Watch, Any], None]]] = {
     ev.ReplyStarted: _reply_started,
+    ev.ReplyMessageStarted: _message_started,
+    ev.ReplyCallStarted: _call_started,
+    ev.ReplyCallDelta: _call_delta,
+    ev.ReplyCallEnded: _call_ended,
     ev.ReplyTextDelta: _reply_text,
     ev.ReplyAudioDelta: _reply_audio,
     ev.ReplyEnded: _reply_ended,
@@ -788,26 +962,38 @@ NOTES: Final[dict[type[ev.Command], Callable[[Watch, Any], None]]] = {
 
 ON_COMMAND: Final[dict[type[ev.Command], tuple[Callable[[Watch, Any], str | None], ...]]] = {
     ev.ReplyStarted: (one_active_reply, a_reason_for_each_reply),
-    ev.ReplyTextDelta: (nothing_of_a_reply_outside_its_life,),
+    ev.ReplyMessageStarted: (nothing_of_a_reply_outside_its_life, a_message_begins_once),
+    ev.ReplyCallStarted: (nothing_of_a_reply_outside_its_life, calls_are_told_in_order),
+    ev.ReplyCallDelta: (nothing_of_a_reply_outside_its_life, calls_are_told_in_order),
+    ev.ReplyCallEnded: (nothing_of_a_reply_outside_its_life, calls_are_told_in_order),
+    ev.ReplyTextDelta: (nothing_of_a_reply_outside_its_life, words_follow_their_message),
     ev.ReplyAudioDelta: (
         nothing_of_a_reply_outside_its_life,
+        words_follow_their_message,
         audio_keeps_to_its_lead,
         audio_says_when_it_plays,
         audio_waits_in_a_contest,
     ),
-    ev.ReplyEnded: (nothing_of_a_reply_outside_its_life, the_end_sums_it_up, stages_sum_to_the_whole),
-    ev.Respond: (no_work_for_a_stopped_reply,),
+    ev.ReplyEnded: (
+        nothing_of_a_reply_outside_its_life,
+        the_end_sums_it_up,
+        stages_sum_to_the_whole,
+        a_cancel_stops_what_it_names,
+        a_late_cancel_spares_the_next_reply,
+    ),
+    ev.Respond: (no_work_for_a_stopped_reply, responders_see_whole_calls),
     ev.Recite: (no_work_for_a_stopped_reply,),
     ev.Speak: (no_work_for_a_stopped_reply,),
     ev.Transcribe: (one_attempt_at_the_open_turn, no_work_for_an_abandoned_attempt, audio_is_still_there),
     ev.Judge: (no_work_for_an_abandoned_attempt, audio_is_still_there),
-    ev.Prepare: (no_work_for_an_abandoned_attempt,),
+    ev.Prepare: (no_work_for_an_abandoned_attempt, responders_see_whole_calls),
     ev.SpeechStarted: (speech_starts_once, silence_is_no_speech),
     ev.SpeechStopped: (speech_stops_once,),
     ev.AudioCommitted: (a_turn_is_committed_once,),
     ev.TranscriptDelta: (transcripts_only_grow,),
     ev.TranscriptDone: (one_transcript_for_each_turn, no_words_of_a_dropped_transcript, transcripts_only_grow),
     ev.TranscriptLost: (one_transcript_for_each_turn,),
+    ev.ItemAdded: (the_history_is_bounded,),
     ev.ItemTruncated: (truncation_keeps_what_was_played,),
     ev.Speculated: (speculation_ends,),
     ev.IdleTimeout: (idle_only_when_wanted,),
@@ -840,6 +1026,9 @@ AT_THE_END: Final[tuple[Callable[[Watch], str | None], ...]] = (
     every_attempt_is_settled,
     no_trace_of_a_dropped_reply,
     heard_text_is_what_was_played,
+    a_call_in_the_history_is_what_was_told,
+    asides_leave_no_trace,
+    what_is_said_becomes_a_turn,
     client_and_history_agree,
     the_wire_is_finished,
 )

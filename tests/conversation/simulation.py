@@ -10,6 +10,7 @@ and all chance comes from the seed.
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 import random
 import sys
@@ -92,6 +93,8 @@ class Traits:
     """The client sends no audio any more at some moment, and never comes back."""
     levels: bool
     """Levels and echoes are known."""
+    tools: bool
+    """The client has tools, and runs them when they are called."""
 
 
 def draw_traits(rng: random.Random) -> Traits:
@@ -107,6 +110,7 @@ def draw_traits(rng: random.Random) -> Traits:
         word_times=rng.random() < 0.8,
         leaves=rng.random() < 0.05,
         levels=rng.random() < 0.7,
+        tools=rng.random() < 0.4,
     )
 
 
@@ -118,6 +122,7 @@ def draw_policy(rng: random.Random) -> Policy:
         "chunk_ms": rng.choice((40, 100, 100, 100)),
         "max_turn_ms": rng.choice((2500, 90_000, 90_000, 90_000)),
         "max_items": rng.choice((4, 1000, 1000, 1000)),
+        "max_history_chars": rng.choice((200, *(8_000_000,) * 7)),
     }
     return replace(policy, **{name: value for name, value in drawn.items() if hasattr(policy, name)})
 
@@ -284,8 +289,8 @@ class World:
     def words_until(self, reply_id: str, ms: float) -> int | None:
         return self.engines.words_until(reply_id, ms)
 
-    def voiced_lately(self) -> bool:
-        return self.microphone.received - self.microphone.voiced_to < 3 * RATE_HZ
+    def voiced_since(self, sample: int) -> bool:
+        return self.microphone.voiced_to > sample
 
     # --- looking back -------------------------------------------------------------------------------------------
 
@@ -328,6 +333,10 @@ class Player:
         self.active: str | None = None
         self.stopped: set[str] = set()
         """Replies that the client stopped by itself."""
+        self.asides: list[str] = []
+        """Replies that are not part of the conversation; they are not played."""
+        self.over: list[str] = []
+        """Replies that are done."""
 
     def receive(self, frame: Frame, at: float) -> None:
         """A frame arrives at `at`, in the order of arrival."""
@@ -335,18 +344,37 @@ class Player:
         if kind == "response.output_audio.delta":
             self._play(frame, at)
         elif kind == "response.created":
-            self.active = frame["response"]["id"]
-            self._world.person.reply_began()
+            self._begin(frame["response"])
         elif kind == "response.output_item.added":
-            self.items[frame["item"]["id"]] = frame["response_id"]
+            self._item_begins(frame)
+        elif kind == "response.function_call_arguments.done":
+            self._world.person.tool_is_called(frame["call_id"], at)
         elif kind == "response.done":
-            self.active = None
-            self._world.person.reply_ended(at)
+            self._end(frame["response"], at)
         elif kind == "input_audio_buffer.speech_started":
             self._world.person.was_heard(self.flush(at), at)
 
+    def _begin(self, response: Frame) -> None:
+        if response["conversation_id"] is None:
+            self.asides.append(response["id"])
+            return
+        self.active = response["id"]
+        self._world.person.reply_began()
+
+    def _item_begins(self, frame: Frame) -> None:
+        if frame["response_id"] not in self.asides and frame["item"]["type"] == "message":
+            self.items[frame["item"]["id"]] = frame["response_id"]
+
+    def _end(self, response: Frame, at: float) -> None:
+        self.over.append(response["id"])
+        if response["id"] not in self.asides:
+            self.active = None
+            self._world.person.reply_ended(at)
+
     def _play(self, frame: Frame, at: float) -> None:
         reply_id, audio = frame["response_id"], frame["delta"]
+        if reply_id in self.asides:
+            return
         reply = self.replies.get(reply_id)
         if reply is None:
             reply = self.replies[reply_id] = Played()
@@ -418,6 +446,7 @@ class Engines:
         self._rng = world.rng
         self.replies: dict[str, Job] = {}
         self.attempts: dict[int, Job] = {}
+        self._arguments = 0
         self.last_promise = 0.0
         """When the last result that is under way will have come."""
 
@@ -506,23 +535,40 @@ class Engines:
     def _respond(self, job: ev.Respond) -> None:
         rng = self._rng
         self.replies[job.reply_id] = reply = self._job()
-        self._say(job.reply_id, reply, self._deltas(), self._slow(0.03, 0.2))
+        self._say(job.reply_id, reply, self._pieces(job), self._slow(0.03, 0.2))
         if self._fails():
             after = rng.choice((0.0, 0.05, 0.5, ENGINE_TIMEOUT_S))
             self._later(reply, after, lambda: self._fail(job.reply_id, reply, "responder"))
 
-    def _say(self, reply_id: str, reply: Job, deltas: Iterator[str], seconds: float) -> None:
-        """The next delta then, and so on."""
-        delta = next(deltas, None)
+    def _say(self, reply_id: str, reply: Job, pieces: Iterator[ev.ReplyText | ev.ReplyCall], seconds: float) -> None:
+        """The next piece then, and so on."""
+        piece = next(pieces, None)
 
         def tell() -> None:
-            if delta is None:
-                self._world.feed(ev.ReplyTextEnded(reply_id))
+            if piece is None:
+                finish: ev.Finish = "length" if self._rng.random() < 0.03 else "stop"
+                self._world.feed(ev.ReplyTextEnded(reply_id, finish, ev.Usage(40, 10)))
             else:
-                self._world.feed(ev.ReplyText(reply_id, delta))
-                self._say(reply_id, reply, deltas, self._slow(0.005, 0.03))
+                self._world.feed(piece)
+                self._say(reply_id, reply, pieces, self._slow(0.005, 0.03))
 
         self._later(reply, seconds, tell)
+
+    def _pieces(self, job: ev.Respond) -> Iterator[ev.ReplyText | ev.ReplyCall]:
+        """Words, calls, or words and calls behind them or before them."""
+        words = (ev.ReplyText(job.reply_id, delta) for delta in self._deltas())
+        if not job.tools or job.tool_choice == "none" or self._rng.random() < 0.5:
+            return words
+        calls = [piece for index in range(self._rng.choice((1, 1, 2))) for piece in self._call(job.reply_id, index)]
+        return itertools.chain(*self._rng.choice(((calls,), (words, calls), (words, calls), (calls, words))))
+
+    def _call(self, reply_id: str, index: int) -> Iterator[ev.ReplyCall]:
+        """No two calls have the same arguments."""
+        self._arguments += 1
+        text, step = f'{{"number": {self._arguments}}}', self._rng.choice((3, 100))
+        call_id = f"call_{self._arguments}"
+        for start in range(0, len(text), step):
+            yield ev.ReplyCall(reply_id, index, call_id, "count", text[start : start + step])
 
     def _deltas(self) -> Iterator[str]:
         """An answer in pieces that do not keep to words."""
@@ -698,6 +744,8 @@ class Person:
         world, rng = self._world, self._rng
         transcription = {"model": "whisper-1"}
         session = _session(input={"transcription": transcription})
+        if world.traits.tools:
+            session["tools"] = [{"type": "function", "name": "count", "parameters": {"type": "object"}}]
         if rng.random() < 0.3:
             session["voxtral_voice"] = {"events": True}
             world.watch.wants_our_events = True
@@ -781,7 +829,9 @@ class Person:
             self._write()
         elif kind < 0.10:
             self._send("response.create")
-        elif kind < 0.15:
+        elif kind < 0.12:
+            self._ask_beside()
+        elif kind < 0.16:
             self._add(Sound(world.now, world.now + rng.uniform(0.05, 0.5), "cough"))
         else:
             ends = self._utter(world.now + 0.05, "crowd" if kind < 0.2 else "speech")
@@ -854,6 +904,8 @@ class Person:
             world.at(start, self._truncate_nonsense)
         elif what < 0.44:
             world.at(start, self._push_to_talk)
+        elif what < 0.45:
+            world.at(start, self._ask_beside)
         elif what < 0.46:
             world.at(start, self._delete)
         elif what < 0.50:
@@ -862,6 +914,40 @@ class Person:
             world.at(start + rng.uniform(0.1, 0.6), lambda: self._send(kind))
         elif what < 0.50 + world.traits.restless / 5:
             world.at(start, self._do_something)
+
+    def tool_is_called(self, call_id: str, at: float) -> None:
+        """The client runs it, says what came of it and wants to hear more; whatever is being said meanwhile."""
+        rng = self._rng
+        if rng.random() < 0.9:
+            self._world.at(at + rng.choice((0.0, 0.02, 0.5, 3.0)), self._tell_output, call_id)
+
+    def _tell_output(self, call_id: str) -> None:
+        if self.is_done:
+            return
+        output = {"type": "function_call_output", "call_id": call_id, "output": "one more"}
+        self._send("conversation.item.create", item=output)
+        if self._rng.random() < 0.9:
+            self._send("response.create", response={"metadata": {"for": call_id}})
+
+    def _ask_beside(self) -> None:
+        """Out of band; perhaps about something else, and perhaps it is cancelled."""
+        rng = self._rng
+        wish: dict[str, Any] = {"conversation": "none", "output_modalities": [rng.choice(("text", "text", "audio"))]}
+        if rng.random() < 0.5:
+            content = [{"type": "input_text", "text": "is that a question"}]
+            wish["input"] = [{"type": "message", "role": "user", "content": content}]
+        self._send("response.create", response=wish)
+        if rng.random() < 0.3:
+            self._world.after(rng.uniform(0.0, 1.0), self._cancel_some_reply)
+
+    def _cancel_some_reply(self) -> None:
+        """By its id: one of those beside the conversation, or one that is over."""
+        player = self._world.player
+        self._send("response.cancel", response_id=self._rng.choice([*player.asides[-2:], *player.over[-2:], "nobody"]))
+
+    def _cancel_late(self) -> None:
+        """By itself, though the server stops at once too."""
+        self._send("response.cancel")
 
     def _interrupt(self) -> None:
         self._utter(self._world.now)
@@ -873,6 +959,8 @@ class Person:
         """The client stopped playing since the user speaks; most say how much was played."""
         if cut is not None and self._rng.random() < 0.5:
             self._world.at(at, lambda: self._truncate(cut))
+        if cut is not None and self._rng.random() < 0.2:
+            self._world.at(at + self._rng.uniform(0.0, 0.25), self._cancel_late)
 
     def _cancel(self) -> None:
         world = self._world
@@ -911,6 +999,9 @@ class Person:
                 self._delete,
                 self._retrieve,
                 self._cancel,
+                self._cancel_some_reply,
+                self._ask_beside,
+                self._ask_beside,
                 self._push_to_talk,
                 self._pause_microphone,
                 lambda: self._send("input_audio_buffer.clear"),
@@ -930,6 +1021,7 @@ class Person:
                 {"type": "realtime", "output_modalities": ["text"]},
                 {"type": "realtime", "output_modalities": ["audio"]},
                 {"type": "realtime", "instructions": "x", "output_modalities": ["smell"]},
+                {"type": "realtime", "tool_choice": "none"},
                 _session(output={"speed": 1.2}),
                 _session(output={"speed": 99}),
             )

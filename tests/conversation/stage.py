@@ -129,7 +129,7 @@ class Stage:
         return self.all(kind)[-1]
 
     def texts(self) -> list[tuple[str, str | None]]:
-        return [(item.role, item.text) for item in self.session.history]
+        return [(item.role, item.text) for item in self.session.history if isinstance(item, ev.Item)]
 
 
 def sound(ms: float) -> ev.Samples:

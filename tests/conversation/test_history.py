@@ -2,7 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from voxtral_voice.conversation.events import Item
+from voxtral_voice.conversation.events import (
+    CallItem,
+    Item,
+    ItemReference,
+    ItemStatus,
+    OutputItem,
+    Picture,
+    ToolCall,
+    ToolOutput,
+)
 from voxtral_voice.conversation.history import History
 
 
@@ -15,7 +24,7 @@ def order(history: History) -> str:
 
 
 def test_items_stand_where_they_were_put() -> None:
-    history = History(10)
+    history = History(10, 1_000)
     assert history.last_id is None
     assert history.add(item("b")) is None
     assert history.add(item("d")) == "b"
@@ -28,7 +37,7 @@ def test_items_stand_where_they_were_put() -> None:
 
 
 def test_the_oldest_goes_when_it_is_full() -> None:
-    history = History(2)
+    history = History(2, 1_000)
     for name in "abc":
         history.add(item(name))
     assert order(history) == "bc"
@@ -39,7 +48,7 @@ def test_the_oldest_goes_when_it_is_full() -> None:
 
 
 def test_update_and_delete_of_what_is_gone_do_nothing() -> None:
-    history = History(2)
+    history = History(2, 1_000)
     history.add(item("a", None))
     history.update("nobody", text="y", status="completed")
     history.delete("nobody")
@@ -51,8 +60,61 @@ def test_update_and_delete_of_what_is_gone_do_nothing() -> None:
 
 
 def test_messages_hold_instructions_and_only_items_with_words() -> None:
-    history = History(10)
+    history = History(10, 1_000)
     for i in (item("a", "hello"), item("b", None), item("c", ""), Item("d", "assistant", "audio", "hi")):
         history.add(i)
     assert history.messages("") == (("user", "hello"), ("assistant", "hi"))
     assert history.messages("Be kind.")[0] == ("system", "Be kind.")
+
+
+def call(item_id: str, status: ItemStatus = "completed") -> CallItem:
+    return CallItem(item_id, ToolCall("call_1", "weather", '{"city": "Paris"}'), status)
+
+
+def test_characters_are_counted_too() -> None:
+    history = History(10, 100)
+    history.add(item("a", "x" * 40))
+    history.add(Item("b", "user", "text", None, pictures=(Picture("u" * 50),)))
+    assert order(history) == "ab"
+    history.add(OutputItem("c", ToolOutput("call_1", "y" * 20)))
+    assert order(history) == "bc"
+    history.add(call("d"))
+    assert order(history) == "bcd"
+    history.add(call("e"), "root")
+    assert order(history) == "ecd"
+
+
+def test_what_is_too_large_alone_stays_alone() -> None:
+    history = History(10, 100)
+    for name in "ab":
+        history.add(item(name, "x" * 1_000))
+    assert order(history) == "b"
+
+
+def test_a_call_takes_the_place_of_what_it_was() -> None:
+    history = History(10, 1_000)
+    history.add(call("a", "in_progress"))
+    history.put(call("a"))
+    history.put(call("gone"))
+    assert list(history) == [call("a")]
+    history.update("a", text="words", status="incomplete")  # are no part of a call
+    assert list(history) == [call("a")]
+
+
+def test_messages_hold_pictures_calls_and_outputs() -> None:
+    history = History(10, 1_000)
+    picture, output = Picture("data:image/png;base64,", "low"), ToolOutput("call_1", "sunny")
+    for i in (
+        Item("a", "user", "text", "what is this", pictures=(picture,)),
+        Item("b", "user", "text", "", pictures=(picture,)),
+        call("c"),
+        call("d", "in_progress"),
+        call("e", "incomplete"),
+        OutputItem("f", output),
+    ):
+        history.add(i)
+    shown = (picture, ("user", "what is this"), picture, ("user", ""), call("c").call, output)
+    assert history.messages("") == shown
+    assert history.messages("Be kind.", ()) == (("system", "Be kind."),)
+    chosen = (("user", "hi"), ItemReference("f"), ItemReference("e"), ItemReference("gone"), ItemReference("a"))
+    assert history.messages("", chosen) == (("user", "hi"), output, picture, ("user", "what is this"))

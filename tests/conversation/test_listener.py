@@ -20,7 +20,7 @@ class Ear:
     def __init__(self, detection: ev.TurnDetection | None = None, **policy: int) -> None:
         counter = itertools.count(1)
         self.out: list[ev.Command] = []
-        self.history = History(10)
+        self.history = History(10, 1_000)
         settings = ev.Settings(turn_detection=detection or ev.TurnDetection())
         self.listener = Listener(
             settings, lambda kind: f"{kind}_{next(counter)}", Policy(**policy), self.history, self.out

@@ -19,6 +19,7 @@ DETECTIONS = [
     ev.TurnDetection(interrupt_response=False),
     None,
 ]
+WEATHER = ev.Tool("weather", "", "{}")
 WORDS = ["", "hello", "what is the capital of France", "stop."]
 ANSWERS = [
     "Hi.",
@@ -79,9 +80,15 @@ def _cancel(stage: Stage, n: int) -> None:
     stage.do(ev.CancelReply(started.reply_id if started is not None and n % 3 else None))
 
 
+def _item_of(stage: Stage, started: ev.ReplyStarted | None) -> str:
+    """Of the message of a reply."""
+    begun = [c.item_id for c in stage.all(ev.ReplyMessageStarted) if started and c.reply_id == started.reply_id]
+    return (started.item_id if started else None) or next(iter(begun), "nobody")
+
+
 def _truncate(stage: Stage, n: int) -> None:
     started = pick(stage.all(ev.ReplyStarted)[-3:], n)
-    stage.do(ev.TruncateItem(started.item_id if started is not None else "nobody", 37 * (n % 50)))
+    stage.do(ev.TruncateItem(_item_of(stage, started), 37 * (n % 50)))
 
 
 def _item(stage: Stage, n: int) -> None:
@@ -90,11 +97,22 @@ def _item(stage: Stage, n: int) -> None:
 
 def _delete(stage: Stage, n: int) -> None:
     started = pick(stage.all(ev.ReplyStarted)[-2:], n)
-    stage.do(ev.DeleteItem(started.item_id if started is not None and n % 2 else f"mine_{n % 7}"))
+    stage.do(ev.DeleteItem(_item_of(stage, started) if n % 2 else f"mine_{n % 7}"))
 
 
 def _options(n: int) -> ev.ReplyOptions:
-    return ev.ReplyOptions(modality="text") if n % 5 == 0 else ev.ReplyOptions()
+    tools = (WEATHER,) if n % 3 == 0 else None
+    return ev.ReplyOptions(modality="text" if n % 5 == 0 else None, tools=tools, aside=n % 4 == 0)
+
+
+def _called(stage: Stage, n: int) -> None:
+    job = pick(stage.all(ev.Respond)[-2:], n)
+    if job is not None and job.tools:
+        stage.do(ev.ReplyCall(job.reply_id, n % 3, f"call_{n % 3}", "weather", "{}"[: n % 4]))
+
+
+def _output(stage: Stage, n: int) -> None:
+    stage.do(ev.AddItem(ev.OutputItem(f"out_{n}", ev.ToolOutput(f"call_{n % 3}", "sunny")), None))
 
 
 STEPS: dict[str, Callable[[Stage, int], object]] = {
@@ -106,6 +124,8 @@ STEPS: dict[str, Callable[[Stage, int], object]] = {
     "judge": _judge,
     "text": _text,
     "text ended": _text_ended,
+    "call": _called,
+    "output": _output,
     "audio": _audio,
     "reply failed": _reply_failed,
     "cancel": _cancel,
@@ -125,30 +145,34 @@ scripts = st.lists(
 )
 
 
+SAID = ev.ReplyTextDelta, ev.ReplyAudioDelta, ev.ReplyMessageStarted, ev.ReplyCallStarted, ev.ReplyCallEnded
+
+
 def check_floor(stage: Stage) -> None:
     session = stage.session
     wake_at = session.wake_at()
     if session.state is State.OPEN:
-        assert wake_at is None, "there is no idle timeout here"
+        assert wake_at == session._asides.wake_at(), "there is no idle timeout here"
     if session.state is State.SETTLING:
         assert wake_at is not None, "a turn that nobody will end"
 
 
 def check_replies(log: list[ev.Command]) -> None:
     """One live reply at a time, exactly one end each, nothing of a reply outside of its life."""
-    live: str | None = None
+    live: set[str] = set()
     begun: set[str] = set()
+    asides: set[str] = set()
     for command in log:
         if isinstance(command, ev.ReplyStarted):
-            assert live is None
+            assert command.aside or not live - asides
             assert command.reply_id not in begun
             begun.add(command.reply_id)
-            live = command.reply_id
-        elif isinstance(command, ev.ReplyTextDelta | ev.ReplyAudioDelta):
-            assert command.reply_id == live
+            live.add(command.reply_id)
+            asides |= {command.reply_id} if command.aside else set()
+        elif isinstance(command, SAID):
+            assert command.reply_id in live
         elif isinstance(command, ev.ReplyEnded):
-            assert command.reply_id == live
-            live = None
+            live.remove(command.reply_id)
 
 
 def check_sums(log: list[ev.Command]) -> None:

@@ -22,7 +22,7 @@ class Mouth:
     def __init__(self, **settings: object) -> None:
         counter = itertools.count(1)
         self.out: list[ev.Command] = []
-        self.history = History(100)
+        self.history = History(100, 1_000_000)
         made = ev.Settings(**settings)  # type: ignore[arg-type]
         policy = Policy(lead_ms=400)
         self.replies = Replies(made, lambda kind: f"{kind}_{next(counter)}", policy, self.history, self.out)

@@ -9,8 +9,10 @@ from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.reply import Reply
 
 
-def reply(modality: ev.Modality = "audio", free_at: float = -math.inf) -> Reply:
-    return Reply("resp_1", "item_1", modality, "af_heart", 40, free_at)
+def reply(
+    modality: ev.Modality = "audio", free_at: float = -math.inf, *, may_call: bool = False, pace: float = 1.0
+) -> Reply:
+    return Reply("resp_1", "item_1", modality, "af_heart", 40, free_at, may_call=may_call, pace=pace)
 
 
 def spoken(text: str, *audio_ms: float, words: tuple[tuple[str, float, float], ...] = ()) -> Reply:
@@ -30,13 +32,13 @@ def test_text_leaves_with_the_first_audio_of_its_phrase() -> None:
     out = made.due(0.0, 400)
     assert names(out) == ["ReplyTextDelta", "ReplyAudioDelta", "ReplyAudioDelta"]
     assert [a.samples.size for a in out if isinstance(a, ev.ReplyAudioDelta)] == [960, 480]
-    assert not made.all_sent
+    assert made.conclusion() is None
     made.end_phrase(0)
     made.end_text()
     made.due(0.0, 400)
     made.end_phrase(1)
     assert names(made.due(0.0, 400)) == ["ReplyTextDelta"]  # a phrase that is only punctuation has no sound
-    assert made.all_sent
+    assert made.conclusion() == ("completed", None)
     assert made.audio_ms == 60
 
 
@@ -95,3 +97,51 @@ def test_a_text_reply_is_read_as_it_leaves() -> None:
     made.add_text("Hello there. How")
     assert names(made.due(0.0, 0)) == ["ReplyTextDelta"]
     assert made.heard_text(0) == "Hello there."
+
+
+def test_white_space_is_no_message() -> None:
+    made = reply("text", may_call=True)
+    assert made.add_text(" \n") == []
+    assert made.add_text("") == []
+    assert made.end_text() == []
+    assert made.message_at is None
+    assert made.due(0.0, 0) == []
+    assert made.conclusion() == ("failed", None)
+    assert made.failure == "responder: it gave no answer."
+
+
+def test_white_space_before_the_words_belongs_to_them() -> None:
+    made = reply("text", may_call=True)
+    made.add_text("\n")
+    made.add_text("Hello. ")
+    made.end_text()
+    assert [c.delta for c in made.due(0.0, 0) if isinstance(c, ev.ReplyTextDelta)] == ["\nHello.", " "]
+    assert made.conclusion() == ("completed", None)
+
+
+def test_calls_alone_are_an_answer() -> None:
+    made = reply(may_call=True)
+    assert not made.has_output
+    made.add_call(ev.ReplyCall("resp_1", 0, "call_1", "weather", "{}"), lambda kind: f"{kind}_2")
+    assert made.has_output
+    assert made.conclusion() is None
+    usage = ev.Usage(12, 3)
+    made.end_text("stop", usage)
+    assert made.conclusion() == ("completed", None)
+    assert made.usage == usage
+    assert made.played_at() == -math.inf
+
+
+def test_an_answer_that_was_too_long_is_incomplete_also_when_it_is_empty() -> None:
+    made = reply("text")
+    made.end_text("length")
+    assert made.conclusion() == ("incomplete", "max_output_tokens")
+
+
+def test_audio_that_need_not_be_played_leaves_faster() -> None:
+    made = reply(pace=10.0)
+    made.add_text("Hello there. ")
+    made.add_audio(ev.PhraseAudio("resp_1", 0, sound(10_000)))
+    assert len(made.due(0.0, 200)) == 1 + 50  # 2 s of audio in pieces of 40 ms
+    assert made.next_due_at(200) == pytest.approx(0.001, abs=0.001)
+    assert len(made.due(0.1, 200)) == 25

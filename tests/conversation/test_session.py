@@ -8,6 +8,7 @@ import pytest
 
 from tests.conversation.stage import SERVER_VAD, Stage, names, sound
 from voxtral_voice.conversation import events as ev
+from voxtral_voice.conversation.asides import MOST
 from voxtral_voice.conversation.contest import Kind
 from voxtral_voice.conversation.endpoint import Signals, endpoint_wait_ms, odds_of_ending
 from voxtral_voice.conversation.floor import State
@@ -1314,3 +1315,614 @@ def test_the_end_of_the_words_decides_how_long_is_waited_for_more() -> None:
         stage.do(ev.TranscriptHeard(stage.last(ev.Transcribe).attempt, "Order a pizza.", "en", True, facts))
         waits.append((stage.session.wake_at() or 0.0) - stage.now)
     assert waits[0] < 0.5 < 1.0 < waits[1]
+
+
+# --- tools ------------------------------------------------------------------------------------------------------
+
+WEATHER = ev.Tool("weather", "What the weather is like.", '{"type": "object"}')
+HELPFUL = ev.Settings(tools=(WEATHER,))
+
+
+def call(stage: Stage, *pieces: str, index: int = 0) -> None:
+    """The last reply's tool is called, with arguments in these pieces."""
+    reply_id = stage.all(ev.Respond)[-1].reply_id
+    for piece in pieces:
+        stage.do(ev.ReplyCall(reply_id, index, f"call_{index}", "weather", piece))
+
+
+def ended_text(stage: Stage, finish: ev.Finish = "stop", usage: ev.Usage | None = None) -> list[ev.Command]:
+    return stage.do(ev.ReplyTextEnded(stage.all(ev.Respond)[-1].reply_id, finish, usage))
+
+
+def output(stage: Stage, call_id: str = "call_0") -> list[ev.Command]:
+    return stage.do(ev.AddItem(ev.OutputItem(f"out_{call_id}", ev.ToolOutput(call_id, "sunny")), None))
+
+
+def asked_about_the_weather(stage: Stage) -> None:
+    """A turn up to the answer's first words."""
+    stage.speak(800)
+    stage.silence(96)
+    stage.transcribe("what is the weather in Paris")
+    stage.judge(0.99)
+
+
+def test_a_call_that_was_prepared_is_told_when_the_turn_is_over() -> None:
+    stage = Stage(HELPFUL)
+    asked_about_the_weather(stage)
+    respond = stage.last(ev.Respond)
+    assert (respond.tools, respond.tool_choice, respond.parallel_tool_calls) == ((WEATHER,), "auto", True)
+    call(stage, '{"city": ', '"Paris"}')
+    ended_text(stage, usage=ev.Usage(40, 9))
+    assert stage.all(ev.ReplyCallStarted) == []
+    out = stage.silence(400)
+    kinds = names(out)
+    assert kinds[kinds.index("ReplyStarted") :][:6] == [
+        "ReplyStarted", "ReplyCallStarted", "ReplyCallDelta", "ReplyCallEnded", "StopReply", "ReplyEnded",
+    ]  # fmt: skip
+    assert stage.last(ev.ReplyStarted).item_id is None
+    assert stage.last(ev.ReplyCallDelta).delta == '{"city": "Paris"}'
+    ended = stage.last(ev.ReplyEnded)
+    assert (ended.status, ended.text, ended.audio_ms, ended.usage) == ("completed", "", 0, ev.Usage(40, 9))
+    assert stage.state() is State.OPEN
+
+
+def test_a_call_of_a_turn_that_goes_on_is_never_told() -> None:
+    stage = Stage(HELPFUL)
+    stage.speak(800)
+    stage.silence(96)
+    stage.judge(UNSURE)
+    stage.transcribe("what is the weather")
+    call(stage, "{}")
+    ended_text(stage)
+    stage.speak(600)
+    stage.silence(96)
+    stage.transcribe("what is the weather in Paris")
+    stage.silence(3000)
+    assert stage.all(ev.ReplyCallStarted) == []
+    assert [type(item) for item in stage.session.history] == [ev.Item]
+
+
+def test_a_call_that_was_parked_is_told_with_its_stamps() -> None:
+    stage = Stage(HELPFUL)
+    stage.speak(800)
+    stage.silence(96)
+    stage.judge(UNSURE)
+    stage.transcribe("what is the weather")
+    call(stage, "{}")
+    ended_text(stage)
+    stage.speak(160)
+    stage.silence(96)
+    stage.transcribe("what is the weather")
+    stage.judge(0.99)
+    stage.silence(3000)
+    assert len(stage.all(ev.ReplyCallEnded)) == 1
+    timeline = stage.last(ev.ReplyEnded).timeline
+    assert timeline is not None
+    assert timeline.first_token is not None
+    assert timeline.first_audio is None
+
+
+def test_a_tool_round() -> None:
+    stage = Stage(HELPFUL)
+    asked_about_the_weather(stage)
+    call(stage, "{}")
+    ended_text(stage)
+    stage.silence(400)
+    assert names(output(stage)) == ["ItemAdded"]
+    assert names(stage.do(ev.CreateReply())) == ["ReplyStarted", "Respond"]
+    assert stage.last(ev.Respond).messages == (
+        ("user", "what is the weather in Paris"), ev.ToolCall("call_0", "weather", "{}"), ev.ToolOutput("call_0", "sunny"),
+    )  # fmt: skip
+    stage.answer("It is sunny.")
+    stage.pass_time(3000)
+    assert names(stage.log)[-3:] == ["ReplyAudioDelta", "StopReply", "ReplyEnded"]
+    started = stage.last(ev.ReplyMessageStarted)
+    assert started.after == "out_call_0"
+    assert stage.texts()[-1] == ("assistant", "It is sunny.")
+
+
+def saying_and_calling(stage: Stage) -> str:
+    """The assistant says something and calls a tool; what it says is still leaving. Returns the reply's id."""
+    asked_about_the_weather(stage)
+    reply_id = stage.last(ev.Respond).reply_id
+    stage.do(ev.ReplyText(reply_id, "Let me see what I can find."))
+    call(stage, '{"city": "Paris"}')
+    ended_text(stage)
+    stage.say(reply_id, 2000)
+    stage.silence(400)
+    assert stage.all(ev.ReplyEnded) == []
+    assert len(stage.all(ev.ReplyCallEnded)) == 1
+    return reply_id
+
+
+def test_a_call_does_not_wait_for_the_words_before_it() -> None:
+    stage = Stage(HELPFUL)
+    saying_and_calling(stage)
+    kinds = names(stage.log)
+    assert kinds.index("ReplyMessageStarted") < kinds.index("ReplyCallStarted") < kinds.index("ReplyAudioDelta")
+    assert stage.last(ev.ReplyCallStarted).after == stage.last(ev.ReplyMessageStarted).item_id
+
+
+def test_an_answer_to_the_tool_s_output_follows_the_words_that_are_still_said() -> None:
+    stage = Stage(HELPFUL)
+    first = saying_and_calling(stage)
+    output(stage)
+    assert stage.do(ev.CreateReply(ev.ReplyOptions(request="mark"))) == []
+    assert names(stage.do(ev.CreateReply())) == ["Refused"]
+    while not stage.all(ev.ReplyEnded):
+        stage.silence(32)
+    assert names(stage.log)[-4:] == ["StopReply", "ReplyEnded", "ReplyStarted", "Respond"]
+    assert stage.state() is State.REPLYING
+    assert stage.last(ev.ReplyStarted).request == "mark"
+    stage.answer("It is sunny.")
+    stage.silence(3000)
+    assert [c.reply_id == first for c in stage.all(ev.ReplyEnded)] == [True, False]
+    assert stage.state() is State.OPEN
+
+
+def test_an_answer_that_waits_is_the_next_turn_s_when_the_user_interrupts() -> None:
+    stage = Stage(HELPFUL)
+    saying_and_calling(stage)
+    output(stage)
+    stage.do(ev.CreateReply(ev.ReplyOptions(request="mark")))
+    stage.speak(1200)
+    assert stage.last(ev.ReplyEnded).reason == "turn_detected"
+    stage.silence(96)
+    stage.transcribe("and in Rome")
+    stage.answer("Sunny too.")
+    stage.silence(3000)
+    assert [c.request for c in stage.all(ev.ReplyStarted)] == [None, "mark"]
+    assert ev.ToolOutput("call_0", "sunny") in stage.last(ev.Respond).messages
+
+
+@pytest.mark.parametrize("by_id", [False, True])
+def test_a_cancel_that_names_no_reply_is_for_all_that_was_asked_for(by_id: bool) -> None:
+    stage = Stage(HELPFUL)
+    first = saying_and_calling(stage)
+    output(stage)
+    stage.do(ev.CreateReply())
+    stage.do(ev.CancelReply(first if by_id else None))
+    assert [c.status for c in stage.all(ev.ReplyEnded)] == ["cancelled"] * (1 if by_id else 2)
+    assert len(stage.all(ev.ReplyStarted)) == 2
+    assert stage.state() is (State.REPLYING if by_id else State.OPEN)
+
+
+def test_a_call_that_is_interrupted_is_incomplete() -> None:
+    stage = Stage(HELPFUL)
+    asked_about_the_weather(stage)
+    stage.silence(400)
+    reply_id = stage.last(ev.Respond).reply_id
+    stage.do(ev.ReplyText(reply_id, "Let me see. "))
+    stage.say(reply_id, 3000)
+    call(stage, '{"ci')
+    stage.speak(1200)
+    assert stage.last(ev.ReplyEnded).reason == "turn_detected"
+    assert stage.last(ev.ReplyEnded).usage is None
+    [item] = [item for item in stage.session.history if isinstance(item, ev.CallItem)]
+    assert (item.call.arguments, item.status) == ('{"ci', "incomplete")
+    assert stage.do(ev.ReplyCall(reply_id, 0, "call_0", "weather", "ty")) == []
+    stage.silence(96)
+    stage.transcribe("never mind")
+    assert not any(isinstance(shown, ev.ToolCall) for shown in stage.last(ev.Respond).messages)
+
+
+def test_after_an_interruption_without_words_a_tool_is_not_called_again() -> None:
+    stage = Stage(HELPFUL)
+    asked_about_the_weather(stage)
+    stage.silence(400)
+    reply_id = stage.last(ev.Respond).reply_id
+    stage.do(ev.ReplyText(reply_id, "Let me see what I can find. "))
+    stage.say(reply_id, 3000)
+    call(stage, "{}")
+    call(stage, "{}", index=1)
+    stage.speak(1200)
+    stage.silence(96)
+    stage.transcribe("")
+    stage.silence(2000)
+    assert len(stage.all(ev.ReplyStarted)) == 1
+    assert stage.state() is State.OPEN
+
+
+def test_words_beside_a_call_go_on_after_an_interruption_without_words() -> None:
+    stage = Stage(HELPFUL)
+    saying_and_calling(stage)
+    stage.speak(1200)
+    stage.silence(96)
+    stage.transcribe("")
+    stage.silence(600)
+    recite = stage.last(ev.Recite)
+    assert stage.last(ev.ReplyStarted).reply_id == recite.reply_id
+    assert stage.last(ev.ReplyStarted).item_id is not None
+    stage.say(recite.reply_id, 200)
+    stage.silence(3000)
+    assert len(stage.all(ev.ReplyCallStarted)) == 1
+
+
+def test_a_call_waits_for_the_end_of_a_contest() -> None:
+    stage = Stage(HELPFUL)
+    asked_about_the_weather(stage)
+    stage.silence(400)
+    reply_id = stage.last(ev.Respond).reply_id
+    stage.do(ev.ReplyText(reply_id, "Let me see what I can find. "))
+    stage.say(reply_id, 3000)
+    stage.speak(224)
+    assert stage.state() is State.CONTESTED
+    call(stage, "{}")
+    ended_text(stage)
+    assert stage.all(ev.ReplyCallStarted) == []
+    stage.partial("mhm")
+    stage.silence(192)
+    assert len(stage.all(ev.ReplyCallEnded)) == 1
+
+
+def test_a_call_of_which_the_tokens_ran_out_is_incomplete() -> None:
+    stage = Stage(HELPFUL)
+    stage.do(ev.CreateReply())
+    call(stage, '{"ci')
+    ended_text(stage, "length", ev.Usage(40, 5))
+    ended = stage.last(ev.ReplyEnded)
+    assert (ended.status, ended.reason, ended.usage) == ("incomplete", "max_output_tokens", ev.Usage(40, 5))
+    assert stage.all(ev.ReplyCallEnded) == []
+    assert [item.status for item in stage.session.history] == ["incomplete"]
+
+
+def test_words_of_which_the_tokens_ran_out_are_all_said_first() -> None:
+    stage = Stage(ev.Settings(max_output_tokens=5))
+    stage.do(ev.CreateReply())
+    reply_id = stage.last(ev.Respond).reply_id
+    stage.do(ev.ReplyText(reply_id, "One two three"))
+    ended_text(stage, "length")
+    stage.say(reply_id, 1000)
+    stage.pass_time(500)
+    assert stage.all(ev.ReplyEnded) == []
+    stage.pass_time(2000)
+    ended = stage.last(ev.ReplyEnded)
+    assert (ended.status, ended.reason, ended.text) == ("incomplete", "max_output_tokens", "One two three")
+    [item] = stage.session.history
+    assert item == ev.Item(item.id, "assistant", "audio", "One two three", "incomplete")
+
+
+def test_tools_may_be_another_s_for_one_reply() -> None:
+    stage = Stage(HELPFUL)
+    stage.do(ev.CreateReply(ev.ReplyOptions(tool_choice="none")))
+    assert stage.last(ev.ReplyStarted).item_id is not None
+    assert (stage.last(ev.Respond).tools, stage.last(ev.Respond).tool_choice) == ((WEATHER,), "none")
+
+
+def test_a_failure_before_the_first_word_has_no_message() -> None:
+    stage = Stage(HELPFUL)
+    stage.do(ev.CreateReply())
+    stage.do(ev.ReplyFailed(stage.last(ev.Respond).reply_id, "responder", "no memory"))
+    assert names(stage.log) == ["ReplyStarted", "Respond", "StopReply", "ReplyEnded"]
+    assert list(stage.session.history) == []
+
+
+def test_a_call_cannot_be_truncated() -> None:
+    stage = Stage(HELPFUL)
+    stage.do(ev.CreateReply())
+    call(stage, "{}")
+    ended_text(stage)
+    stage.do(ev.TruncateItem(stage.last(ev.ReplyCallStarted).item_id, 0))
+    assert stage.last(ev.Refused).code == "unsupported_content_type"
+
+
+# --- beside the conversation ------------------------------------------------------------------------------------
+
+ASIDE = ev.ReplyOptions(modality="text", aside=True)
+
+
+def aside_answers(stage: Stage, reply_id: str, text: str = "A question.") -> list[ev.Command]:
+    stage.do(ev.ReplyText(reply_id, text))
+    return stage.do(ev.ReplyTextEnded(reply_id))
+
+
+def test_an_aside_goes_on_whatever_the_conversation_does(stage: Stage) -> None:
+    stage.turn(reply="One two three four five. Six seven eight nine ten.")
+    out = stage.do(ev.CreateReply(ASIDE))
+    assert names(out) == ["ReplyStarted", "Respond"]
+    aside = stage.last(ev.ReplyStarted).reply_id
+    stage.silence(300)
+    stage.speak(1200)
+    assert stage.last(ev.ReplyEnded).reason == "turn_detected"
+    stage.do(ev.CancelReply(None))
+    assert stage.last(ev.Refused).code == "response_cancel_not_active"
+    before = stage.texts()
+    out = aside_answers(stage, aside)
+    assert names(out) == ["ReplyTextDelta", "StopReply", "ReplyEnded"]
+    assert stage.last(ev.ReplyEnded) == ev.ReplyEnded(aside, "completed", None, "A question.", 0, None, None)
+    assert stage.texts() == before
+
+
+def test_an_aside_is_cancelled_by_its_name(stage: Stage) -> None:
+    stage.do(ev.CreateReply(ASIDE))
+    aside = stage.last(ev.ReplyStarted).reply_id
+    assert names(stage.do(ev.CancelReply(aside))) == ["StopReply", "ReplyEnded"]
+    assert stage.last(ev.ReplyEnded).reason == "client_cancelled"
+    assert stage.do(ev.ReplyText(aside, "late")) == []
+    assert names(stage.do(ev.CancelReply(aside))) == ["Refused"]
+
+
+def test_an_aside_s_audio_and_calls_and_failure(stage: Stage) -> None:
+    stage.do(ev.CreateReply(ev.ReplyOptions(aside=True, tools=(WEATHER,))))
+    aside = stage.last(ev.Respond).reply_id
+    stage.do(ev.ReplyText(aside, "Hello there."))
+    call(stage, "{}")
+    stage.say(aside, 3000)
+    assert stage.now < stage.session.wake_at() < stage.now + 0.1  # type: ignore[operator]
+    stage.pass_time(300)
+    assert sum(c.samples.size for c in stage.all(ev.ReplyAudioDelta)) == 72_000
+    assert stage.state() is State.OPEN
+    stage.do(ev.ReplyFailed(aside, "responder", "no memory"))
+    assert stage.last(ev.ReplyEnded).error == "responder: no memory"
+    assert stage.session.wake_at() is None
+
+
+def test_there_are_only_so_many_asides(stage: Stage) -> None:
+    for _ in range(MOST):
+        stage.do(ev.CreateReply(ASIDE))
+    stage.do(ev.CreateReply(ASIDE))
+    assert stage.last(ev.Refused).code == "rate_limit_exceeded"
+    assert names(stage.do(ev.CreateReply())) == ["ReplyStarted", "Respond"]
+
+
+def test_an_aside_about_what_was_just_said_waits_for_the_words() -> None:
+    stage = Stage(MANUAL)
+    stage.speak(1000)
+    stage.do(ev.CommitAudio())
+    assert names(stage.do(ev.CreateReply(ASIDE))) == ["ReplyStarted"]
+    out = stage.transcribe("hello")
+    assert names(out) == ["TranscriptDelta", "TranscriptDone", "Respond"]
+    assert stage.last(ev.Respond).messages == (("user", "hello"),)
+    stage.do(ev.Configure(ev.Settings(modality="audio", instructions="Shout.")))
+    stage.do(ev.CreateReply(ev.ReplyOptions(aside=True)))
+    assert stage.last(ev.Respond).messages[0] == ("system", "Shout.")
+
+
+# --- other input ------------------------------------------------------------------------------------------------
+
+
+def test_a_reply_may_answer_something_else(stage: Stage) -> None:
+    stage.do(ev.AddItem(ev.Item("a", "user", "text", "hello"), None))
+    stage.do(ev.AddItem(ev.Item("b", "user", "text", "goodbye"), None))
+    stage.do(ev.CreateReply(ev.ReplyOptions(input=(ev.ItemReference("a"), ("user", "In French?")))))
+    assert stage.last(ev.Respond).messages == (("user", "hello"), ("user", "In French?"))
+    stage.answer("Bonjour.")
+    stage.pass_time(3000)
+    assert stage.texts()[-1] == ("assistant", "Bonjour.")
+
+
+@pytest.mark.parametrize("aside", [False, True])
+def test_a_reference_to_nothing_is_refused(stage: Stage, aside: bool) -> None:
+    stage.do(ev.CreateReply(ev.ReplyOptions(aside=aside, input=(("user", "hi"), ev.ItemReference("nobody")))))
+    refused = stage.last(ev.Refused)
+    assert (refused.code, refused.param) == ("item_not_found", "response.input")
+    assert stage.state() is State.OPEN
+
+
+@pytest.mark.parametrize("refers", [False, True])
+def test_other_input_waits_for_words_only_when_it_needs_them(refers: bool) -> None:
+    stage = Stage(MANUAL)
+    stage.speak(1000)
+    stage.do(ev.CommitAudio())
+    spoken = ev.ItemReference(stage.last(ev.AudioCommitted).item.id)
+    out = stage.do(ev.CreateReply(ev.ReplyOptions(input=(spoken,) if refers else (("user", "hi"),))))
+    assert names(out) == (["ReplyStarted"] if refers else ["ReplyStarted", "Respond"])
+    if refers:
+        stage.transcribe("hello")
+    assert stage.last(ev.Respond).messages == (("user", "hello" if refers else "hi"),)
+
+
+def test_other_input_is_not_mixed_with_the_turn_that_is_over(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stage.transcribe("hello")
+    stage.do(ev.CreateReply(ev.ReplyOptions(input=(("user", "hi"),))))
+    stage.silence(3000)
+    assert stage.last(ev.Respond).messages == (("user", "hi"),)
+
+
+# --- cancels ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("after_ms", "lives"), [(200, True), (400, False)])
+def test_a_late_cancel_does_not_reach_the_reply_after_the_interruption(after_ms: int, lives: bool) -> None:
+    stage = Stage(ev.Settings(turn_detection=None))
+    stage.do(ev.Configure(ev.Settings()))
+    interrupted(stage)
+    stage.do(ev.ClearAudio())
+    stage.do(ev.CreateReply())
+    second = stage.last(ev.ReplyStarted).reply_id
+    stage.pass_time(after_ms)
+    stage.do(ev.CancelReply(None))
+    if lives:
+        assert stage.last(ev.Refused).code == "response_cancel_not_active"
+        assert names(stage.do(ev.CancelReply(second))) == ["StopReply", "ReplyEnded"]  # by its name it can be meant
+    assert stage.last(ev.ReplyEnded).reply_id == second
+
+
+@pytest.mark.parametrize("contested", [False, True])
+def test_a_cancel_reaches_the_reply_that_waits_for_the_words(stage: Stage, contested: bool) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stage.judge(0.99)
+    stage.silence(640)
+    assert stage.state() is State.REPLYING
+    if contested:
+        stage.speak(128)
+    out = stage.do(ev.CancelReply(None))
+    assert [n for n in names(out) if n.startswith(("Reply", "Stop"))] == ["ReplyStarted", "StopReply", "ReplyEnded"]
+    assert stage.last(ev.ReplyEnded).reason == "client_cancelled"
+    assert stage.state() is (State.HEARING if contested else State.OPEN)
+    first = next(c for c in stage.all(ev.Transcribe) if c.final)
+    assert names(stage.do(ev.TranscriptHeard(first.attempt, "hello", "en", True))) == [
+        "TranscriptDelta",
+        "TranscriptDone",
+    ]
+    assert stage.all(ev.Respond) == []
+
+
+def test_a_cancel_of_what_the_client_asked_for_meanwhile_gives_its_request_back(stage: Stage) -> None:
+    stage.speak(800)
+    stage.do(ev.CreateReply(ev.ReplyOptions(request="mark")))
+    stage.do(ev.CommitAudio())
+    stage.do(ev.CancelReply(None))
+    assert stage.last(ev.ReplyStarted).request == "mark"
+    assert stage.last(ev.ReplyEnded).status == "cancelled"
+
+
+# --- replies that may not be interrupted ------------------------------------------------------------------------
+
+POLITE = ev.Settings(turn_detection=ev.TurnDetection(interrupt_response=False))
+
+
+def said_into(stage: Stage, words: str | None, ms: float = 480) -> None:
+    """During a long reply; with its words, when they come."""
+    stage.turn(reply="One two three four five. Six seven eight nine ten.")
+    stage.silence(96)
+    stage.speak(ms)
+    stage.silence(128)
+    if words is not None:
+        stage.partial(words)
+    stage.silence(96)
+
+
+def test_what_is_said_into_a_reply_that_may_not_be_interrupted_is_the_next_turn() -> None:
+    stage = Stage(POLITE)
+    said_into(stage, "and what about Rome")
+    assert stage.state() is State.REPLYING
+    assert len(stage.all(ev.SpeechStarted)) == 1
+    stage.silence(2000)
+    assert stage.all(ev.ReplyEnded)[0].status == "completed"
+    kinds = names(stage.log)
+    assert kinds.index("SpeechStarted", kinds.index("ReplyEnded")) > 0
+    job = stage.last(ev.Transcribe)
+    assert job.final
+    assert 480 <= (job.end_sample - job.start_sample) / 16 <= 2600
+    stage.transcribe("and what about Rome")
+    stage.answer("Rome too.")
+    stage.silence(3000)
+    assert stage.texts()[-2:] == [("user", "and what about Rome"), ("assistant", "Rome too.")]
+
+
+@pytest.mark.parametrize("words", ["mhm", "", None])
+def test_what_is_no_turn_is_none_after_it_either(words: str | None) -> None:
+    stage = Stage(POLITE)
+    said_into(stage, words, ms=192)
+    stage.silence(5000)
+    assert len(stage.all(ev.SpeechStarted)) == 1
+    assert stage.state() is State.OPEN
+
+
+def test_more_that_is_said_belongs_to_it() -> None:
+    stage = Stage(POLITE)
+    said_into(stage, "no, wait")
+    asked = len(stage.all(ev.Transcribe))
+    stage.speak(256)
+    assert stage.state() is State.CONTESTED
+    stage.silence(160)
+    assert stage.state() is State.REPLYING
+    assert len(stage.all(ev.Transcribe)) == asked  # it is a turn in any case
+    stage.silence(2000)
+    assert len(stage.all(ev.SpeechStarted)) == 2
+
+
+def test_its_words_may_be_under_way_when_it_is_long_enough() -> None:
+    stage = Stage(POLITE)
+    stage.turn(reply="One two three four five. Six seven eight nine ten.")
+    stage.speak(224)
+    attempt = stage.last(ev.Transcribe).attempt
+    out = stage.speak(1000)
+    assert ev.Abandon(attempt) in out
+    assert stage.do(ev.TranscriptHeard(attempt, "late", "en", False)) == []
+
+
+def test_it_interrupts_as_soon_as_it_may() -> None:
+    stage = Stage(POLITE)
+    said_into(stage, "no, wait")
+    stage.do(ev.Configure(ev.Settings()))
+    stage.silence(32)
+    assert stage.last(ev.ReplyEnded).reason == "turn_detected"
+    assert len(stage.all(ev.SpeechStarted)) == 2
+
+
+def test_a_cancel_makes_room_for_it() -> None:
+    stage = Stage(POLITE)
+    said_into(stage, "no, wait")
+    stage.do(ev.CancelReply(None))
+    assert stage.state() is State.SETTLING
+    assert stage.last(ev.Transcribe).final
+
+
+@pytest.mark.parametrize("event", [ev.ClearAudio(), ev.CommitAudio(), ev.Configure(MANUAL)])
+def test_it_is_no_turn_of_its_own_when_the_client_says_so(event: ev.Event) -> None:
+    stage = Stage(POLITE)
+    said_into(stage, "no, wait")
+    stage.do(event)
+    stage.silence(5000)
+    assert len(stage.all(ev.SpeechStarted)) == 1
+
+
+# --- items with sound -------------------------------------------------------------------------------------------
+
+
+def test_the_sound_of_a_turn_is_told() -> None:
+    stage = Stage(MANUAL)
+    stage.speak(1000)
+    stage.do(ev.CommitAudio())
+    committed = stage.last(ev.AudioCommitted)
+    assert (committed.start_sample, committed.end_sample) == (0, stage.samples)
+
+
+def test_the_sound_of_a_turn_ends_with_its_last_transcript(stage: Stage) -> None:
+    stage.turn()
+    committed, job = stage.last(ev.AudioCommitted), stage.last(ev.Transcribe)
+    assert (committed.start_sample, committed.end_sample) == (job.start_sample, job.end_sample)
+
+
+def test_an_item_with_sound_is_transcribed_and_its_words_are_waited_for(stage: Stage) -> None:
+    item = ev.Item("mine", "user", "audio", None)
+    out = stage.do(ev.AddItem(item, None, sound_ms=1500))
+    assert out == [ev.ItemAdded(item, None), ev.TranscribeItem(1, "mine", None, "")]
+    assert names(stage.do(ev.CreateReply())) == ["ReplyStarted"]
+    out = stage.do(ev.TranscriptHeard(1, "hello", "en", True))
+    assert out[:2] == [ev.TranscriptDelta("mine", "hello"), ev.TranscriptDone("mine", "hello", 1.5)]
+    assert stage.last(ev.Respond).messages == (("user", "hello"),)
+    assert stage.texts()[0] == ("user", "hello")
+
+
+def test_an_item_whose_sound_cannot_be_understood_is_told_so(stage: Stage) -> None:
+    stage.do(ev.AddItem(ev.Item("mine", "user", "audio", None), None, sound_ms=1500))
+    assert stage.do(ev.TranscriptFailed(1, "transcriber: busy")) == [ev.TranscriptLost("mine", "transcriber: busy")]
+    assert stage.texts() == [("user", "")]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ev.AddItem(ev.Item("mine", "user", "audio", "hello"), None, sound_ms=1500),
+        ev.AddItem(ev.Item("mine", "user", "audio", None), None),
+        ev.AddItem(ev.CallItem("mine", ev.ToolCall("call_0", "weather", "{}")), None, sound_ms=1.0),
+    ],
+)
+def test_what_has_words_or_no_sound_is_not_transcribed(stage: Stage, event: ev.AddItem) -> None:
+    assert names(stage.do(event)) == ["ItemAdded"]
+
+
+def test_audio_that_was_given_up_cannot_be_committed(stage: Stage) -> None:
+    stage.silence(40_000)
+    forgotten = stage.last(ev.ForgetAudio).before_sample
+    stage.do(ev.Configure(MANUAL))
+    stage.do(ev.CommitAudio())
+    assert stage.last(ev.Transcribe).start_sample == forgotten
+
+
+@pytest.mark.parametrize("after_ms", [0, 96])
+def test_speech_before_the_switch_to_push_to_talk_is_in_the_buffer(stage: Stage, after_ms: float) -> None:
+    stage.silence(500)
+    stage.speak(800)
+    stage.silence(after_ms)
+    stage.do(ev.Configure(MANUAL))
+    stage.speak(320)
+    stage.do(ev.CommitAudio())
+    committed = stage.last(ev.AudioCommitted)
+    assert (committed.start_sample, committed.end_sample) == (0, stage.samples)

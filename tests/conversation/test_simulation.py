@@ -16,13 +16,13 @@ from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.floor import TABLE, Signal, State
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.conversation.session import Session
-from voxtral_voice.realtime.wire import Incoming, ItemLookup, Wire
+from voxtral_voice.realtime.wire import Incoming, ItemLookup, SoundLookup, Wire, no_sounds
 
 CONVERSATIONS = 10_000
 BLOCKS = 20
 TRAITS = Traits(
     turns=3, chunk_s=0.1, network_s=0.02, hearing_s=0.0, engines=1.0, faults=0.02, leaks=0.0, restless=0.1,
-    word_times=True, leaves=False, levels=True,
+    word_times=True, leaves=False, levels=True, tools=True,
 )  # fmt: skip
 
 
@@ -120,8 +120,20 @@ def _believe_all_was_heard(
 ) -> list[ev.Command]:
     for ended in (c for c in commands if isinstance(c, ev.ReplyEnded)):
         for item in session.history:
-            if item.role == "assistant" and item.status == "incomplete" and item.text is not None:
+            if isinstance(item, ev.Item) and item.role == "assistant" and item.status == "incomplete":
                 session.history.update(item.id, text=f"{ended.text} and more and more", status="incomplete")
+    return commands
+
+
+def _half_calls(respond: ev.Respond) -> tuple[ev.Shown, ...]:
+    return tuple(
+        replace(part, arguments=part.arguments[:-1]) if isinstance(part, ev.ToolCall) else part for part in respond.messages
+    )
+
+
+def _remember_asides(session: Session, event: ev.Event, now: float, commands: list[ev.Command]) -> list[ev.Command]:
+    for started in (c for c in commands if isinstance(c, ev.ReplyStarted) and c.aside and c.item_id is not None):
+        session.history.add(ev.Item(started.item_id, "assistant", "text", "beside"))
     return commands
 
 
@@ -173,6 +185,13 @@ BENDS: dict[str, Bend] = {
     "items_stand_behind_known_ones": changing(ev.ItemAdded, after=lambda _: "ghost"),
     "client_and_history_agree": dropping(ev.ItemDeleted),
     "every_request_is_answered": dropping(ev.Configured),
+    "words_follow_their_message": dropping(ev.ReplyMessageStarted),
+    "a_message_begins_once": adding(ev.ReplyMessageStarted, lambda c: c),
+    "calls_are_told_in_order": dropping(ev.ReplyCallStarted),
+    "a_call_in_the_history_is_what_was_told": changing(ev.ReplyCallDelta, delta=lambda c: c.delta[1:]),
+    "responders_see_whole_calls": changing(ev.Respond, messages=_half_calls),
+    "asides_leave_no_trace": _remember_asides,
+    "a_cancel_stops_what_it_names": changing(ev.ReplyEnded, status=lambda _: "cancelled"),
 }
 
 
@@ -238,6 +257,26 @@ class Forgetful(Session):
         pass
 
 
+class Deaf(Session):
+    """Forgets what is said into a reply that may not be interrupted."""
+
+    def _make_way(self, now: float) -> None:
+        if self.state is State.OPEN or self._interrupts:
+            super()._make_way(now)
+
+
+class Hurried(Session):
+    """Takes every cancel for one of what is said now."""
+
+    def _cancel(self, event: ev.CancelReply, now: float) -> None:
+        super()._cancel(event, now + 1.0)
+
+
+class Hoarding(Session):
+    def __init__(self, settings: ev.Settings, ids: Callable[[str], str], policy: Policy) -> None:
+        super().__init__(settings, ids, replace(policy, max_history_chars=10**9, max_items=10**6))
+
+
 class Doubled(Wire):
     def notice(self, notice: ev.Notice, client_event_id: str | None = None) -> list[bytes]:
         frames = super().notice(notice, client_event_id)
@@ -263,10 +302,10 @@ class Talkative(Wire):
 class Careless(Wire):
     """Takes a part of what it refuses."""
 
-    def client(self, frame: str | bytes, items: ItemLookup) -> Incoming:
+    def client(self, frame: str | bytes, items: ItemLookup, sounds: SoundLookup = no_sounds) -> Incoming:
         if isinstance(frame, str) and '"speed":99' in frame:
             self._session = replace(self._session, speed=1.4)
-        return super().client(frame, items)
+        return super().client(frame, items, sounds)
 
 
 BROKEN: dict[str, dict[str, Any]] = {
@@ -280,6 +319,9 @@ BROKEN: dict[str, dict[str, Any]] = {
     "waking_is_no_loop": {"session": Sleepless},
     "the_floor_comes_to_rest": {"session": Stuck},
     "every_attempt_is_settled": {"session": Forgetful},
+    "what_is_said_becomes_a_turn": {"session": Deaf},
+    "a_late_cancel_spares_the_next_reply": {"session": Hurried},
+    "the_history_is_bounded": {"session": Hoarding},
     "the_wire_is_in_order": {"wire": Doubled},
     "the_wire_carries_all_audio": {"wire": Lossy},
     "a_refused_update_changes_nothing": {"wire": Careless},

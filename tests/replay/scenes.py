@@ -145,19 +145,44 @@ def _contest(stage: Stage, n: int, said: str) -> None:
 
 
 def _typed(stage: Stage, n: int, said: str) -> None:
-    stage.do(ev.AddItem(ev.Item(f"mine_{n % 7}", "user", "text", said), [None, "root", "mine_1"][n % 3]))
+    item_id = f"mine_{n % 7}"
+    items: list[ev.Entry] = [
+        ev.Item(item_id, "user", "text", said),
+        ev.Item(item_id, "user", "text", said, pictures=(ev.Picture(f"data:{said}"),)),
+        ev.CallItem(item_id, ev.ToolCall(f"call_{n % 3}", said, said)),
+        ev.OutputItem(item_id, ev.ToolOutput(f"call_{n % 3}", said)),
+    ]
+    stage.do(ev.AddItem(items[n % 4], [None, "root", "mine_1"][n % 3]))
+
+
+def _called(stage: Stage, n: int, said: str) -> None:
+    """Perhaps in the middle of a word; perhaps by a responder that was offered no tool."""
+    job = pick(stage.all(ev.Respond)[-2:], n)
+    if job is not None:
+        stage.do(ev.ReplyCall(job.reply_id, n % 3, f"call_{n % 3}", said or "x", said))
 
 
 def _settings(stage: Stage, n: int, said: str) -> None:
     detection = DETECTIONS[n % 5]
     prompt = said if n % 2 else ""
-    stage.do(ev.Configure(ev.Settings(instructions=said, transcription_prompt=prompt, turn_detection=detection)))
+    tools = (ev.Tool(said, said, said),) if n % 3 == 0 else ()
+    settings = ev.Settings(
+        instructions=said, transcription_prompt=prompt, turn_detection=detection, tools=tools,
+        tool_choice=ev.NamedTool(said) if n % 6 == 0 else "auto",
+    )  # fmt: skip
+    stage.do(ev.Configure(settings))
 
 
 def _ask(stage: Stage, n: int, said: str) -> None:
     request = f'{{"note": "{n}"}}' if n % 2 else None
+    chosen = (("user", said), ev.ItemReference("mine_1")) if n % 7 == 0 else None
     stage.do(
-        ev.CreateReply(ev.ReplyOptions(said if n % 3 else None, None, "text" if n % 4 == 0 else None, None, request))
+        ev.CreateReply(
+            ev.ReplyOptions(
+                said if n % 3 else None, modality="text" if n % 4 == 0 else None, aside=n % 5 == 0, input=chosen,
+                request=request,
+            )  # fmt: skip
+        )
     )
 
 
@@ -170,6 +195,7 @@ WORDY: Final[dict[str, Callable[[Stage, int, str], None]]] = {
     "text": _answer,
     "audio": _speak,
     "item": _typed,
+    "call": _called,
     "configure": _settings,
     "ask": _ask,
 }

@@ -143,3 +143,29 @@ def test_a_type_that_the_codec_does_not_know_is_found_at_once() -> None:
         untagged(b"")
     with pytest.raises(TypeError, match="bytes"):
         read_untagged("", bytes)
+
+
+def test_one_of_several_things_is_as_it_was_or_tagged() -> None:
+    called = ev.ToolCall("call_1", "weather", "{}")
+    added = ev.AddItem(ev.CallItem("item_1", called), None)
+    plain = {"id": "a", "role": "user", "modality": "text", "text": "hi"}
+    assert tagged(added)["AddItem"] == {
+        "item": {"CallItem": {"id": "item_1", "call": untagged(called), "status": "completed"}},
+        "after": None, "sound_ms": 0.0,
+    }  # fmt: skip
+    assert read_tagged(tagged(added), EVENTS) == added
+    item = ev.Item("a", "user", "text", "hi")
+    assert read_tagged({"AddItem": {"item": plain, "after": None}}, EVENTS) == ev.AddItem(item, None)
+    messages = (("user", "hi"), ev.Picture("data:x"), called, ev.ToolOutput("call_1", "sunny"))
+    respond = ev.Respond("r", messages, None, None, tool_choice=ev.NamedTool("weather"))
+    assert read_tagged(through_json(tagged(respond)), COMMANDS) == respond
+    [asked] = tagged(ev.CreateReply(ev.ReplyOptions(tool_choice="none", input=(ev.ItemReference("a"),)))).values()
+    assert read_untagged(asked, ev.CreateReply).options.input == (ev.ItemReference("a"),)
+
+
+def test_nothing_is_none_of_several_things_unless_it_may_be() -> None:
+    with pytest.raises(CodecError, match=r"AddItem\.item should be an object, not None"):
+        read_tagged({"AddItem": {"item": None, "after": None}}, EVENTS)
+    with pytest.raises(CodecError, match=r"tool_choice should be one of auto, none, required, not None"):
+        read_untagged({"reply_id": "r", "messages": [], "language": None, "max_tokens": None, "tool_choice": None},
+                      ev.Respond)  # fmt: skip

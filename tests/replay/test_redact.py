@@ -74,8 +74,9 @@ def test_words_and_sound_are_masked_and_nothing_else() -> None:
     assert not quiet.samples.any()
     respond = ev.Respond("resp_1", (("system", "Be brief."), ("user", "Why 2?")), "hi", 5)
     assert mask(respond) == ev.Respond("resp_1", (("system", "Xx xxxxx."), ("user", "Xxx 0?")), "hi", 5)
-    options = ev.ReplyOptions("Be brief.", "af_heart", "text", 3, '{"who":"Bob"}')
-    assert mask(ev.CreateReply(options)).options == ev.ReplyOptions("Xx xxxxx.", "af_heart", "text", 3, '{"xxx":"Xxx"}')
+    options = ev.ReplyOptions("Be brief.", "af_heart", "text", 3, request='{"who":"Bob"}')
+    quiet_options = ev.ReplyOptions("Xx xxxxx.", "af_heart", "text", 3, request='{"xxx":"Xxx"}')
+    assert mask(ev.CreateReply(options)).options == quiet_options
     item = ev.Item("item_1", "user", "text", "Hi")
     assert mask(ev.AddItem(item, "item_0")) == ev.AddItem(ev.Item("item_1", "user", "text", "Xx"), "item_0")
     assert mask(ev.AudioCommitted(ev.Item("a", "user", "audio", None), None)).item.text is None
@@ -83,6 +84,23 @@ def test_words_and_sound_are_masked_and_nothing_else() -> None:
     assert mask(failed) == failed
     prompt = ev.Settings(instructions="Be brief.", transcription_prompt="Kokoro", language="hi")
     assert mask(prompt) == ev.Settings(instructions="Xx xxxxx.", transcription_prompt="Xxxxxx", language="hi")
+
+
+def test_tools_calls_outputs_and_pictures_are_masked() -> None:
+    settings = ev.Settings(tools=(ev.Tool("weather", "Of a city.", "{}"),), tool_choice=ev.NamedTool("weather"))
+    quiet = ev.Settings(tools=(ev.Tool("xxxxxxx", "Xx x xxxx.", "{}"),), tool_choice=ev.NamedTool("xxxxxxx"))
+    assert mask(settings) == quiet
+    assert mask(ev.Settings(tool_choice="required")).tool_choice == "required"
+    called = ev.ToolCall("call_1", "weather", '{"city": "Rome"}')
+    quiet_call = ev.ToolCall("call_1", "xxxxxxx", '{"xxxx": "Xxxx"}')
+    shown = (ev.Picture("data:abc", "low"), ("user", "Hi"), called, ev.ToolOutput("call_1", "Hot"))
+    quiet_shown = (ev.Picture("xxxxxxxx", "low"), ("user", "Xx"), quiet_call, ev.ToolOutput("call_1", "Xxx"))
+    assert mask(ev.Respond("resp_1", shown, None, None)).messages == quiet_shown
+    assert mask(ev.AddItem(ev.CallItem("item_1", called), None)).item == ev.CallItem("item_1", quiet_call)
+    chosen = ev.ReplyOptions(input=(ev.ItemReference("item_1"), *shown))
+    assert mask(chosen).input == (ev.ItemReference("item_1"), *quiet_shown)
+    piece = ev.ReplyCall("resp_1", 0, "call_1", "weather", '{"ci')
+    assert mask(piece) == ev.ReplyCall("resp_1", 0, "call_1", "xxxxxxx", '{"xx')
 
 
 def test_a_message_without_words_is_left_as_it_is() -> None:
@@ -332,3 +350,18 @@ def test_what_waits_comes_in_the_end() -> None:
     assert [step.at for step in itertools.chain(*map(redactor.push, steps))] == [1.0]
     [last] = redactor.end()
     assert last.event == ev.ReplyText("r", "Xxxx")
+
+
+def test_a_word_that_a_call_cuts_in_two_is_masked_as_it_is_cut() -> None:
+    redactor = Redactor()
+    steps = [
+        Step(1.0, ev.Wake(), (ev.Respond("r", (), None, None),)),
+        Step(2.0, ev.ReplyText("r", "Let me bec"), ()),
+        Step(3.0, ev.ReplyCall("r", 0, "call_1", "weather", "{"), ()),
+        Step(4.0, ev.ReplyCall("r", 0, "call_1", "weather", "}"), ()),
+        Step(5.0, ev.ReplyText("r", "ause "), ()),
+        Step(6.0, ev.ReplyCall("other", 0, "call_1", "weather", "}"), ()),
+    ]
+    quiet = [step.event for step in itertools.chain(*map(redactor.push, steps))]
+    said = [event.delta for event in quiet if isinstance(event, ev.ReplyText)]
+    assert said == ["Xxx me xxx", "xxxx "]

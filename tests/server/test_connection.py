@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 
 from tests.server.caller import Caller, appended, calling, silence, subprotocols, tone
 from tests.server.conftest import Server, Serving, quick, quick_config
-from voxtral_voice.audio.pcm import Samples
+from voxtral_voice.audio.pcm import Samples, float_to_pcm16, pcm16_to_float
+from voxtral_voice.audio.resample import resample
 from voxtral_voice.config import TurnsConfig
 from voxtral_voice.engines.base import Message, VoiceActivitySession
 from voxtral_voice.engines.fakes import Broken, FakeResponder, FakeTranscriber, FakeVoiceActivity
@@ -282,10 +284,10 @@ async def test_a_bug_ends_its_session_only(
 ) -> None:
     understand = Wire.client
 
-    def buggy(wire: Wire, frame: str | bytes, items: Any) -> Any:
+    def buggy(wire: Wire, frame: str | bytes, *lookups: Any) -> Any:
         if "response.cancel" in str(frame):
             raise KeyError("a bug")
-        return understand(wire, frame, items)
+        return understand(wire, frame, *lookups)
 
     monkeypatch.setattr(Wire, "client", buggy)
     async with serving() as server, calling(server.url) as other:
@@ -443,12 +445,12 @@ async def test_frames_that_wait_are_few_however_large(serving: Serving, monkeypa
     begun, loop = asyncio.Event(), asyncio.get_running_loop()
     understand = Wire.client
 
-    def count(wire: Wire, frame: str | bytes, items: Any) -> Any:
+    def count(wire: Wire, frame: str | bytes, *lookups: Any) -> Any:
         """On a thread."""
         understood.append(len(frame))
         if sum(understood) > connection.BACKLOG / 2:
             loop.call_soon_threadsafe(begun.set)
-        return understand(wire, frame, items)
+        return understand(wire, frame, *lookups)
 
     monkeypatch.setattr(Wire, "client", count)
     frame = appended(b"\0\0" * 24_000)
@@ -460,3 +462,104 @@ async def test_frames_that_wait_are_few_however_large(serving: Serving, monkeypa
             assert sum(understood) * 3 / 4 <= connection.BACKLOG + 2 * len(frame)
             held.may.set()
         assert (await caller.turn())["response"]["status"] == "completed"
+
+
+# --- tools, items with sound, what is beside the conversation ---------------------------------------------------
+
+WEATHER = {
+    "type": "function",
+    "name": "get_weather",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+}
+
+
+async def test_a_tool_is_called_and_its_output_is_answered(serving: Serving) -> None:
+    """The output comes while the words before the call are still being said."""
+    engines = quick(transcriber=FakeTranscriber(["The weather in Paris."], 0))
+    async with serving(engines) as server, calling(server.url) as caller:
+        await caller.update(tools=[WEATHER])
+        await caller.speak()
+        called = await caller.until("response.function_call_arguments.done")
+        assert called["arguments"] == '{"city":"Paris"}'
+        assert caller.count("response.done") == 0
+        output = {"type": "function_call_output", "call_id": called["call_id"], "output": "Sunny."}
+        await caller.send("conversation.item.create", item=output)
+        await caller.send("response.create")
+        second = await caller.until("response.done", 2)
+        assert second["response"]["status"] == "completed"
+        assert [item["type"] for item in caller.all("response.done")[0]["response"]["output"]] == [
+            "message",
+            "function_call",
+        ]
+        assert caller.said() == "Let me check.I found: Sunny."
+        assert caller.errors() == []
+
+
+def pcm_of(item: dict[str, Any]) -> Samples:
+    """24 kHz."""
+    return pcm16_to_float(base64.b64decode(item["content"][0]["audio"]))
+
+
+async def retrieved(caller: Caller, item_id: str) -> dict[str, Any]:
+    count = caller.count("conversation.item.retrieved") + 1
+    await caller.send("conversation.item.retrieve", item_id=item_id)
+    item: dict[str, Any] = (await caller.until("conversation.item.retrieved", count))["item"]
+    return item
+
+
+async def test_the_sound_of_both_sides_can_be_had_back(serving: Serving) -> None:
+    async with serving() as server, calling(server.url) as caller:
+        done = await caller.turn(ms=640, hz=500)
+        user = (await caller.until("input_audio_buffer.committed"))["item_id"]
+        heard = pcm_of(await retrieved(caller, user))
+        assert 0.64 <= len(heard) / 24_000 <= 1.2
+        assert pitch(resample(heard, 24_000, 16_000)) == pytest.approx(500, abs=3)
+        [answer] = done["response"]["output"]
+        sent = b"".join(base64.b64decode(event["delta"]) for event in caller.all("response.output_audio.delta"))
+        assert float_to_pcm16(pcm_of(await retrieved(caller, answer["id"]))) == sent
+        await caller.send("conversation.item.truncate", item_id=answer["id"], content_index=0, audio_end_ms=250)
+        assert len(pcm_of(await retrieved(caller, answer["id"]))) == 6_000
+
+
+async def test_an_item_with_sound_is_understood_and_answered(serving: Serving) -> None:
+    async with serving() as server, calling(server.url) as caller:
+        await caller.update(audio={"input": {"transcription": {"model": "whisper-1"}}})
+        pcm = float_to_pcm16(tone(500))
+        content = [{"type": "input_audio", "audio": base64.b64encode(pcm).decode()}]
+        item = {"id": "mine", "type": "message", "role": "user", "content": content}
+        await caller.send("conversation.item.create", item=item)
+        await caller.send("conversation.item.create", item=item)  # once more: refused, and nothing of it is kept
+        await caller.send("response.create")
+        await caller.until("response.done")
+        assert caller.said() == "You said: Hello there."
+        completed = await caller.until("conversation.item.input_audio_transcription.completed")
+        assert (completed["item_id"], completed["transcript"]) == ("mine", "Hello there.")
+        assert caller.errors() == ["item_create_duplicate_item_id"]
+        assert float_to_pcm16(pcm_of(await retrieved(caller, "mine"))) == pcm
+
+
+async def test_what_is_beside_the_conversation_is_nobody_s_turn(serving: Serving) -> None:
+    async with serving() as server, calling(server.url) as caller:
+        await caller.turn()
+        content = [{"type": "input_text", "text": "sort this"}]
+        wish = {"conversation": "none", "input": [{"type": "message", "role": "user", "content": content}]}
+        await caller.send("response.create", response=wish)
+        done = await caller.until("response.done", 2)
+        assert done["response"]["conversation_id"] is None
+        assert caller.said() == "You said: Hello there.You said: sort this."
+        assert (await caller.turn())["response"]["status"] == "completed"
+        assert await server.metric("replies_total", status="completed") == 3
+
+
+async def test_fields_that_mean_nothing_here_are_logged_once(
+    serving: Serving, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, log.ROOT)
+    monkeypatch.setattr(connection, "IGNORED", 3)
+    async with serving() as server, calling(server.url) as caller:
+        for _ in range(2):
+            await caller.update(temperature=0.8, modalities=["audio"])
+        await caller.update(**{f"odd_{n}": 1 for n in range(5)})
+    fields = [record.fields["field"] for record in caplog.records if record.getMessage() == "field_ignored"]  # type: ignore[attr-defined]
+    assert len(fields) == 3
+    assert sorted(fields)[:1] == ["modalities"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,11 +14,11 @@ from tests.server.conftest import Server, Serving, quick, quick_config
 from voxtral_voice.audio.frames import InputBuffer
 from voxtral_voice.audio.pcm import Samples
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.engines.base import SPEAK_RATE_HZ, SpeechChunk
+from voxtral_voice.engines.base import SPEAK_RATE_HZ, CallPiece, SpeechChunk
 from voxtral_voice.engines.fakes import Broken, FakeResponder, FakeSpeaker, FakeTranscriber, FakeTurnJudge
 from voxtral_voice.engines.registry import Engines
 from voxtral_voice.errors import EngineError
-from voxtral_voice.server import runner
+from voxtral_voice.server import answer, runner
 from voxtral_voice.server.runner import Runner
 from voxtral_voice.server.runtime import Runtime
 
@@ -157,7 +158,55 @@ async def test_text_comes_in_order_and_ends() -> None:
         b.run(respond())
         await b.until(ev.ReplyTextEnded)
         assert [e.delta for e in b.told if isinstance(e, ev.ReplyText)] == ["You", " said:", " hello."]
-        assert b.told[-1] == ev.ReplyTextEnded("R")
+        assert b.told[-1] == ev.ReplyTextEnded("R", usage=ev.Usage(1, 3))
+
+
+async def test_calls_come_in_order_with_what_is_said() -> None:
+    async with bench() as b:
+        offered = (ev.Tool("get_weather", "", '{"properties": {"city": {"type": "string"}}}'),)
+        b.run(ev.Respond("R", (("user", "the weather in Paris"),), None, None, offered))
+        ended = await b.until(ev.ReplyTextEnded)
+        assert "".join(e.delta for e in b.told if isinstance(e, ev.ReplyText)) == "Let me check."
+        calls = [e for e in b.told if isinstance(e, ev.ReplyCall)]
+        assert {(call.index, call.name) for call in calls} == {(0, "get_weather")}
+        assert "".join(call.arguments for call in calls) == '{"city":"Paris"}'
+        assert ended.usage is not None
+
+
+async def test_calls_without_end_are_the_responders_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer, "MAX_CALLS", 4)
+
+    class Calling(Watched):
+        async def respond(self, *_: Any, **__: Any) -> AsyncIterator[CallPiece]:
+            for index in itertools.count():
+                yield CallPiece(index, f"call_{index}", "weather", "{}")
+
+    async with bench(responder=Calling()) as b:
+        b.run(ev.Respond("R", (), None, None, (ev.Tool("weather", "", "{}"),)))
+        failed = await b.until(ev.ReplyFailed)
+        assert failed == ev.ReplyFailed("R", "responder", "it called tools more than 4 times in one answer")
+        assert sum(isinstance(event, ev.ReplyCall) for event in b.told) == 4
+
+
+async def test_the_sound_of_an_item_is_transcribed_at_16_khz() -> None:
+    watched = Watched()
+    async with bench(transcriber=watched) as b:
+        b.runner.transcribe_item(ev.TranscribeItem(7, "item_1", "en", ""), bytes(48_000))
+        await watched.begun.wait()
+        assert watched.audio is not None
+        assert len(watched.audio) == 16_000
+        b.run(ev.Abandon(7))
+        await watched.stopped.wait()
+
+
+async def test_the_sound_of_an_item_has_a_longest_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "MAX_ITEM_S", 1.0)
+    async with bench() as b:
+        b.runner.transcribe_item(ev.TranscribeItem(7, "item_1", "en", ""), bytes(96_000))
+        failed = await b.until(ev.TranscriptFailed)
+        assert failed == ev.TranscriptFailed(7, "transcriber: an item may have 1 s of sound, and this one has 2 s")
+        b.runner.transcribe_item(ev.TranscribeItem(8, "item_1", "en", ""), bytes(4_800))
+        assert await b.until(ev.TranscriptHeard) == ev.TranscriptHeard(8, "Hello there.", "en", final=True)
 
 
 async def test_phrases_are_spoken_one_after_the_other() -> None:
@@ -217,7 +266,7 @@ async def test_a_responder_too_far_ahead_fails_the_reply_once_and_is_stopped(mon
 
 
 async def test_an_answer_without_end_is_the_responders_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "MAX_REPLY_CHARS", 1_000)
+    monkeypatch.setattr(answer, "MAX_CHARS", 1_000)
     stopped = asyncio.Event()
 
     class Endless(Watched):

@@ -35,7 +35,8 @@ class Call:
         return delta
 
     def item(self, status: ItemStatus) -> CallItem:
-        return CallItem(self.item_id, ToolCall(self.call_id, self.name, "".join(self._pieces)), status)
+        """With the arguments that were taken."""
+        return CallItem(self.item_id, ToolCall(self.call_id, self.name, "".join(self._pieces[: self._told])), status)
 
 
 class Calls:

@@ -58,8 +58,7 @@ class Outputs:
     def _tell_call(self, reply: Reply, call: Call) -> None:
         if not call.begun:
             call.begun = True
-            told = ev.CallItem(call.item_id, ev.ToolCall(call.call_id, call.name, ""), "in_progress")
-            after = self._enter(reply, told)
+            after = self._enter(reply, call.item("in_progress"))
             self._out.append(ev.ReplyCallStarted(reply.id, call.item_id, after, call.call_id, call.name))
         if delta := call.take_delta():
             self._out.append(ev.ReplyCallDelta(reply.id, call.item_id, delta))

@@ -31,6 +31,16 @@ LONGEST: Final = 60
 """Characters of a text that are shown."""
 UNDER: Final = " " * 14
 OUR_ID: Final = re.compile("(item|resp)_[0-9a-f]{20}")
+USUAL: Final[dict[str, object]] = {
+    "tools": (),
+    "tool_choice": "auto",
+    "parallel_tool_calls": True,
+    "pictures": (),
+    "aside": False,
+    "sound_ms": 0.0,
+    "finish": "stop",
+}
+"""What a field of this name says when there is nothing to say."""
 
 
 class Listing:
@@ -133,14 +143,19 @@ def _stages(timeline: Timeline) -> str:
 
 
 def shown(message: object) -> str:
-    """Name and fields; those that are None are left out."""
-    parts = [_field(field.name, getattr(message, field.name)) for field in fields(message)]  # type: ignore[arg-type]
+    """Name and fields; those that are None, or as in `USUAL`, are left out."""
+    told = [(field.name, getattr(message, field.name)) for field in fields(message)]  # type: ignore[arg-type]
+    parts = [_field(name, value) for name, value in told if not _says_nothing(name, value)]
     return " ".join([type(message).__name__, *filter(None, parts)])
+
+
+def _says_nothing(name: str, value: object) -> bool:
+    return value is None or (name in USUAL and value == USUAL[name])
 
 
 def _field(name: str, value: object) -> str:
     match value:
-        case None | Timeline():
+        case Timeline():
             return ""
         case np.ndarray():
             return f"{1000 * value.size / SPOKEN_HZ:.0f} ms"
