@@ -4,7 +4,7 @@ Knows: paths, HTTP headers. Does not know: what happens on the socket (`connecti
 
     /                 the page            /v1/realtime                  OpenAI Realtime over WebSocket
     /page/...         its files           /v1/realtime/client_secrets   for pages of others
-    /livez /readyz /metrics
+    /livez /readyz /metrics               /v1/models, audio, chat       one part alone (`rest`)
 
 Who may enter is decided at the `door`, for every path that it does not leave open.
 """
@@ -25,7 +25,7 @@ from starlette.websockets import WebSocket
 from voxtral_voice import __version__
 from voxtral_voice.observe import log
 from voxtral_voice.realtime.wire import Opening
-from voxtral_voice.server import client_secrets
+from voxtral_voice.server import client_secrets, rest
 from voxtral_voice.server.auth import Who
 from voxtral_voice.server.connection import Connection
 from voxtral_voice.server.door import Door
@@ -54,6 +54,7 @@ def build_app(runtime: Runtime) -> FastAPI:
         mimetypes.add_type(kind, suffix)
     app.mount("/page", StaticFiles(directory=PAGE))
     app.include_router(client_secrets.router(runtime))
+    app.include_router(rest.router(runtime))
 
     @app.get("/")
     async def page() -> FileResponse:

@@ -319,8 +319,8 @@ async def test_a_responder_that_does_not_answer(serving: Serving, monkeypatch: p
 
 
 async def test_a_responder_that_does_not_end(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("voxtral_voice.server.rest.chat.MAX_REPLY_CHARS", 5)
-    for piece in ("more", CallPiece(0, "c", "f", "more")):
+    monkeypatch.setattr("voxtral_voice.server.rest.chat.MAX_CHARS", 5)
+    for piece in ("more", " and more"):
         async with serving(quick(responder=Script(piece, piece))) as server:
             with pytest.raises(openai.InternalServerError, match="more than 5 characters"):
                 await ask(server.url, create)

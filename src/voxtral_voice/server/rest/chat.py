@@ -20,15 +20,17 @@ from starlette.requests import Request
 from voxtral_voice.engines.base import CallPiece, Finish, Message, Piece, Usage
 from voxtral_voice.errors import EngineError
 from voxtral_voice.realtime.fields import Json, JsonObject
+from voxtral_voice.server.answer import MAX_CHARS
 from voxtral_voice.server.rest import errors
 from voxtral_voice.server.rest.bodies import json_fields
 from voxtral_voice.server.rest.chat_request import Chat, Recording, Said, read_chat
 from voxtral_voice.server.rest.edge import EVENTS, Answer, event
+from voxtral_voice.server.rest.errors import ApiError
 from voxtral_voice.server.rest.hearing import Ear, Hearing
 from voxtral_voice.server.rest.models import Models
 from voxtral_voice.server.rest.stop import StopText
 from voxtral_voice.server.rest.work import steps
-from voxtral_voice.server.runner import MAX_REPLY_CHARS, RESPOND_STEP_S
+from voxtral_voice.server.runner import RESPOND_STEP_S
 
 MOST_BYTES: Final = 32 * 1024 * 1024
 """Recordings and pictures, in base64."""
@@ -108,7 +110,7 @@ class ChatCompletions:
         async with aclosing(self._respond(chat)) as pieces:
             async for piece in pieces:
                 size += _size(piece)
-                self._refuse_endless(size)
+                self._check(chat, piece, size)
                 match piece:
                     case Finish(reason, usage):
                         ended.reason, ended.usage = reason, usage
@@ -136,10 +138,15 @@ class ChatCompletions:
             async for piece in pieces:
                 yield piece
 
-    def _refuse_endless(self, size: int) -> None:
-        if size > MAX_REPLY_CHARS:
-            error = EngineError("responder", f"it gave more than {MAX_REPLY_CHARS:,} characters of answer")
-            raise errors.of_engine("responder", error, self._ear.runtime.failed("responder", error))
+    def _check(self, chat: Chat, piece: Piece, size: int) -> None:
+        if size > MAX_CHARS:
+            raise self._fault(f"it gave more than {MAX_CHARS:,} characters of answer")
+        if isinstance(piece, CallPiece) and not chat.tools.may_call:
+            raise self._fault("it called a tool, and none was offered to it")
+
+    def _fault(self, what: str) -> ApiError:
+        error = EngineError("responder", what)
+        return errors.of_engine("responder", error, self._ear.runtime.failed("responder", error))
 
     # --- the prompt ---------------------------------------------------------------------------------------------
 
