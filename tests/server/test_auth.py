@@ -120,19 +120,21 @@ def test_blank_lines_and_comments_are_no_keys(file: Path) -> None:
     assert KeysFile(file).keys() == (Key("laptop", hashed(KEY)), Key("old", hashed(OTHER)))
 
 
-@pytest.mark.parametrize("text", [KEY, f"laptop:{KEY}", "laptop:", f"my laptop:{'0' * 64}", f":{'0' * 64}", "a:" + "g" * 64])
+@pytest.mark.parametrize(
+    "text", [KEY, f"laptop:{KEY}", "laptop:", f"my laptop:{'0' * 64}", f":{'0' * 64}", "a:" + "g" * 64]
+)
 def test_a_line_that_is_no_key_is_named_and_not_shown(file: Path, text: str) -> None:
     file.write_text(f"# ours\n{text}\n")
     with pytest.raises(ServerError) as refused:
         KeysFile(file)
     assert str(refused.value) == (
-        f"Line 2 of {file} is no key: write NAME:SHA256, as 'voxtral-voice keys new NAME' prints it."
+        f"Line 2 of {file} is no key: write NAME:SHA256, as 'voxtral-voice keys new NAME' does."
     )
 
 
 def test_a_file_that_cannot_be_used(file: Path) -> None:
     file.write_text("# none yet\n")
-    with pytest.raises(ServerError, match="There is no key in .*voxtral-voice keys new NAME >> "):
+    with pytest.raises(ServerError, match=r"There is no key in .*voxtral-voice keys new NAME >> "):
         KeysFile(file)
     file.write_bytes(b"\n" * (2**20 + 1))
     with pytest.raises(ServerError, match="larger than 1 MiB"):

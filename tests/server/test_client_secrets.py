@@ -26,7 +26,7 @@ SESSION = {
     "type": "realtime",
     "instructions": "Be brief.",
     "output_modalities": ["text"],
-    "audio": {"input": {"turn_detection": None}, "output": {"voice": "am_michael"}},
+    "audio": {"input": {"turn_detection": None}, "output": {"voice": "af_bella"}},
 }
 
 
@@ -56,7 +56,7 @@ async def test_a_secret_brings_its_session_as_often_as_it_is_used(serving: Servi
         assert before + 59 <= given["expires_at"] <= time.time() + 60
         shown = given["session"]
         assert (shown["instructions"], shown["output_modalities"]) == ("Be brief.", ["text"])
-        assert (shown["audio"]["output"]["voice"], shown["audio"]["input"]["turn_detection"]) == ("am_michael", None)
+        assert (shown["audio"]["output"]["voice"], shown["audio"]["input"]["turn_detection"]) == ("af_bella", None)
         first, second = await opened(server, given["value"]), await opened(server, given["value"])
         assert but_its_own(first) == but_its_own(second) == but_its_own(shown)
         assert len({first["id"], second["id"], shown["id"]}) == 3
@@ -120,7 +120,7 @@ async def test_a_secret_opens_sessions_and_nothing_else(serving: Serving) -> Non
 
 async def test_a_secret_goes_with_the_key_that_it_was_given_to(serving: Serving, tmp_path: Path) -> None:
     file = tmp_path / "keys"
-    file.write_text(line("mine", KEY))
+    await asyncio.to_thread(replace_file, file, line("mine", KEY))
     async with serving(config=config_with(api_keys_file=str(file))) as server:
         secret = (await mint(server))["value"]
         await asyncio.to_thread(replace_file, file, line("yours", OTHER))
@@ -159,7 +159,11 @@ WRONG: list[tuple[bytes, str, str | None]] = [
     (b'{"session":"realtime"}', "invalid_value", "session"),
     (b'{"session":{}}', "missing_required_parameter", "session.type"),
     (b'{"session":{"type":"live"}}', "invalid_value", "session.type"),
-    (b'{"session":{"type":"realtime","audio":{"output":{"voice":"x"}}}}', "invalid_value", "session.audio.output.voice"),
+    (
+        b'{"session":{"type":"realtime","audio":{"output":{"voice":"x"}}}}',
+        "invalid_value",
+        "session.audio.output.voice",
+    ),
     (b'{"session":{"type":"realtime","max_output_tokens":0}}', "invalid_value", "session.max_output_tokens"),
     (b'{"session":{"type":"realtime","audio":{"tempo":1}}}', "unknown_parameter", "session.audio.tempo"),
     (b" " * (2**20 + 1), "invalid_json", None),

@@ -62,7 +62,9 @@ def test_files_that_are_something_else(ours: Certificate, tmp_path: Path) -> Non
     assert complaint(ours.cert) == f"There is no private key in {ours.cert}: it should be a PEM file."
     assert complaint(ours.key, ours.cert) == f"There is no certificate in {ours.key}: it should be a PEM file."
     other.write_text("-----BEGIN CERTIFICATE-----\nnot base64\n-----END CERTIFICATE-----\n")
-    assert complaint(other, ours.key).startswith(f"The TLS certificate {other} and the private key {ours.key} cannot be")
+    assert complaint(other, ours.key).startswith(
+        f"The TLS certificate {other} and the private key {ours.key} cannot be"
+    )
 
 
 def test_a_key_of_another_certificate(ours: Certificate, tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ class KeysFile:
         name, _, digest = line.partition(":")
         if not NAME.fullmatch(name) or not SHA256.fullmatch(digest.lower()):
             raise ServerError(
-                f"Line {number} of {self._path} is no key: write NAME:SHA256, as 'voxtral-voice keys new NAME' prints it."
+                f"Line {number} of {self._path} is no key: write NAME:SHA256, as 'voxtral-voice keys new NAME' does."
             )
         return Key(name, bytes.fromhex(digest))
 

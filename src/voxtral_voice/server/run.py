@@ -65,7 +65,7 @@ async def running(config: Config) -> AsyncIterator[str]:
 async def _started(config: Config) -> AsyncIterator[tuple[Server, asyncio.Task[None], str]]:
     """A server that answers, the task it runs in, and its URL."""
     async with _listening(config) as (server, listener, url), _beside(_serving(server, listener, url)) as serving:
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)
         yield server, serving, url
 
@@ -112,7 +112,7 @@ async def _recording(config: Config) -> AsyncIterator[Recorder | None]:
 
 @asynccontextmanager
 async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[asyncio.Task[None]]:
-    """Run `work` beside the body and stop it after it; the body stops when `work` fails. Errors come out as they are."""
+    """Run `work` beside the body and stop it after it; the body stops when `work` fails. Errors stay as they are."""
     try:
         async with asyncio.TaskGroup() as group:
             task = group.create_task(work)
@@ -140,16 +140,17 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def _not_a_fault(record: logging.LogRecord) -> bool:
-    """Of uvicorn's log: a text frame that is not UTF-8 is a client's doing, and no traceback of ours."""
+def _is_a_fault(record: logging.LogRecord) -> bool:
+    """Of uvicorn's log. What a client has done is none of ours: a text frame that is not UTF-8, which has a traceback
+    there, and a WebSocket that was refused with an answer, which uvicorn takes for a lack of one."""
     if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
         log.event("text_frame_not_utf8")
         return False
-    return True
+    return not record.getMessage().startswith("ASGI callable returned without completing handshake")
 
 
 def _server(runtime: Runtime, tls: ssl.SSLContext | None) -> Server:
-    logging.getLogger("uvicorn.error").addFilter(_not_a_fault)
+    logging.getLogger("uvicorn.error").addFilter(_is_a_fault)
     return Server(
         uvicorn.Config(
             build_app(runtime),
