@@ -115,7 +115,9 @@ def test_the_buffer_events() -> None:
 def test_create_item() -> None:
     item = ev.Item("", "user", "text", "Hello")
     assert action("conversation.item.create", item=MESSAGE) == CreateItem(NewItem(item), None)
-    assert action("conversation.item.create", item=MESSAGE, previous_item_id="root") == CreateItem(NewItem(item), "root")
+    assert action("conversation.item.create", item=MESSAGE, previous_item_id="root") == CreateItem(
+        NewItem(item), "root"
+    )
 
 
 @pytest.mark.parametrize(

@@ -72,12 +72,12 @@ def test_a_text_reply_opens_a_text_part() -> None:
 )
 def test_text_deltas(modality: Modality, kind: str) -> None:
     [event] = read([opened(modality).text("Hello")])
-    assert event == {"type": kind, "event_id": "event_1", **PLACE, "delta": "Hello"}
+    assert event == {"type": kind, "event_id": "event_5", **PLACE, "delta": "Hello"}
 
 
 def test_audio_deltas() -> None:
     [event] = read(opened().audio(np.zeros(2, dtype=np.float32)))
-    assert event == {"type": "response.output_audio.delta", "event_id": "event_1", **PLACE, "delta": "AAAAAA=="}
+    assert event == {"type": "response.output_audio.delta", "event_id": "event_5", **PLACE, "delta": "AAAAAA=="}
 
 
 def test_a_spoken_reply_closes() -> None:
@@ -176,7 +176,9 @@ def test_words_and_two_calls_are_numbered_as_they_begin() -> None:
     events += read([*tool.audio(np.zeros(2, dtype=np.float32)), tool.arguments("D", "{}"), *tool.call_ended("D")])
     events += read(tool.closing(ended("One moment.")))
     assert kinds(events[:4]) == OPENING
-    indexes = {event["item"]["id"]: event["output_index"] for event in events if "output_index" in event and "item" in event}
+    indexes = {
+        event["item"]["id"]: event["output_index"] for event in events if "output_index" in event and "item" in event
+    }
     assert indexes == {"A": 0, "C": 1, "D": 2}
     message, *calls = events[-1]["response"]["output"]
     assert message["content"] == [{"type": "output_audio", "audio": None, "transcript": "One moment."}]

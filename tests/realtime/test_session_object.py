@@ -232,7 +232,7 @@ def test_free_forms_are_echoed() -> None:
 
 
 def test_unknown_keys_outside_audio_are_ignored_and_named() -> None:
-    patch = {"temperature": 0.8, "voice": "alloy", "modalities": ["audio"], "turn_detection": None}
+    patch: dict[str, Any] = {"temperature": 0.8, "voice": "alloy", "modalities": ["audio"], "turn_detection": None}
     assert patched(patch) == session_object()
     assert session_object().ignored(patch) == ("session.temperature", "session.voice", "session.modalities")
 
@@ -331,7 +331,7 @@ def test_all_that_a_transcription_session_may_be() -> None:
     }  # fmt: skip
     detection = TurnDetection("server_vad", silence_duration_ms=300, create_response=False)
     assert session.to_settings() == Settings(language="de", turn_detection=detection)
-    cleared = {"transcription": None, "turn_detection": None}
+    cleared: dict[str, Any] = {"transcription": None, "turn_detection": None}
     after = session.patched({"type": "transcription", "audio": {"input": cleared}})
     assert isinstance(after, SessionObject)
     assert after.transcription == WORDS
@@ -339,7 +339,7 @@ def test_all_that_a_transcription_session_may_be() -> None:
 
 
 def test_what_is_for_responses_means_nothing_to_a_transcription_session() -> None:
-    patch = {"type": "transcription", "instructions": 7, "tools": "none", "include": None}
+    patch: dict[str, Any] = {"type": "transcription", "instructions": 7, "tools": "none", "include": None}
     session = transcribing(patch)
     assert session == transcribing()
     assert session.ignored(patch) == ("session.instructions", "session.tools")

@@ -34,9 +34,7 @@ def problem(value: Json, check: Any = tool_list) -> Problem:
 def test_a_tool_is_read_and_echoed_as_it_is() -> None:
     [tool] = tool_list([WEATHER], "x")
     assert (tool.name, tool.description) == ("weather", "The weather in a city.")
-    assert tool.parameters == (
-        '{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}'
-    )
+    assert tool.parameters == ('{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}')
     assert tool_json(tool) == WEATHER
 
 
@@ -77,7 +75,9 @@ def test_tools_that_are_refused(tools: Json, code: str, param: str) -> None:
     assert (found.code, found.param) == (code, param)
 
 
-@pytest.mark.parametrize(("value", "check"), [([{"type": "mcp", "server_label": "s"}], tool_list), ({"type": "mcp"}, tool_choice)])
+@pytest.mark.parametrize(
+    ("value", "check"), [([{"type": "mcp", "server_label": "s"}], tool_list), ({"type": "mcp"}, tool_choice)]
+)
 def test_servers_of_tools_are_refused_with_a_way_out(value: Json, check: Any) -> None:
     found = problem(value, check)
     assert (found.code, (found.param or "").rpartition(".")[2]) == ("invalid_value", "type")
@@ -91,7 +91,7 @@ def test_choices_by_mode(wanted: Any) -> None:
 
 
 def test_a_choice_by_name() -> None:
-    named = {"type": "function", "name": "weather"}
+    named: Json = {"type": "function", "name": "weather"}
     assert tool_choice(named, "x") == NamedTool("weather")
     assert tool_choice_json(NamedTool("weather")) == named
 

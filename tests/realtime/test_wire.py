@@ -25,9 +25,7 @@ SOUND = np.full(960, 0.1, dtype=np.float32)
 class Client:
     """A wire and a client that reads all that comes."""
 
-    def __init__(
-        self, *, ours: bool = False, patience: float | None = None, opening: Opening | None = None
-    ) -> None:
+    def __init__(self, *, ours: bool = False, patience: float | None = None, opening: Opening | None = None) -> None:
         self.wire = Wire(
             "sess_1", counted_ids(), VOICES, "voxtral-voice", 1_800_000_000, patience=patience, opening=opening
         )
@@ -60,6 +58,7 @@ def client() -> Client:
 @pytest.fixture
 def transcribed(client: Client) -> Client:
     client.ask("session.update", session=TRANSCRIBED)
+    client.events = read(client.wire.opening())
     return client
 
 
@@ -635,7 +634,11 @@ def test_too_much_at_once_is_an_error_of_its_own_kind(client: Client) -> None:
 
 
 def test_a_session_that_is_made_ready_before_it_opens() -> None:
-    patch: Any = {"type": "realtime", "instructions": "Be brief.", "audio": {"input": {"format": {"type": "audio/pcma"}}}}
+    patch: Any = {
+        "type": "realtime",
+        "instructions": "Be brief.",
+        "audio": {"input": {"format": {"type": "audio/pcma"}}},
+    }
     client = Client(opening=Opening(model="gpt-realtime", session_patch=patch))
     [created] = client.events
     assert (created["session"]["instructions"], created["session"]["model"]) == ("Be brief.", "voxtral-voice")

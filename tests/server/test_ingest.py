@@ -88,13 +88,13 @@ def test_the_audio_is_up_to_date_when_it_is_asked_for() -> None:
     assert not ingest.has_frames
 
 
-def test_a_frame_is_whole_as_soon_as_its_last_sample_can_be_known() -> None:
-    """The filter's delay of 1.5 ms, and not more."""
+def test_a_frame_is_whole_as_soon_as_32_ms_have_come() -> None:
+    """Of which the last 1.5 ms, the filter's delay, are in the next one."""
     ingest, pushed = Ingest(), 0
     while not ingest.has_frames:
         ingest.push(SECOND[pushed : pushed + 4])
         pushed += 4
-    assert 32 < 1_000 * pushed / 2 / 24_000 < 34
+    assert 1_000 * pushed / 2 / 24_000 == 32
     assert len(ingest.frames(2)[1]) == 1
 
 

@@ -37,7 +37,8 @@ def g711_to_float(data: bytes, law: Law) -> Samples:
 
 def float_to_g711(samples: Samples, law: Law) -> bytes:
     """Samples -> codes; what is beyond [-1, 1] is clipped. Raises AudioError when a sample is not a number."""
-    return _codes(law)[np.frombuffer(float_to_pcm16(samples), "<u2")].tobytes()
+    codes: npt.NDArray[np.uint8] = _codes(law)[np.frombuffer(float_to_pcm16(samples), "<u2")]
+    return codes.tobytes()
 
 
 @cache
@@ -78,9 +79,11 @@ def _mu_bits(size: _Int) -> _Int:
 
 def _a_bits(size: _Int) -> _Int:
     segment = np.maximum(_octave(size >> 4) - 3, 0)
-    return segment << 4 | size >> 4 + np.maximum(segment - 1, 0) & 15
+    bits: _Int = segment << 4 | size >> 4 + np.maximum(segment - 1, 0) & 15
+    return bits
 
 
 def _octave(size: _Int) -> _Int:
     """The place of the highest bit that is set; -1 when none is."""
-    return np.frexp(size)[1].astype(np.int64) - 1
+    octave: _Int = np.frexp(size)[1].astype(np.int64) - 1
+    return octave

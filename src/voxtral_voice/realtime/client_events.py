@@ -90,7 +90,7 @@ class RetrieveItem:
 
 @dataclass(frozen=True, slots=True)
 class CreateResponse:
-    options: ReplyOptions = ReplyOptions()
+    options: ReplyOptions = field(default_factory=ReplyOptions)
     """`voice` is the client's name for it, not looked up yet; nor is the tool that a choice names."""
     metadata: dict[str, str] | None = None
     output_format: FormatName | None = None

@@ -78,9 +78,7 @@ def invalid_size(param: str, expected: str, got: str) -> FieldError:
 
 def unsupported(param: str, instead: str) -> FieldError:
     """`instead` is a sentence that says what to do."""
-    return FieldError(
-        Problem("invalid_value", f"Invalid value for '{param}': this is not supported. {instead}", param)
-    )
+    return FieldError(Problem("invalid_value", f"Invalid value for '{param}': this is not supported. {instead}", param))
 
 
 def shown(value: Json) -> str:

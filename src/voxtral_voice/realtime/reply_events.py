@@ -179,8 +179,8 @@ class ReplyEvents:
 
     def _done(self, output: _Output, entry: Entry) -> list[bytes]:
         output.done = item = item_object(entry)
-        frame = self._events.encode("response.output_item.done", self._in_response(output, item))
-        return [*self._in_conversation("done", output, item), frame]
+        told = self._in_conversation("done", output, item)
+        return [*told, self._events.encode("response.output_item.done", self._in_response(output, item))]
 
     def _in_response(self, output: _Output, item: JsonObject) -> JsonObject:
         place = {key: output.place[key] for key in ("response_id", "output_index")}

@@ -10,7 +10,18 @@ from typing import Final, Literal
 import orjson
 
 from voxtral_voice.conversation.events import NamedTool, Tool, ToolChoice
-from voxtral_voice.realtime.fields import Fields, Json, JsonObject, choice, each, invalid, json_text, text, unsupported
+from voxtral_voice.realtime.fields import (
+    Check,
+    Fields,
+    Json,
+    JsonObject,
+    choice,
+    each,
+    invalid,
+    json_text,
+    text,
+    unsupported,
+)
 
 MAX_TOOLS: Final = 128
 MAX_NAME_CHARS: Final = 256
@@ -20,6 +31,7 @@ MAX_PARAMETERS_BYTES: Final = 65_536
 NO_PARAMETERS: Final = '{"type":"object","properties":{}}'
 
 tool_name: Final = text(MAX_NAME_CHARS, 1)
+_mode: Final[Check[Literal["auto", "none", "required"]]] = choice("auto", "none", "required")
 
 
 def tool_list(value: Json, param: str) -> tuple[Tool, ...]:
@@ -43,8 +55,7 @@ def tool_choice(value: Json, param: str) -> ToolChoice:
         _refuse_mcp(fields)
         fields.required("type", choice("function"))
         return NamedTool(fields.required("name", tool_name))
-    mode: Literal["auto", "none", "required"] = choice("auto", "none", "required")(value, param)
-    return mode
+    return _mode(value, param)
 
 
 def check_choice(tools: tuple[Tool, ...], wanted: ToolChoice, param: str) -> None:
