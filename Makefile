@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install serve test check lock bench bench-stub bench-peers clean
+.PHONY: help install serve clients test check lock bench bench-stub bench-peers clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -13,6 +13,9 @@ install: $(VENV)/.installed  ## .venv from the lock file, and the model files
 
 serve: $(VENV)/.installed  ## start the server and print its URL
 	@$(BIN)/voxtral-voice serve
+
+clients: $(VENV)/.installed  ## the stock clients that tests talk with, each in an environment of its own
+	@bash scripts/install_clients
 
 test: $(VENV)/.installed-dev  ## all tests
 	@$(BIN)/voxtral-voice models pull

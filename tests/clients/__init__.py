@@ -1,0 +1,1 @@
+"""Stock clients, unmodified, against our server in its own process."""
