@@ -74,7 +74,8 @@ def _codes(law: Law) -> npt.NDArray[np.uint8]:
 def _mu_bits(size: _Int) -> _Int:
     biased = np.minimum((size >> 2) + MU_BIAS, 0x1FFF)
     segment = _octave(biased) - 5
-    return segment << 4 | biased >> segment + 1 & 15
+    bits: _Int = segment << 4 | biased >> segment + 1 & 15
+    return bits
 
 
 def _a_bits(size: _Int) -> _Int:
