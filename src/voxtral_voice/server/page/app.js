@@ -138,7 +138,7 @@ function lost(closing) {
 
 function phase() {
   if (link === "opening") return "connecting";
-  if (trouble) return "error";
+  if (trouble) return trouble.asksForKey ? "locked" : "error";
   if (link !== "open") return "disconnected";
   return conversation.phase;
 }

@@ -22,6 +22,7 @@ const PHASES = {
   contested: ["Was that for me?", "Keep talking to interrupt."],
   speaking: ["Speaking", matchMedia("(any-hover: hover)").matches ? "Talk, or press Esc, to interrupt." : "Talk to interrupt."],
   interrupted: ["Interrupted", "Go on."],
+  locked: ["A key is needed", ""],
   error: ["Something is wrong", ""],
 };
 const TOLD = new Set(["listening", "thinking"]);
