@@ -562,4 +562,4 @@ async def test_fields_that_mean_nothing_here_are_logged_once(
         await caller.update(**{f"odd_{n}": 1 for n in range(5)})
     fields = [record.fields["field"] for record in caplog.records if record.getMessage() == "field_ignored"]  # type: ignore[attr-defined]
     assert len(fields) == 3
-    assert sorted(fields)[:1] == ["modalities"]
+    assert sorted(fields)[:1] == ["session.modalities"]
