@@ -1,4 +1,4 @@
-"""The HTTP endpoints with the real models, asked with the stock OpenAI SDK: a text is spoken, and written down again."""
+"""The HTTP endpoints with the real models, asked with the stock OpenAI SDK: text is spoken, and written down again."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Client:
     def __init__(self, *messages: Message) -> None:
         self._messages = [*messages]
         self.got: list[Message] = []
-        self.hung_up = asyncio.Event()
+        self.hung_up, self.answered = asyncio.Event(), asyncio.Event()
         self.reads = asyncio.Event()
         self.reads.set()
 
@@ -40,6 +40,7 @@ class Client:
     async def send(self, message: Message) -> None:
         await self.reads.wait()
         self.got.append(message)
+        self.answered.set()
 
     async def call(self, endpoint: Endpoint, headers: dict[str, str] | None = None) -> None:
         raw = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
@@ -152,8 +153,7 @@ async def test_a_client_that_hangs_up_while_it_is_answered() -> None:
     client = Client(LAST)
     async with asyncio.TaskGroup() as group:
         call = group.create_task(client.call(endpoint(Answer(EVENTS, endless(), streamed=True))))
-        while not client.got:
-            await asyncio.sleep(0)
+        await client.answered.wait()
         client.hung_up.set()
         await call
     assert closed.is_set()

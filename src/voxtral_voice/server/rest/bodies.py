@@ -84,4 +84,3 @@ def refused(param: str, why: str) -> FieldError:
 
 def _kind(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-

@@ -133,7 +133,9 @@ def _stops(value: Json, param: str) -> tuple[str, ...]:
 def _message(value: Json, param: str) -> Said:
     fields = Fields.of(value, param)
     role = ROLES[fields.required("role", choice(*ROLES))]
-    calls = fields.optional("tool_calls", each(_call, MAX_TOOLS), []) if role == "assistant" else []
+    calls: list[Call] = []
+    if role == "assistant":
+        calls = fields.optional("tool_calls", each(_call, MAX_TOOLS), calls)
     empty: list[str | Recording | Picture] = []
     content = fields.optional("content", _content(role), empty)
     if not content and not calls and fields.values.get("content") is None:
@@ -180,8 +182,8 @@ def _user_part(value: Json, param: str) -> str | Recording | Picture:
 
 
 def _picture(fields: Fields) -> Picture:
-    detail = fields.optional("detail", choice("auto", "low", "high"), "auto")
-    return Picture(fields.required("url", _data_url), detail)
+    detail: Check[Literal["auto", "low", "high"]] = choice("auto", "low", "high")
+    return Picture(fields.required("url", _data_url), fields.optional("detail", detail, "auto"))
 
 
 def _data_url(value: Json, param: str) -> str:
@@ -197,7 +199,9 @@ def _call(value: Json, param: str) -> Call:
     fields.optional("type", choice("function"), "function")
     function = fields.required("function", Fields.of)
     return Call(
-        fields.required("id", text(512, 1)), function.required("name", tool_name), function.required("arguments", text())
+        fields.required("id", text(512, 1)),
+        function.required("name", tool_name),
+        function.required("arguments", text()),
     )
 
 
@@ -232,6 +236,5 @@ def _tool_choice(value: Json, param: str) -> ToolChoice:
         fields = Fields(value, param)
         fields.required("type", choice("function"))
         return NamedTool(fields.required("function", Fields.of).required("name", tool_name))
-    mode: Literal["auto", "none", "required"] = choice("auto", "none", "required")(value, param)
-    return mode
-
+    mode: Check[Literal["auto", "none", "required"]] = choice("auto", "none", "required")
+    return mode(value, param)

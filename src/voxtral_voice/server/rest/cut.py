@@ -18,8 +18,8 @@ from voxtral_voice.engines.base import LISTEN_RATE_HZ, VAD_FRAME_SAMPLES
 
 FRAME_S: Final = VAD_FRAME_SAMPLES / LISTEN_RATE_HZ
 THRESHOLD: Final = 0.35
-"""Speech probability from which a frame is speech. Lower than for turns: quiet speech in a file is worth hearing, and the
-transcriber itself tells noise from words."""
+"""Speech probability from which a frame is speech. Lower than for turns: quiet speech in a file is worth hearing, and
+the transcriber itself tells noise from words."""
 SILENCES_S: Final = ((20.0, 0.2), (8.0, 0.5), (0.0, 2.0))
 """(length of a piece, the silence that ends it from there on); longest first."""
 LONGEST_S: Final = 28.0

@@ -3,8 +3,8 @@
 Knows: containers and codecs. Does not know: who sent it, what is said. Blocking.
 
 A file is whatever somebody sent. Its kind is told by its first bytes, never guessed by FFmpeg, whose list of containers
-has playlists in it that name other files and URLs; only common audio codecs are opened; nothing outside the file is; and
-seconds are counted while they are decoded, since a few bytes can stand for hours.
+has playlists in it that name other files and URLs; only common audio codecs are opened; nothing outside the file is;
+and seconds are counted while they are decoded, since a few bytes can stand for hours.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ DAMAGED_SHARE: Final = Fraction(1, 10)
 """Of the packets that cannot be decoded: more, and the file is refused. Good files have one or two, at a cut."""
 
 DECODERS: Final = frozenset(
-    "aac alac amrnb amrwb flac mp3 mp3float opus libopus vorbis pcm_alaw pcm_f32be pcm_f32le pcm_f64be pcm_f64le pcm_mulaw "
-    "pcm_s16be pcm_s16le pcm_s24be pcm_s24le pcm_s32be pcm_s32le pcm_s8 pcm_u8 adpcm_ima_wav adpcm_ms gsm_ms".split()
+    "aac alac amrnb amrwb flac mp3 mp3float opus libopus vorbis adpcm_ima_wav adpcm_ms gsm_ms pcm_alaw pcm_mulaw "
+    "pcm_s8 pcm_u8 pcm_s16be pcm_s16le pcm_s24be pcm_s24le pcm_s32be pcm_s32le pcm_f32be pcm_f32le pcm_f64be "
+    "pcm_f64le".split()
 )
 READABLE: Final = "WAV, MP3, M4A or MP4, WebM, OGG, FLAC, AAC or AIFF"
 
@@ -38,8 +39,8 @@ _HEAD_BYTES: Final = 16
 
 
 def decoded(file: BinaryIO, *, longest_s: float = LONGEST_S) -> Iterator[Samples]:
-    """Mono, 16 kHz, in [-1, 1]; blocks of a second, the last one shorter. Raises AudioError for what is no recording, is
-    damaged, has no sound in it or lasts too long; at least one block comes otherwise."""
+    """Mono, 16 kHz, in [-1, 1]; blocks of a second, the last one shorter. Raises AudioError for what is no recording,
+    is damaged, has no sound in it or lasts too long; at least one block comes otherwise."""
     try:
         with av.open(
             file,
@@ -87,7 +88,7 @@ _MAGICS: Final = (
 )
 
 
-def _refuse_other_files(url: str, flags: int, options: object) -> NoReturn:
+def _refuse_other_files(*_: object) -> NoReturn:
     raise ValueError("it names another file")
 
 

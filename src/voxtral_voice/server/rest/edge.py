@@ -2,9 +2,9 @@
 
 Knows: ASGI, limits. Does not know: who may ask (`door`), what is asked for.
 
-An answer is pieces of bytes, made while they are sent. What goes wrong before the first of them is an HTTP error; behind
-it a stream of events ends with an error event, and any other is cut off without its end, so that no client takes a part
-for the whole.
+An answer is pieces of bytes, made while they are sent. What goes wrong before the first of them is an HTTP error;
+behind it a stream of events ends with an error event, and any other is cut off without its end, so that no client takes
+a part for the whole.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Knows: containers and codecs. Does not know: who speaks, HTTP. Blocking: each call may take some milliseconds of CPU.
 
-A piece is encoded at once, as far as the codec's frames go; nothing of it is kept back to fill a buffer. No format needs
-its length known before its end: a WAV says that it is endless, and an MP3 has no table of contents.
+A piece is encoded at once, as far as the codec's frames go; nothing of it is kept back to fill a buffer. No format
+needs its length known before its end: a WAV says that it is endless, and an MP3 has no table of contents.
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ class _Sink:
 def _wav_head() -> bytes:
     rate, width = SPEAK_RATE_HZ, BYTES_PER_SAMPLE
     form = struct.pack("<HHIIHH", 1, 1, rate, rate * width, width, 8 * width)
-    return struct.pack("<4sI8sI", b"RIFF", ENDLESS, b"WAVEfmt ", len(form)) + form + struct.pack("<4sI", b"data", ENDLESS)
+    head = struct.pack("<4sI8sI", b"RIFF", ENDLESS, b"WAVEfmt ", len(form))
+    return head + form + struct.pack("<4sI", b"data", ENDLESS)
 
 
 KINDS: Final[Mapping[Format, Kind]] = MappingProxyType(

@@ -14,7 +14,7 @@ import orjson
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
-from voxtral_voice.realtime.fields import Json, JsonObject, choice, invalid, text
+from voxtral_voice.realtime.fields import Check, Json, JsonObject, choice, invalid, text
 from voxtral_voice.realtime.session_object import LANGUAGE
 from voxtral_voice.server.rest import subtitles
 from voxtral_voice.server.rest.bodies import every, file, form, refused, text_fields, yes
@@ -27,6 +27,7 @@ MOST_BYTES: Final = 26 * 1024 * 1024
 PLAIN: Final = "text/plain; charset=utf-8"
 
 Format = Literal["json", "text", "srt", "verbose_json", "vtt"]
+FORMATS: Final[tuple[Format, ...]] = ("json", "text", "srt", "verbose_json", "vtt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ class Transcriptions:
             _granularity(value, "timestamp_granularities[]")
         for _ in every(content, "include"):
             raise refused("include[]", "this transcriber does not tell its probabilities; leave it out.")
-        wanted: Format = fields.optional("response_format", choice("json", "text", "srt", "verbose_json", "vtt"), "json")
+        form: Check[Format] = choice(*FORMATS)
+        wanted: Format = fields.optional("response_format", form, "json")
         stream = fields.optional("stream", yes, False)
         if stream and wanted not in ("json", "text"):
             raise refused("stream", f"{wanted} is not streamed; use json or text, or leave stream out.")
@@ -86,7 +88,7 @@ async def _events(hearing: Hearing) -> AsyncGenerator[bytes, None]:
             delta = f" {segment.text}" if told else segment.text
             told += delta
             yield event({"type": "transcript.text.delta", "delta": delta})
-    yield event({"type": "transcript.text.done", "text": told, "usage": _usage(hearing)})
+    yield event({"type": "transcript.text.done", "text": told})  # its usage would be tokens, and nobody counts those
 
 
 async def _whole(wish: Wish) -> AsyncGenerator[bytes, None]:

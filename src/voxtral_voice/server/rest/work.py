@@ -31,9 +31,7 @@ async def working(runtime: Runtime, seam: str, most_s: float) -> AsyncIterator[N
         raise errors.of_engine(seam, error, runtime.failed(seam, error)) from error
 
 
-async def steps(
-    runtime: Runtime, seam: str, items: AsyncGenerator[T, None], most_s: float
-) -> AsyncGenerator[T, None]:
+async def steps(runtime: Runtime, seam: str, items: AsyncGenerator[T, None], most_s: float) -> AsyncGenerator[T, None]:
     """Each item within this time. The caller closes `items`. Raises ApiError."""
     while True:
         async with working(runtime, seam, most_s):
