@@ -4,9 +4,11 @@ import asyncio
 import itertools
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
+from tests.certificate import certificate
 from tests.realtime_stub import Call, Script, answers, silence, stub_server, tone
 from voxtral_voice.audio.level import rms_dbfs
 from voxtral_voice.audio.pcm import Samples, float_to_pcm16, pcm16_to_float
@@ -769,6 +772,18 @@ async def test_a_server_without_tls(answer: bytes) -> None:
         assert re.search(
             r"^TLS with wss://.* failed: .+; a server without TLS is at ws://", await refusal(f"wss://{address}")
         )
+
+
+async def test_a_server_whose_certificate_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own.cert, own.key)
+    async with stub_server(says_nothing, ssl=context) as stub:
+        url = stub.url.replace("ws:", "wss:")
+        assert (await refusal(url)).startswith(f"TLS with {url} failed: the certificate is not trusted (self-signed")
+        monkeypatch.setenv("SSL_CERT_FILE", str(own.cert))
+        async with call(realtime(url)):
+            pass
 
 
 async def test_a_server_that_redirects_to_nowhere() -> None:

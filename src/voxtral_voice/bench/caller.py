@@ -507,6 +507,9 @@ async def _open(driver: Driver) -> ClientConnection:
             close_timeout=CLOSE_TIMEOUT_S,
             proxy=None if local else True,
         )
+    except ssl.SSLCertVerificationError as error:
+        told = f"the certificate is not trusted ({error.verify_message})"
+        raise TalkError(f"TLS with {url} failed: {told}; SSL_CERT_FILE names a file with those to trust.") from error
     except InvalidStatus as error:
         raise TalkError(_refusal(url, error.response.status_code, "Authorization" in driver.headers)) from error
     except TimeoutError as error:
