@@ -39,16 +39,18 @@ SERVER_LIBRARIES: Final = (
     ("websockets", "websockets"),
     ("orjson", "orjson"),
     ("pybase64", "pybase64"),
+    ("av", "av"),
+    ("python_multipart", "python-multipart"),
     ("prometheus_client", "prometheus-client"),
 )
 """(name to import, name to install) of what every profile needs."""
 REMOTE_LIBRARIES: Final = (("aiohttp", "aiohttp"),)
 """What engines behind URLs need."""
 ENGINE_LIBRARIES: Final = {
-    ("onnxruntime", "onnxruntime"): {"voice_activity", "turn_judge", "speaker"},
+    ("onnxruntime", "onnxruntime"): {"voice_activity", "turn_judge", "responder", "speaker"},
     ("ctranslate2", "ctranslate2"): {"transcriber"},
-    ("tokenizers", "tokenizers"): {"transcriber"},
-    ("xllamacpp", "xllamacpp"): {"responder"},
+    ("tokenizers", "tokenizers"): {"transcriber", "responder"},
+    ("onnx", "onnx"): {"responder"},
     ("espeakng_loader", "espeakng-loader"): {"speaker"},
     ("hibari", "hibari-tts"): {"speaker"},
 }
