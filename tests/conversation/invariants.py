@@ -248,9 +248,7 @@ def one_active_reply(watch: Watch, started: ev.ReplyStarted) -> str | None:
     return f"{started.reply_id} begins again" if started.reply_id in watch.replies else None
 
 
-def nothing_of_a_reply_outside_its_life(
-    watch: Watch, said: ReplyNotice
-) -> str | None:
+def nothing_of_a_reply_outside_its_life(watch: Watch, said: ReplyNotice) -> str | None:
     """Text, audio, calls and end belong to the active reply: nothing of a cancelled or a held one leaves."""
     active = watch.live.started.reply_id if watch.live is not None else None
     alive = said.reply_id == active or said.reply_id in watch.asides
@@ -385,8 +383,8 @@ def responders_see_whole_calls(watch: Watch, work: ev.Respond | ev.Prepare) -> s
 
 
 def a_cancel_stops_what_it_names(watch: Watch, ended: ev.ReplyEnded) -> str | None:
-    """A client's cancel stops the reply that it names; one that names none those of the conversation; nothing else stops
-    what is beside it."""
+    """A client's cancel stops the reply that it names; one that names none those of the conversation; nothing else
+    stops what is beside it."""
     if ended.status != "cancelled":
         return None
     by = watch.event.reply_id if isinstance(watch.event, ev.CancelReply) else None
@@ -411,8 +409,8 @@ def asides_leave_no_trace(watch: Watch) -> str | None:
 
 
 def the_history_is_bounded(watch: Watch, _: ev.ItemAdded) -> str | None:
-    """When something was added it has no more items, and no more characters, than the policy allows; but for an item that is
-    too large alone."""
+    """When something was added it has no more items, and no more characters, than the policy allows; but for an item
+    that is too large alone."""
     items, policy = list(watch.world.session.history), watch.world.policy
     chars = sum(len(part[1]) for item in items for part in shown(item) if isinstance(part, tuple))
     too_long = len(items) > policy.max_items or (len(items) > 1 and chars > policy.max_history_chars)
@@ -593,6 +591,11 @@ def a_phantom_goes_on(watch: Watch) -> str | None:
     return f"{watch.phantom} had no words, and all is silent" if late else None
 
 
+def what_waits_begins(watch: Watch) -> str | None:
+    """What is asked for while a reply goes on begins as soon as that has ended."""
+    return "nothing is active, and a request waits" if watch.world.session._next and not watch.live else None
+
+
 def idle_turns_begin(watch: Watch) -> str | None:
     """With an idle timeout set, a silence of that length after a reply is a turn."""
     detection = watch.detection
@@ -748,7 +751,8 @@ def every_request_is_answered(watch: Watch, asked: Frame, frames: list[Frame]) -
 
 def _reply_started(watch: Watch, started: ev.ReplyStarted) -> None:
     reply = watch.replies[started.reply_id] = Answer(started, started.item_id, speaks=started.item_id is not None)
-    reply.items |= {started.item_id} - {None}
+    if started.item_id is not None:
+        reply.items.add(started.item_id)
     if started.aside:
         watch.asides[started.reply_id] = reply
         return
@@ -864,7 +868,7 @@ def _audio_committed(watch: Watch, committed: ev.AudioCommitted) -> None:
     turn.committed = True
     detection = watch.detection
     by_itself = detection is not None and detection.create_response and watch.live is None
-    turn.wants_reply = by_itself or watch.asks > 0
+    turn.wants_reply = by_itself or (watch.asks > 0 and watch.live is None)
     watch.turns_since_reply += 1
     start, end = committed.start_sample, committed.end_sample
     watch.overheard = [job for job in watch.overheard if not (start < job.end_sample and job.start_sample < end)]
@@ -1009,6 +1013,7 @@ EACH_STEP: Final[tuple[Callable[[Watch], str | None], ...]] = (
     deadline_only_where_the_table_says,
     waking_is_no_loop,
     the_floor_is_told,
+    what_waits_begins,
     work_stops_with_the_reply,
     stopped_turns_are_committed,
 )

@@ -1,6 +1,6 @@
 """Makes the recordings beside this file: a caller talks to a server with scripted engines, in real time.
 
-    python -m tests.conversation.record        # all of them, some 20 s
+    python -m tests.conversation.record        # all of them, some 25 s
 
 Knows: what is said and when. Does not know: what the server makes of it; see that with `voxtral-voice replay FILE`.
 """
@@ -70,6 +70,19 @@ async def truncated(caller: Caller) -> None:
     await live(caller, silence(300))
 
 
+async def tool_round(caller: Caller) -> None:
+    """A tool is called, and what it gives back is asked for while the words before the call are still being said."""
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    await caller.update(tools=[{"type": "function", "name": "get_weather", "parameters": schema}])
+    await live(caller, silence(200))
+    await ask(caller, "The weather in Paris, please.")
+    called = await caller.until("response.function_call_arguments.done")
+    output = {"type": "function_call_output", "call_id": called["call_id"], "output": "It is sunny."}
+    await caller.send("conversation.item.create", item=output)
+    await caller.send("response.create")
+    await live(caller, silence(4000))
+
+
 async def ask(caller: Caller, text: str) -> str:
     """In writing, and return the id of the spoken answer when that has begun."""
     content = [{"type": "input_text", "text": text}]
@@ -80,7 +93,7 @@ async def ask(caller: Caller, text: str) -> str:
     return reply
 
 
-SCENES: Final[tuple[Scene, ...]] = (plain_turn, hesitation, cough, barge_in, truncated)
+SCENES: Final[tuple[Scene, ...]] = (plain_turn, hesitation, cough, barge_in, truncated, tool_round)
 
 
 async def record(scene: Scene, folder: str) -> None:

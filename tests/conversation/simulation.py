@@ -949,6 +949,11 @@ class Person:
         """By itself, though the server stops at once too."""
         self._send("response.cancel")
 
+    def _start_over(self) -> None:
+        """What is said now is not meant for the assistant, which is to say something else."""
+        self._send("input_audio_buffer.clear")
+        self._send("response.create")
+
     def _interrupt(self) -> None:
         self._utter(self._world.now)
 
@@ -961,6 +966,8 @@ class Person:
             self._world.at(at, lambda: self._truncate(cut))
         if cut is not None and self._rng.random() < 0.2:
             self._world.at(at + self._rng.uniform(0.0, 0.25), self._cancel_late)
+            if self._rng.random() < 0.3:
+                self._world.at(at, self._start_over)
 
     def _cancel(self) -> None:
         world = self._world
@@ -1023,6 +1030,7 @@ class Person:
                 {"type": "realtime", "instructions": "x", "output_modalities": ["smell"]},
                 {"type": "realtime", "tool_choice": "none"},
                 _session(output={"speed": 1.2}),
+                _session(output={"speed": 99}),
                 _session(output={"speed": 99}),
             )
         )

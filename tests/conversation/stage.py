@@ -128,6 +128,12 @@ class Stage:
     def last(self, kind: type[C]) -> C:
         return self.all(kind)[-1]
 
+    def message_id(self, index: int = -1) -> str:
+        """Of a reply without tools, the last one."""
+        item_id = self.all(ev.ReplyStarted)[index].item_id
+        assert item_id is not None
+        return item_id
+
     def texts(self) -> list[tuple[str, str | None]]:
         return [(item.role, item.text) for item in self.session.history if isinstance(item, ev.Item)]
 

@@ -89,10 +89,12 @@ def test_audio_leaves_some_times_faster_than_it_plays() -> None:
     wake_at = side.asides.wake_at()
     assert wake_at is not None
     assert 1.0 < wake_at < 1.1
-    side.take(1.0 + 10 / FASTER)
-    side.asides.phrase_ended(ev.PhraseEnded(reply, 0), 2.1)
-    side.asides.phrase_ended(ev.PhraseEnded(reply, 1), 2.1)
-    ended = side.take(2.1)[-1]
+    while (at := side.asides.wake_at()) is not None:
+        assert at <= 1.0 + 10 / FASTER
+        side.take(at)
+    side.asides.phrase_ended(ev.PhraseEnded(reply, 0), 2.0)
+    side.asides.phrase_ended(ev.PhraseEnded(reply, 1), 2.0)
+    ended = side.take(2.0)[-1]
     assert isinstance(ended, ev.ReplyEnded)
     assert (ended.status, ended.audio_ms) == ("completed", 10_000)
 

@@ -9,6 +9,7 @@ from voxtral_voice.conversation.events import (
     ItemStatus,
     OutputItem,
     Picture,
+    Shown,
     ToolCall,
     ToolOutput,
 )
@@ -116,5 +117,11 @@ def test_messages_hold_pictures_calls_and_outputs() -> None:
     shown = (picture, ("user", "what is this"), picture, ("user", ""), call("c").call, output)
     assert history.messages("") == shown
     assert history.messages("Be kind.", ()) == (("system", "Be kind."),)
-    chosen = (("user", "hi"), ItemReference("f"), ItemReference("e"), ItemReference("gone"), ItemReference("a"))
+    chosen: tuple[Shown | ItemReference, ...] = (
+        ("user", "hi"),
+        ItemReference("f"),
+        ItemReference("e"),
+        ItemReference("gone"),
+        ItemReference("a"),
+    )
     assert history.messages("", chosen) == (("user", "hi"), output, picture, ("user", "what is this"))

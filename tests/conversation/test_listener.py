@@ -10,7 +10,13 @@ from tests.conversation.stage import names
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.gate import FRAME_SAMPLES, Offset, Onset
 from voxtral_voice.conversation.history import History
-from voxtral_voice.conversation.listener import FORGET_STEP_MS, MAX_COMMIT_MS, Listener, samples
+from voxtral_voice.conversation.listener import (
+    FORGET_STEP_MS,
+    LONGEST_TAIL_MS,
+    MAX_COMMIT_MS,
+    Listener,
+    samples,
+)
 from voxtral_voice.conversation.policy import Policy
 
 
@@ -290,3 +296,38 @@ def test_a_sound_of_which_all_was_committed_has_no_transcript() -> None:
     ear.take()
     ear.listener.transcribe_sound_if_due()
     assert ear.take() == []
+
+
+def test_a_sound_that_is_kept_begins_the_next_turn_and_its_silence_is_not_transcribed() -> None:
+    ear = Ear()
+    ear.hear(5, 0.9)
+    ear.listener.overhear()
+    ear.hear(5, 0.9)
+    assert not ear.listener.overheard_waits
+    ear.listener.keep_sound()
+    assert ear.listener.overheard_waits
+    assert ear.take() == []
+    ear.hear(60, 0.0)
+    ear.listener.open_turn()
+    ear.listener.speculate(1.0, 1.0)
+    [_, job] = ear.take()
+    assert isinstance(job, ev.Transcribe)
+    assert (job.start_sample, job.end_sample) == (0, 10 * FRAME_SAMPLES + samples(LONGEST_TAIL_MS))
+    assert not ear.listener.overheard_waits
+
+
+def test_a_kept_sound_needs_no_words_any_more() -> None:
+    ear = Ear()
+    ear.hear(5, 0.9)
+    ear.listener.overhear()
+    ear.listener.transcribe_sound_if_due()
+    ear.listener.keep_sound()
+    asked, abandoned = ear.take()
+    assert isinstance(asked, ev.Transcribe)
+    assert abandoned == ev.Abandon(asked.attempt)
+    ear.listener.configure(ev.Settings(turn_detection=ev.TurnDetection(interrupt_response=False)))
+    assert ear.listener.overheard_waits
+    ear.listener.configure(ev.Settings())
+    assert not ear.listener.overheard_waits
+    ear.listener.configure(ev.Settings(turn_detection=None))
+    assert ear.listener.overheard is None

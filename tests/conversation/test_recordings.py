@@ -41,6 +41,9 @@ def test_the_scenes_are_what_their_names_say() -> None:
     assert ends("cough") == [("completed", None)]
     assert ends("barge_in") == [("cancelled", "turn_detected"), ("completed", None)]
     assert ends("truncated") == [("cancelled", "client_cancelled")]
+    assert ends("tool_round") == [("completed", None), ("completed", None)]
+    kinds = [type(said).__name__ for said in commands("tool_round")]
+    assert kinds.index("ReplyCallEnded") < kinds.index("ReplyEnded") < len(kinds) - kinds[::-1].index("Respond")
     hesitation = [type(said).__name__ for said in commands("hesitation")]
     assert hesitation.count("Respond") == 2
     assert hesitation.count("ReplyStarted") == hesitation.count("SpeechStarted") == 1

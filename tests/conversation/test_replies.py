@@ -158,7 +158,8 @@ def test_what_is_stopped_keeps_what_was_heard(all_sent: bool) -> None:
     mouth.take()
     mouth.replies.stop(1.2, "turn_detected")
     assert names(mouth.take()) == ([] if all_sent else ["StopReply", "ReplyEnded"])
-    item = next(iter(mouth.history))
+    [item] = mouth.history
+    assert isinstance(item, ev.Item)
     assert item.status == "incomplete"
     assert item.text in ("One", "One two")
     assert mouth.replies.current is None

@@ -126,14 +126,12 @@ def _believe_all_was_heard(
 
 
 def _half_calls(respond: ev.Respond) -> tuple[ev.Shown, ...]:
-    return tuple(
-        replace(part, arguments=part.arguments[:-1]) if isinstance(part, ev.ToolCall) else part for part in respond.messages
-    )
+    return tuple(replace(part, arguments="{") if isinstance(part, ev.ToolCall) else part for part in respond.messages)
 
 
 def _remember_asides(session: Session, event: ev.Event, now: float, commands: list[ev.Command]) -> list[ev.Command]:
-    for started in (c for c in commands if isinstance(c, ev.ReplyStarted) and c.aside and c.item_id is not None):
-        session.history.add(ev.Item(started.item_id, "assistant", "text", "beside"))
+    for started in (c for c in commands if isinstance(c, ev.ReplyStarted) and c.aside):
+        session.history.add(ev.Item(started.item_id or "", "assistant", "text", "beside"))
     return commands
 
 
@@ -277,6 +275,15 @@ class Hoarding(Session):
         super().__init__(settings, ids, replace(policy, max_history_chars=10**9, max_items=10**6))
 
 
+class Dawdling(Session):
+    """Forgets what was asked for while a reply went on."""
+
+    def _send_due(self, now: float) -> None:
+        waiting, self._next = self._next, None
+        super()._send_due(now)
+        self._next = waiting
+
+
 class Doubled(Wire):
     def notice(self, notice: ev.Notice, client_event_id: str | None = None) -> list[bytes]:
         frames = super().notice(notice, client_event_id)
@@ -322,6 +329,7 @@ BROKEN: dict[str, dict[str, Any]] = {
     "what_is_said_becomes_a_turn": {"session": Deaf},
     "a_late_cancel_spares_the_next_reply": {"session": Hurried},
     "the_history_is_bounded": {"session": Hoarding},
+    "what_waits_begins": {"session": Dawdling},
     "the_wire_is_in_order": {"wire": Doubled},
     "the_wire_carries_all_audio": {"wire": Lossy},
     "a_refused_update_changes_nothing": {"wire": Careless},

@@ -105,3 +105,11 @@ def test_turns_and_refusals_are_counted(lines: pytest.LogCaptureFixture) -> None
     assert value(metrics, "turns_total") == 1
     assert value(metrics, "refusals_total", code="response_cancel_not_active") == 1
     assert lines.records == []
+
+
+@pytest.mark.parametrize(("usage", "tokens"), [(None, (None, None)), (ev.Usage(40, 9, 30), (40, 9))])
+def test_tokens_are_logged_when_they_are_known(
+    lines: pytest.LogCaptureFixture, usage: ev.Usage | None, tokens: tuple[int | None, int | None]
+) -> None:
+    observe(replace(ENDED, usage=usage), Metrics())
+    assert (fields(lines)["input_tokens"], fields(lines)["output_tokens"]) == tokens

@@ -175,13 +175,16 @@ def _settings(stage: Stage, n: int, said: str) -> None:
 
 def _ask(stage: Stage, n: int, said: str) -> None:
     request = f'{{"note": "{n}"}}' if n % 2 else None
-    chosen = (("user", said), ev.ItemReference("mine_1")) if n % 7 == 0 else None
+    chosen: tuple[ev.Shown | ev.ItemReference, ...] = (("user", said), ev.ItemReference("mine_1"))
     stage.do(
         ev.CreateReply(
             ev.ReplyOptions(
-                said if n % 3 else None, modality="text" if n % 4 == 0 else None, aside=n % 5 == 0, input=chosen,
+                said if n % 3 else None,
+                modality="text" if n % 4 == 0 else None,
+                aside=n % 5 == 0,
+                input=chosen if n % 7 == 0 else None,
                 request=request,
-            )  # fmt: skip
+            )
         )
     )
 

@@ -148,7 +148,7 @@ def test_a_type_that_the_codec_does_not_know_is_found_at_once() -> None:
 def test_one_of_several_things_is_as_it_was_or_tagged() -> None:
     called = ev.ToolCall("call_1", "weather", "{}")
     added = ev.AddItem(ev.CallItem("item_1", called), None)
-    plain = {"id": "a", "role": "user", "modality": "text", "text": "hi"}
+    plain: Json = {"id": "a", "role": "user", "modality": "text", "text": "hi"}
     assert tagged(added)["AddItem"] == {
         "item": {"CallItem": {"id": "item_1", "call": untagged(called), "status": "completed"}},
         "after": None, "sound_ms": 0.0,
@@ -156,7 +156,7 @@ def test_one_of_several_things_is_as_it_was_or_tagged() -> None:
     assert read_tagged(tagged(added), EVENTS) == added
     item = ev.Item("a", "user", "text", "hi")
     assert read_tagged({"AddItem": {"item": plain, "after": None}}, EVENTS) == ev.AddItem(item, None)
-    messages = (("user", "hi"), ev.Picture("data:x"), called, ev.ToolOutput("call_1", "sunny"))
+    messages: tuple[ev.Shown, ...] = (("user", "hi"), ev.Picture("data:x"), called, ev.ToolOutput("call_1", "sunny"))
     respond = ev.Respond("r", messages, None, None, tool_choice=ev.NamedTool("weather"))
     assert read_tagged(through_json(tagged(respond)), COMMANDS) == respond
     [asked] = tagged(ev.CreateReply(ev.ReplyOptions(tool_choice="none", input=(ev.ItemReference("a"),)))).values()

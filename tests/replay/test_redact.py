@@ -93,7 +93,12 @@ def test_tools_calls_outputs_and_pictures_are_masked() -> None:
     assert mask(ev.Settings(tool_choice="required")).tool_choice == "required"
     called = ev.ToolCall("call_1", "weather", '{"city": "Rome"}')
     quiet_call = ev.ToolCall("call_1", "xxxxxxx", '{"xxxx": "Xxxx"}')
-    shown = (ev.Picture("data:abc", "low"), ("user", "Hi"), called, ev.ToolOutput("call_1", "Hot"))
+    shown: tuple[ev.Shown, ...] = (
+        ev.Picture("data:abc", "low"),
+        ("user", "Hi"),
+        called,
+        ev.ToolOutput("call_1", "Hot"),
+    )
     quiet_shown = (ev.Picture("xxxxxxxx", "low"), ("user", "Xx"), quiet_call, ev.ToolOutput("call_1", "Xxx"))
     assert mask(ev.Respond("resp_1", shown, None, None)).messages == quiet_shown
     assert mask(ev.AddItem(ev.CallItem("item_1", called), None)).item == ev.CallItem("item_1", quiet_call)

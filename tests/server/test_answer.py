@@ -61,7 +61,9 @@ def test_the_arguments_of_each_call_count_by_themselves(monkeypatch: pytest.Monk
         made.event(call(index, "a" * 90))
 
 
-@pytest.mark.parametrize("job", [ev.Respond("R", (), None, None), ev.Respond("R", (), None, None, OFFERED.tools, "none")])
+@pytest.mark.parametrize(
+    "job", [ev.Respond("R", (), None, None), ev.Respond("R", (), None, None, OFFERED.tools, "none")]
+)
 def test_a_tool_that_was_not_offered_is_not_called(job: ev.Respond) -> None:
     with pytest.raises(EngineError, match="it called a tool, and none was offered to it"):
         Answer(job).event(call(0))

@@ -6,12 +6,17 @@ from voxtral_voice.server.prompt import messages, tools
 
 
 def test_words_are_messages_of_their_roles() -> None:
-    shown = (("system", "Be kind."), ("user", "hello"), ("assistant", "Hi."))
+    shown: tuple[ev.Shown, ...] = (("system", "Be kind."), ("user", "hello"), ("assistant", "Hi."))
     assert messages(shown) == [Message("system", "Be kind."), Message("user", "hello"), Message("assistant", "Hi.")]
 
 
 def test_pictures_go_with_the_words_behind_them() -> None:
-    shown = (ev.Picture("data:a"), ev.Picture("data:b", "low"), ("user", "what are these"), ("user", "and this"))
+    shown: tuple[ev.Shown, ...] = (
+        ev.Picture("data:a"),
+        ev.Picture("data:b", "low"),
+        ("user", "what are these"),
+        ("user", "and this"),
+    )
     pictures = (Picture("data:a"), Picture("data:b", "low"))
     assert messages(shown) == [Message("user", "what are these", pictures), Message("user", "and this")]
 

@@ -12,9 +12,9 @@ import pytest
 from tests.server.caller import Caller, calling, tone
 from tests.server.conftest import Server, Serving, quick, quick_config
 from voxtral_voice.audio.frames import InputBuffer
-from voxtral_voice.audio.pcm import Samples
+from voxtral_voice.audio.pcm import Samples, float_to_pcm16
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.engines.base import SPEAK_RATE_HZ, CallPiece, SpeechChunk
+from voxtral_voice.engines.base import SPEAK_RATE_HZ, CallPiece, Piece, SpeechChunk
 from voxtral_voice.engines.fakes import Broken, FakeResponder, FakeSpeaker, FakeTranscriber, FakeTurnJudge
 from voxtral_voice.engines.registry import Engines
 from voxtral_voice.errors import EngineError
@@ -99,7 +99,7 @@ class Watched:
         self.audio = audio
         await self._hang()
 
-    async def respond(self, *_: Any, **__: Any) -> AsyncIterator[str]:
+    async def respond(self, *_: Any, **__: Any) -> AsyncIterator[Piece]:
         await self._hang()
         yield ""
 
@@ -177,7 +177,7 @@ async def test_calls_without_end_are_the_responders_fault(monkeypatch: pytest.Mo
     monkeypatch.setattr(answer, "MAX_CALLS", 4)
 
     class Calling(Watched):
-        async def respond(self, *_: Any, **__: Any) -> AsyncIterator[CallPiece]:
+        async def respond(self, *_: Any, **__: Any) -> AsyncIterator[Piece]:
             for index in itertools.count():
                 yield CallPiece(index, f"call_{index}", "weather", "{}")
 
@@ -205,7 +205,7 @@ async def test_the_sound_of_an_item_has_a_longest_length(monkeypatch: pytest.Mon
         b.runner.transcribe_item(ev.TranscribeItem(7, "item_1", "en", ""), bytes(96_000))
         failed = await b.until(ev.TranscriptFailed)
         assert failed == ev.TranscriptFailed(7, "transcriber: an item may have 1 s of sound, and this one has 2 s")
-        b.runner.transcribe_item(ev.TranscribeItem(8, "item_1", "en", ""), bytes(4_800))
+        b.runner.transcribe_item(ev.TranscribeItem(8, "item_1", "en", ""), float_to_pcm16(tone(500)))
         assert await b.until(ev.TranscriptHeard) == ev.TranscriptHeard(8, "Hello there.", "en", final=True)
 
 

@@ -8,7 +8,7 @@ from voxtral_voice.audio.frames import InputBuffer
 from voxtral_voice.audio.pcm import float_to_pcm16
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.realtime.audio_formats import Sound
-from voxtral_voice.server.sounds import KEEP_S, Sounds
+from voxtral_voice.server.sounds import KEEP_S, MOST_ITEMS, Sounds
 
 SECOND = float_to_pcm16(sound(1000))
 
@@ -111,3 +111,10 @@ def test_what_is_too_long_by_itself_is_not_kept_in_part(sounds: Sounds) -> None:
     assert sounds.get("U") is None
     sounds.note(committed("V", 0, 1))
     assert sounds.get("V") is not None
+
+
+def test_there_are_only_so_many_items_however_short(sounds: Sounds) -> None:
+    for number in range(MOST_ITEMS + 1):
+        sounds.give(f"G{number}", b"\0\0")
+    assert sounds.get("G0") is None
+    assert sounds.get("G1") is not None

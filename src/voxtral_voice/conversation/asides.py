@@ -3,8 +3,8 @@
 Knows: that they are nobody's turn: no speech interrupts them, nothing of them enters the history, several may run at
 once. Does not know: the floor, the conversation's own reply (`replies`).
 
-Their audio is not paced by what the client has played, since the client need not play it; it leaves at most FASTER times
-faster than it would play, so that a client on a slow line is not cut off.
+Their audio is not paced by what the client has played, since the client need not play it; it leaves at most FASTER
+times faster than it would play, so that a client on a slow line is not cut off.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Asides:
     # --- sending and ending -------------------------------------------------------------------------------------
 
     def send_due(self, now: float) -> None:
-        for reply in list(self._open.values()):
+        for reply in [*self._open.values()]:
             if reply.failure is not None:
                 self._end(reply, "failed", None)
                 continue
@@ -131,6 +131,8 @@ class Asides:
 
     def wake_at(self) -> float | None:
         """When more may leave."""
+        if not self._open:
+            return None
         times = (reply.next_due_at(self._policy.lead_ms) for reply in self._open.values())
         return min((at for at in times if at is not None), default=None)
 

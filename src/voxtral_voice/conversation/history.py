@@ -70,9 +70,7 @@ class History:
         """In place of the one with its id. Nothing happens when that was deleted in the meantime."""
         self._items = [item if old.id == item.id else old for old in self._items]
 
-    def messages(
-        self, instructions: str, chosen: Sequence[Shown | ItemReference] | None = None
-    ) -> tuple[Shown, ...]:
+    def messages(self, instructions: str, chosen: Sequence[Shown | ItemReference] | None = None) -> tuple[Shown, ...]:
         """Instructions first (as a system message), then all that has something to say, oldest first; or in place of
         that what was chosen."""
         system: tuple[Shown, ...] = (("system", instructions),) if instructions else ()

@@ -29,6 +29,8 @@ SOUND_PADDING_MS: Final = 200
 """Audio from before a sound during a reply that is transcribed with it."""
 SOUND_MS: Final = 4_000
 """Of a longer one the end is transcribed."""
+LONGEST_TAIL_MS: Final = 500
+"""Silence behind a turn that is transcribed with it; there is more when it waited for the end of a reply."""
 USUAL_SHARE: Final = 0.3
 """Of the newest turn in the user's usual level."""
 NUDGE: Final = "The user has said nothing for a while. Ask in one short sentence whether they are still there."
@@ -337,8 +339,8 @@ class Listener:
         self._abandon(turn)
         heard_ago = max(0, self.heard_to - turn.end_sample) / RATE_HZ
         turn.timeline = Timeline(speech_end=heard_at - heard_ago, tentative_end=now)
-        turn.transcribed_to, turn.waited = self.heard_to, 0
-        self._transcribe(turn, self.heard_to, final=True)
+        turn.transcribed_to, turn.waited = min(self.heard_to, turn.end_sample + samples(LONGEST_TAIL_MS)), 0
+        self._transcribe(turn, turn.transcribed_to, final=True)
         turn.unjudged = self.detection.kind == "semantic_vad"
 
     def judge_if_due(self) -> None:

@@ -305,7 +305,7 @@ class Replies:
         turn = self.answering
         if turn is not None:
             new = {name: when for name, when in at.items() if getattr(turn.timeline, name) is None}
-            turn.timeline = replace(turn.timeline, **new)
+            turn.timeline = replace(turn.timeline, **new) if new else turn.timeline
 
     # --- sending and ending -------------------------------------------------------------------------------------
 

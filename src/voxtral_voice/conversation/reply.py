@@ -82,8 +82,8 @@ class NewPhrase:
 class Reply:
     """Speculative until `release()`: before that nothing may leave, and `due()` must not be called.
 
-    free_at: when the client has played the replies before this one. may_call: it may consist of calls alone, so that its
-    message begins with its first words. pace: its audio may leave so many times faster than it plays.
+    free_at: when the client has played the replies before this one. may_call: it may consist of calls alone, so that
+    its message begins with its first words. pace: its audio may leave so many times faster than it plays.
     """
 
     def __init__(
@@ -121,6 +121,8 @@ class Reply:
         self.message_at: int | None = None if may_call else 0
         """Its message stands behind so many calls; None: there is no message yet."""
         self.message_told = False
+        self.outdated = False
+        """A tool has given something back that it does not know of."""
         self.last_item_id: str | None = None
         """Of what it has put into the history."""
         self.waiting: list[NewPhrase] = []

@@ -1,8 +1,8 @@
 """A conversation: events in, commands out.
 
 Knows: the floor, its deadline, and what each step of the floor's table means for the user's side (`listener`) and the
-assistant's (`replies`, and beside the conversation `asides`). Does not know: sockets, JSON, models, threads, clocks. All
-state of a session is in these; the same events at the same times give the same commands.
+assistant's (`replies`, and beside the conversation `asides`). Does not know: sockets, JSON, models, threads, clocks.
+All state of a session is in these; the same events at the same times give the same commands.
 
     receive(event, now) -> commands      what happened -> what to do, in order
     wake_at() -> float | None            send a Wake then, if nothing else comes first
@@ -512,7 +512,7 @@ class Session:
         elif (reply := self._replies.active) is None:
             self._ask = options
             self._signal(Signal.ASK, now)
-        elif reply.calls.any_told:  # its words are still being said, and the client has the tool's output
+        elif reply.calls.any_told or reply.outdated:  # it goes on talking while the client has a tool's output
             self._next = options
         else:
             self._refuse(
@@ -565,6 +565,8 @@ class Session:
             self._out.append(ev.ItemAdded(item, self.history.add(item, event.after)))
             if event.sound_ms and isinstance(item, ev.Item) and item.text is None:
                 self._listener.transcribe_item(item.id, event.sound_ms, now)
+            if isinstance(item, ev.OutputItem) and (reply := self._replies.active) is not None:
+                reply.outdated = True
             self._prepare_again()
 
     def _delete_item(self, event: ev.DeleteItem, _: float) -> None:

@@ -41,6 +41,8 @@ def _reply_ended(reply: ev.ReplyEnded, metrics: Metrics) -> None:
         "reason": reply.reason,
         "error": reply.error,
         "audio_ms": reply.audio_ms,
+        "input_tokens": None if reply.usage is None else reply.usage.input_tokens,
+        "output_tokens": None if reply.usage is None else reply.usage.output_tokens,
         "total_ms": total_ms,
         "endpoint_ms": endpoint_ms,
     }

@@ -3,9 +3,9 @@
 Knows: the few types that the core's messages are made of. Does not know: which messages there are, files.
 
 A tagged message is an object with one field, its class: {"TurnJudged": {"attempt": 1, "probability": 0.97}}. All fields
-are written. Where a field may be one of several things, the first that its annotation names is written as it is, and the
-others, which are messages, tagged. On reading, a field that is missing takes its default, so that older files can be read;
-whatever else does not fit is a CodecError.
+are written. Where a field may be one of several things, the first that its annotation names is written as it is, and
+the others, which are messages, tagged. On reading, a field that is missing takes its default, so that older files can
+be read; whatever else does not fit is a CodecError.
 
 Audio is {"silence": number of samples} when all of it is zero, else {"pcm16": base64 of little-endian int16}.
 """

@@ -17,6 +17,8 @@ from voxtral_voice.engines.base import LISTEN_RATE_HZ, SPEAK_RATE_HZ
 from voxtral_voice.realtime.audio_formats import Sound
 
 KEEP_S: Final = 30.0
+MOST_ITEMS: Final = 256
+"""On each side, however short they are."""
 
 
 class Sounds:
@@ -80,6 +82,8 @@ class _Shelf:
     def begin(self, item_id: str) -> None:
         self.forget(item_id)
         self._sounds[item_id] = bytearray()
+        if len(self._sounds) > MOST_ITEMS:
+            self.forget(next(iter(self._sounds)))
 
     def add(self, item_id: str, pcm: bytes) -> None:
         """Nothing happens when the item has not begun, or has become too old or too long."""
