@@ -21,7 +21,7 @@ EXAMPLES: Final = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
 PRINTS: Final = (
     ("sh", ""),
     ("python", r"^[3-9]\.\d s of speech$"),
-    ("sh", r'"text":"The quick brown fox .*\n1\n00:00:00,\d{3} --> 00:00:0[2-4],\d{3}\nThe quick'),
+    ("sh", r'"text":"The quick brown fox .*}1\n00:00:00,\d{3} --> 00:00:0[2-4],\d{3}\nThe quick'),
     ("python", "^heard: The quick brown fox jumps"),
     ("sh", r'"role":"assistant","content":"[^"]*Paris'),
     ("python", "^answer: .*Paris"),

@@ -49,14 +49,14 @@ def test_speech_from_the_first_to_the_last_frame() -> None:
 
 
 def test_a_short_piece_goes_on_over_a_pause() -> None:
-    assert spans(pieces((2, 0.3), (1.5, 0), (2, 0.3))) == near((0, 5.5))
-    assert spans(pieces((2, 0.3), (2.5, 0), (2, 0.3))) == near((0, 2), (4.5, 6.5))
+    assert spans(pieces((2, 0.3), (1.2, 0), (2, 0.3))) == near((0, 5.2))
+    assert spans(pieces((2, 0.3), (1.8, 0), (2, 0.3))) == near((0, 2), (3.8, 5.8))
 
 
 def test_a_longer_one_ends_at_a_shorter_silence() -> None:
-    assert spans(pieces((9, 0.3), (0.6, 0), (2, 0.3))) == near((0, 9), (9.6, 11.6))
-    assert spans(pieces((9, 0.3), (0.3, 0), (2, 0.3))) == near((0, 11.3))
-    assert spans(pieces((21, 0.3), (0.3, 0), (2, 0.3))) == near((0, 21), (21.3, 23.3))
+    assert spans(pieces((7, 0.3), (0.5, 0), (2, 0.3))) == near((0, 7), (7.5, 9.5))
+    assert spans(pieces((7, 0.3), (0.2, 0), (2, 0.3))) == near((0, 9.2))
+    assert spans(pieces((13, 0.3), (0.2, 0), (2, 0.3))) == near((0, 13), (13.2, 15.2))
 
 
 def test_without_any_silence_it_is_cut_where_it_is_quietest() -> None:

@@ -20,8 +20,9 @@ FRAME_S: Final = VAD_FRAME_SAMPLES / LISTEN_RATE_HZ
 THRESHOLD: Final = 0.35
 """Speech probability from which a frame is speech. Lower than for turns: quiet speech in a file is worth hearing, and
 the transcriber itself tells noise from words."""
-SILENCES_S: Final = ((20.0, 0.2), (8.0, 0.5), (0.0, 2.0))
-"""(length of a piece, the silence that ends it from there on); longest first."""
+SILENCES_S: Final = ((12.0, 0.16), (6.0, 0.35), (0.0, 1.5))
+"""(length of a piece, the silence that ends it from there on); longest first. The voices here pause for 250 ms between
+sentences, of which Silero calls some 200 silent."""
 LONGEST_S: Final = 28.0
 """Whisper takes 29 s at once."""
 SEARCH_S: Final = 8.0
