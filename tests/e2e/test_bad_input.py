@@ -123,10 +123,10 @@ REFUSED: Final[dict[str, tuple[str | bytes, str, str]]] = {
         "input_audio_buffer_commit_empty",
         "buffer too small",
     ),
-    "G.711": (
-        session_update(audio={"input": {"format": {"type": "audio/pcmu"}}}),
+    "Opus": (
+        session_update(audio={"input": {"format": {"type": "audio/opus"}}}),
         "invalid_value",
-        "16-bit PCM",
+        "audio/pcmu",
     ),
     "16 kHz": (
         session_update(audio={"input": {"format": {"type": "audio/pcm", "rate": 16_000}}}),

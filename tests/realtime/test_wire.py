@@ -497,6 +497,42 @@ def test_items_keep_the_clients_id(client: Client) -> None:
     assert add == ev.AddItem(ev.Item("mine", "system", "text", ""), "root")
 
 
+def taken(client: Client, item_id: str) -> bool:
+    item = {"id": item_id, "type": "message", "role": "system", "content": []}
+    incoming = client.ask("conversation.item.create", item=item, event_id="mine")
+    codes = [(event["error"]["code"], event["error"]["event_id"]) for event in read(incoming.frames)]
+    assert codes in ([], [("item_create_duplicate_item_id", "mine")])
+    return bool(codes)
+
+
+def test_the_id_of_speech_is_taken_until_the_history_has_it(client: Client) -> None:
+    client.hear(ev.SpeechStarted("U", 0))
+    assert taken(client, "U")
+    client.hear(ev.SpeechStopped("U", 16_000), committed())
+    assert not taken(client, "U")  # the core looks into its history
+
+
+def test_the_ids_of_what_is_beside_the_conversation_are_taken(client: Client) -> None:
+    client.hear(ev.ReplyStarted("B", "I", None, "text", "af_heart", None, aside=True))
+    client.hear(ev.ReplyEnded("B", "completed", None, "", 0, None, None))
+    client.hear(ev.ReplyStarted("B", None, None, "text", "af_heart", None, aside=True))
+    client.hear(ev.ReplyMessageStarted("B", "J", None), ev.ReplyCallStarted("B", "K", None, "c", "now"))
+    assert [taken(client, item_id) for item_id in "IJK"] == [True] * 3
+
+
+def test_the_ids_of_the_conversation_are_the_cores_business(client: Client) -> None:
+    client.hear(committed(), ev.ReplyStarted("R", None, "U", "text", "af_heart", None))
+    client.hear(ev.ReplyMessageStarted("R", "A", "U"), ev.ReplyCallStarted("R", "C", "A", "c", "now"))
+    assert [taken(client, item_id) for item_id in "UAC"] == [False] * 3
+
+
+def test_taken_ids_are_forgotten_when_there_are_too_many(client: Client) -> None:
+    for number in range(1001):
+        client.hear(ev.SpeechStarted(f"U{number}", 0))
+    assert not taken(client, "U0")
+    assert taken(client, "U1")
+
+
 def test_retrieve_shows_what_the_history_holds(client: Client) -> None:
     client.items["A"] = ev.Item("A", "assistant", "audio", "What was heard", "incomplete")
     incoming = client.ask("conversation.item.retrieve", item_id="A")

@@ -42,6 +42,7 @@ ProblemCode = Literal[
     "invalid_value",
     "missing_required_parameter",
     "unknown_parameter",
+    "item_create_duplicate_item_id",
     "item_retrieve_invalid_item_id",
 ]
 

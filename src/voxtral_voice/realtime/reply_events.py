@@ -93,6 +93,10 @@ class ReplyEvents:
         self._encoded: Callable[[Samples], bytes] = encoder(output_format)
         self._audio_head = b""
 
+    @property
+    def is_aside(self) -> bool:
+        return self._conversation_id is None
+
     def opening(self) -> list[bytes]:
         created = self._events.encode("response.created", {"response": self._response(None)})
         started = self._started
@@ -187,7 +191,7 @@ class ReplyEvents:
         return {**place, "item": item}
 
     def _in_conversation(self, step: str, output: _Output, item: JsonObject) -> list[bytes]:
-        if self._conversation_id is None:
+        if self.is_aside:
             return []
         fields: JsonObject = {"previous_item_id": output.after, "item": item}
         return [self._events.encode(f"conversation.item.{step}", fields)]

@@ -46,6 +46,8 @@ SAMPLES_PER_MS: Final = 16
 SESSION_S: Final = 3600
 BYTES_PER_MS: Final = RATE_HZ * BYTES_PER_SAMPLE // 1000
 TOO_MANY: Final = "rate_limit_exceeded"
+MAX_TAKEN: Final = 1000
+"""Ids that are remembered; when full the oldest goes."""
 
 ItemLookup = Callable[[str], ev.Entry | None]
 SoundLookup = Callable[[str], Sound | None]
@@ -111,6 +113,9 @@ class Wire:
         self._conversation_id = ids("conv")
         self._replies: dict[str, ReplyEvents] = {}
         """Open on the wire: the one of the conversation, and those beside it."""
+        self._taken: dict[str, None] = {}
+        """Ids of items that the client knows of and the history has not, oldest first: of speech that is not committed,
+        and beside the conversation."""
         self._decoder = Decoder(self._session.input_format)
 
     @property
@@ -170,6 +175,9 @@ class Wire:
     def _create_item(self, create: CreateItem, event_id: str | None) -> Incoming:
         entry = create.new.entry
         entry = entry if entry.id else replace(entry, id=self._ids("item"))
+        if entry.id in self._taken:
+            message = f"Error adding item: the item with id '{entry.id}' already exists."
+            return self._refused(Problem("item_create_duplicate_item_id", message, "item.id", event_id))
         pcm = Decoder(self._format_of(entry)).push(create.new.sound)
         if isinstance(entry, ev.Item) and entry.text is None and not pcm:
             message = "Invalid value for 'item.content': the audio is shorter than one sample."
@@ -231,8 +239,10 @@ class Wire:
             case ev.ReplyStarted():
                 return self._reply_started(notice)
             case ev.ReplyMessageStarted(reply_id, item_id, after):
+                self._take_aside(reply_id, item_id)
                 return self._replies[reply_id].message(item_id, after)
-            case ev.ReplyCallStarted(reply_id):
+            case ev.ReplyCallStarted(reply_id, item_id):
+                self._take_aside(reply_id, item_id)
                 return self._replies[reply_id].call(notice)
             case ev.ReplyCallDelta(reply_id, item_id, delta):
                 return [self._replies[reply_id].arguments(item_id, delta)]
@@ -243,12 +253,14 @@ class Wire:
             case ev.TranscriptDelta() | ev.TranscriptDone() | ev.TranscriptLost():
                 return self._transcript(notice)
             case ev.SpeechStarted(item_id, sample):
+                self._take(item_id)
                 fields: JsonObject = {"audio_start_ms": sample // SAMPLES_PER_MS, "item_id": item_id}
                 return [encode("input_audio_buffer.speech_started", fields)]
             case ev.SpeechStopped(item_id, sample):
                 fields = {"audio_end_ms": sample // SAMPLES_PER_MS, "item_id": item_id}
                 return [encode("input_audio_buffer.speech_stopped", fields)]
             case ev.AudioCommitted(item, after):
+                self._taken.pop(item.id, None)
                 fields = {"previous_item_id": after, "item_id": item.id}
                 return [encode("input_audio_buffer.committed", fields), *self._item_added(item, after)]
             case ev.AudioCleared():
@@ -291,7 +303,18 @@ class Wire:
         conversation_id = None if started.aside else self._conversation_id
         reply = ReplyEvents(self._events, started, conversation_id, name or self._session.output_format, metadata)
         self._replies[started.reply_id] = reply
+        if started.item_id is not None:
+            self._take_aside(started.reply_id, started.item_id)
         return reply.opening()
+
+    def _take_aside(self, reply_id: str, item_id: str) -> None:
+        if self._replies[reply_id].is_aside:
+            self._take(item_id)
+
+    def _take(self, item_id: str) -> None:
+        self._taken[item_id] = None
+        if len(self._taken) > MAX_TAKEN:
+            del self._taken[next(iter(self._taken))]
 
     def _transcript(self, notice: ev.TranscriptDelta | ev.TranscriptDone | ev.TranscriptLost) -> list[bytes]:
         """Told only to a client that asked for transcription."""
