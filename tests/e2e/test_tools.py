@@ -107,14 +107,17 @@ async def test_a_server_that_sends_calls_in_its_own_way(form: Form) -> None:
 async def test_the_talk_goes_on_while_a_tool_runs() -> None:
     """The output comes two answers later, and is told then."""
     server = ChatServer()
-    async with server.open() as chat, served(f"--responder-url={chat.url}", "--responder-model=llm") as url:
-        async with calling(url) as caller:
-            await caller.update(tools=[WEATHER], output_modalities=["text"])
-            await ask(caller, "What is the weather in Rome?")
-            (call,) = calls_of(await answer(caller))
-            await ask(caller, "And who are you?")
-            assert words_of(await answer(caller)) == "I see."
-            item = {"type": "function_call_output", "call_id": call["call_id"], "output": "25 degrees"}
-            await caller.send("conversation.item.create", item=item)
-            assert words_of(await answer(caller)) == "It is 25 degrees."
-            assert caller.errors() == []
+    async with (
+        server.open() as chat,
+        served(f"--responder-url={chat.url}", "--responder-model=llm") as url,
+        calling(url) as caller,
+    ):
+        await caller.update(tools=[WEATHER], output_modalities=["text"])
+        await ask(caller, "What is the weather in Rome?")
+        (call,) = calls_of(await answer(caller))
+        await ask(caller, "And who are you?")
+        assert words_of(await answer(caller)) == "I see."
+        item = {"type": "function_call_output", "call_id": call["call_id"], "output": "25 degrees"}
+        await caller.send("conversation.item.create", item=item)
+        assert words_of(await answer(caller)) == "It is 25 degrees."
+        assert caller.errors() == []

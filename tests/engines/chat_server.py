@@ -2,8 +2,8 @@
 
 Knows: OpenAI's chat format, the ways in which servers send calls, which fields some refuse. Does not know: our engine.
 
-Asked for the weather of places with a tool at hand it says a few words and calls the tool once for each place; an output
-it says aloud. `form` is the way in which it sends calls.
+Asked for the weather of places with a tool at hand it says a few words and calls the tool once for each place; an
+output it says aloud. `form` is the way in which it sends calls.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ Form = Callable[[Sequence[Call]], Iterator[list[Delta]]]
 
 WORDS: Final = "One moment."
 FIELDS: Final = frozenset(
-    "model messages stream stream_options max_tokens max_completion_tokens tools tool_choice parallel_tool_calls".split()
+    "model messages stream stream_options max_tokens max_completion_tokens".split()
+    + "tools tool_choice parallel_tool_calls".split()
 )
 
 

@@ -105,8 +105,10 @@ def test_only_what_is_required_is_given() -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["type", "enum", "anyOf", "properties", "required", "a"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["type", "enum", "anyOf", "properties", "required", "a"]), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 

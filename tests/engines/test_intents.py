@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from voxtral_voice.engines.base import (
     Message,
     NamedTool,
     Picture,
+    Piece,
     Responder,
     Tool,
     Tools,
@@ -216,13 +218,14 @@ async def answer(
     """(the reply, whether the fallback gave it)."""
     asked: list[Sequence[Message]] = []
 
-    def reply(messages: Sequence[Message]) -> str:
-        asked.append(messages)
-        return "from the model"
+    class Model(FakeResponder):
+        def respond(self, messages: Sequence[Message], **options: Any) -> AsyncGenerator[Piece, None]:
+            asked.append(messages)
+            return super().respond(messages, **options)
 
     async def no_sleep(_: float) -> None: ...
 
-    responder: Responder = Intents(FakeResponder(reply, sleep=no_sleep), lambda: NOON)
+    responder: Responder = Intents(Model(lambda _: "from the model", sleep=no_sleep), lambda: NOON)
     stream = responder.respond(messages, language=language, max_tokens=max_tokens, tools=tools)
     return "".join([piece async for piece in stream if isinstance(piece, str)]), bool(asked)
 

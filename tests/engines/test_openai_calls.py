@@ -26,9 +26,10 @@ def entry(
 
 def together(pieces: Sequence[CallPiece]) -> list[Call]:
     """The calls; every piece fits the one before it."""
-    found = []
+    found: list[Call] = []
     for index, group in groupby(pieces, lambda piece: piece.index):
-        (call_id, name), *more = dict.fromkeys((piece.call_id, piece.name) for piece in (parts := list(group)))
+        parts = list(group)
+        (call_id, name), *more = dict.fromkeys((piece.call_id, piece.name) for piece in parts)
         assert not more
         assert index == len(found), "one after the other"
         found.append(Call(call_id, name, "".join(piece.arguments for piece in parts)))
@@ -104,13 +105,21 @@ BOTH = [("weather", ROME), ("weather", OSLO)]
             id="the name in each piece",
         ),
         pytest.param(
-            [[entry("weather", ROME[:5], index=0, call_id="x1")], [entry(arguments=ROME[5:], index=0, call_id="x2")]]
-            + [[entry("weather", OSLO[:5], index=1, call_id="x3")], [entry(arguments=OSLO[5:], index=1, call_id="x4")]],
+            [
+                [entry("weather", ROME[:5], index=0, call_id="x1")],
+                [entry(arguments=ROME[5:], index=0, call_id="x2")],
+                [entry("weather", OSLO[:5], index=1, call_id="x3")],
+                [entry(arguments=OSLO[5:], index=1, call_id="x4")],
+            ],
             id="a new id in each piece",
         ),
         pytest.param(
-            [[entry("weather", ROME[:5], call_id="x1")], [entry(arguments=ROME[5:], call_id="x2")]]
-            + [[entry("weather", OSLO[:5], call_id="x3")], [entry(arguments=OSLO[5:], call_id="x4")]],
+            [
+                [entry("weather", ROME[:5], call_id="x1")],
+                [entry(arguments=ROME[5:], call_id="x2")],
+                [entry("weather", OSLO[:5], call_id="x3")],
+                [entry(arguments=OSLO[5:], call_id="x4")],
+            ],
             id="a new id in each piece, without index",
         ),
         pytest.param(
@@ -135,7 +144,13 @@ BOTH = [("weather", ROME), ("weather", OSLO)]
             id="said again",
         ),
         pytest.param(
-            [None, 3, ["x", {}, {"index": 0, "function": None}], [entry("weather", ROME, call_id=7)], [entry("weather", OSLO)]],
+            [
+                None,
+                3,
+                ["x", {}, {"index": 0, "function": None}],
+                [entry("weather", ROME, call_id=7)],
+                [entry("weather", OSLO)],
+            ],
             id="nonsense in between",
         ),
     ],
@@ -159,7 +174,11 @@ def test_ids_of_the_server_are_kept_and_others_given_where_they_are_not_unique()
 
 
 def test_a_call_in_pieces_by_id_alone_whose_id_is_taken() -> None:
-    chunks = [[entry("f", "", call_id="a")], [entry(arguments='{"x"', call_id="a")], [entry(arguments=":1}", call_id="a")]]
+    chunks = [
+        [entry("f", "", call_id="a")],
+        [entry(arguments='{"x"', call_id="a")],
+        [entry(arguments=":1}", call_id="a")],
+    ]
     (call,) = calls_of(*chunks, known=["a"])
     assert (call.name, call.arguments) == ("f", '{"x":1}')
     assert call.call_id != "a"

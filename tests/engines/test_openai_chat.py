@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import orjson
 import pytest
@@ -15,12 +16,12 @@ SYSTEM = Message("system", "Be brief.")
 SCHEMA = '{"type": "object", "properties": {"n": {"maximum": 123456789012345678901234567890}}}'
 
 
-def sent(content: object) -> object:
+def sent(content: object) -> Any:
     """As the server reads it."""
     return json.loads(orjson.dumps(content))
 
 
-def chat(*messages: Message, pictures: bool = True) -> object:
+def chat(*messages: Message, pictures: bool = True) -> Any:
     return sent(messages_json([SYSTEM, *messages], pictures=pictures)[1:])
 
 
@@ -101,7 +102,10 @@ def test_tools_go_out_as_they_came_in(choice: ToolChoice, fields: dict[str, obje
     tools = Tools((Tool("f", "Does it.", SCHEMA), Tool("g", "", "")), choice, parallel)
     assert sent(tool_fields(tools)) == {
         "tools": [
-            {"type": "function", "function": {"name": "f", "description": "Does it.", "parameters": json.loads(SCHEMA)}},
+            {
+                "type": "function",
+                "function": {"name": "f", "description": "Does it.", "parameters": json.loads(SCHEMA)},
+            },
             {"type": "function", "function": {"name": "g", "parameters": {"type": "object", "properties": {}}}},
         ],
         "parallel_tool_calls": parallel,

@@ -1,70 +1,67 @@
-"""The remote responder against a real server of llama.cpp, with the small model of the embedded profile behind it.
-
-The model knows nothing of tools, but the server holds it to their grammar: what comes over the wire is what llama.cpp
-sends for any model.
-"""
+"""The remote responder against a real server: llama.cpp's, with a small model that calls a tool."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-import xllamacpp
 
-from voxtral_voice.engines.base import NO_TOOLS, Call, CallPiece, Finish, Message, NamedTool, Picture, Piece, Tool, Tools
+from tests.engines.llama_server import EXAMPLES, MODEL, WEATHER, llama_server
+from voxtral_voice.engines.base import (
+    NO_TOOLS,
+    Call,
+    CallPiece,
+    Finish,
+    Message,
+    NamedTool,
+    Picture,
+    Piece,
+    Tool,
+    ToolChoice,
+    Tools,
+)
 from voxtral_voice.engines.openai_responder import OpenAIResponder
 from voxtral_voice.engines.remote import Remote
 
 pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="module")]
 
-MODEL = "smollm2-135m-instruct-q4_1.gguf"
-PLACE = '{"type": "object", "properties": {"city": {"type": "string", "maxLength": 12}}, "required": ["city"]}'
-WEATHER = Tool("get_weather", "The weather in a city.", PLACE)
-LIGHTS = Tool("set_lights", "Turn the lights on or off.", '{"type": "object", "properties": {"on": {"type": "boolean"}}}')
+LIGHTS = Tool(
+    "set_lights", "Turn the lights on or off.", '{"type": "object", "properties": {"on": {"type": "boolean"}}}'
+)
 QUESTION = Message("user", "What is the weather in Rome?")
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def responder(model_files: Callable[[str], Path]) -> AsyncIterator[OpenAIResponder]:
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(model_files(MODEL))
-    parameters.n_ctx = 2048
-    parameters.n_parallel = 1
-    parameters.use_jinja = True
-    parameters.verbosity = -1
-    parameters.hostname = "127.0.0.1"
-    parameters.port = 0
-    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
-    server = await asyncio.to_thread(xllamacpp.Server, parameters)
-    made = OpenAIResponder(Remote(f"{server.listening_address}/v1", "smollm2"))
-    await made.start()
-    yield made
-    await made.aclose()
-    del server
+    async with llama_server(model_files(MODEL)) as url:
+        made = OpenAIResponder(Remote(url, "smollm2"))
+        await made.start()
+        yield made
+        await made.aclose()
 
 
 async def answer(
-    responder: OpenAIResponder,
-    messages: Sequence[Message],
-    tools: Tools = NO_TOOLS,
-    max_tokens: int | None = 200,
+    responder: OpenAIResponder, messages: Sequence[Message], tools: Tools = NO_TOOLS, max_tokens: int = 60
 ) -> list[Piece]:
     stream = responder.respond(messages, language=None, max_tokens=max_tokens, tools=tools)
     return [piece async for piece in stream]
 
 
-def calls_in(pieces: Sequence[Piece]) -> list[tuple[str, str]]:
-    found: dict[tuple[int, str, str], str] = {}
+def calls_in(pieces: Sequence[Piece]) -> list[Call]:
+    found: dict[int, Call] = {}
     for piece in pieces:
         if isinstance(piece, CallPiece):
-            key = (piece.index, piece.call_id, piece.name)
-            found[key] = found.get(key, "") + piece.arguments
-    assert all(call_id for _, call_id, _ in found)
-    return [(name, arguments) for (_, _, name), arguments in found.items()]
+            before = found.get(piece.index, Call(piece.call_id, piece.name, ""))
+            found[piece.index] = Call(piece.call_id, piece.name, before.arguments + piece.arguments)
+    return list(found.values())
+
+
+def text_in(pieces: Sequence[Piece]) -> str:
+    return "".join(piece for piece in pieces if isinstance(piece, str))
 
 
 def finish_of(pieces: Sequence[Piece]) -> Finish:
@@ -72,44 +69,30 @@ def finish_of(pieces: Sequence[Piece]) -> Finish:
     return pieces[-1]
 
 
-async def test_words_and_what_they_took(responder: OpenAIResponder) -> None:
-    pieces = await answer(responder, [Message("user", "What is the capital of France?")], max_tokens=40)
-    assert "Paris" in "".join(piece for piece in pieces if isinstance(piece, str))
-    usage = finish_of(pieces).usage
-    assert usage is not None
-    assert usage.input_tokens > 20
-    assert 0 < usage.output_tokens <= 40
-
-
-async def test_the_limit_is_a_length(responder: OpenAIResponder) -> None:
+async def test_the_limit_is_a_length_and_tokens_are_counted(responder: OpenAIResponder) -> None:
     finish = finish_of(await answer(responder, [Message("user", "Tell me a long story.")], max_tokens=5))
     assert finish.reason == "length"
     assert finish.usage is not None
     assert finish.usage.output_tokens == 5
-
-
-@pytest.mark.parametrize("choice", ["required", NamedTool("get_weather")])
-async def test_a_call_that_is_demanded(responder: OpenAIResponder, choice: object) -> None:
-    tools = Tools((WEATHER,), choice, parallel=False)  # type: ignore[arg-type]
-    pieces = await answer(responder, [QUESTION], tools)
-    ((name, arguments),) = calls_in(pieces)
-    assert name == "get_weather"
-    assert json.loads(arguments).keys() == {"city"}
-    assert finish_of(pieces).reason == "stop"
+    assert finish.usage.input_tokens > 20
 
 
 @pytest.mark.parametrize("parallel", [True, False])
-async def test_calls_are_whole_and_of_the_tools_that_were_offered(responder: OpenAIResponder, parallel: bool) -> None:
-    pieces = await answer(responder, [QUESTION], Tools((WEATHER, LIGHTS), "required", parallel))
-    calls = calls_in(pieces)
-    assert {name for name, _ in calls} <= {"get_weather", "set_lights"}
-    assert parallel or len(calls) == 1
-    if finish_of(pieces).reason == "stop":
-        assert calls
-        assert all(isinstance(json.loads(arguments), dict) for _, arguments in calls)
+@pytest.mark.parametrize("choice", ["auto", "required", NamedTool("get_weather")])
+async def test_a_round_of_a_tool(responder: OpenAIResponder, choice: ToolChoice, parallel: bool) -> None:
+    history = [*EXAMPLES, QUESTION]
+    tools = Tools((WEATHER, LIGHTS), choice, parallel)
+    pieces = await answer(responder, history, tools)
+    (call,) = calls_in(pieces)
+    assert (call.name, json.loads(call.arguments)) == ("get_weather", {"city": "Rome"})
+    assert call.call_id
+    assert len([piece for piece in pieces if isinstance(piece, CallPiece)]) > 2, "told as it comes"
+    assert finish_of(pieces).reason == "stop"
+    history += [Message("assistant", "", calls=(call,)), Message("tool", "25 degrees", call_id=call.call_id)]
+    assert "25 degrees" in text_in(await answer(responder, history, Tools(tools.tools)))
 
 
-@pytest.mark.parametrize("tools", [NO_TOOLS, Tools((WEATHER,)), Tools((WEATHER,), "none")])
+@pytest.mark.parametrize("tools", [NO_TOOLS, Tools((WEATHER,), "none")])
 async def test_a_history_in_any_order_is_taken(responder: OpenAIResponder, tools: Tools) -> None:
     history = [
         Message("system", "Be brief."),
@@ -120,10 +103,9 @@ async def test_a_history_in_any_order_is_taken(responder: OpenAIResponder, tools
         Message("tool", "lost", call_id="gone"),
         Message("tool", "It is sunny in Rome.", call_id="a"),
     ]
-    assert finish_of(await answer(responder, history, tools, max_tokens=30))
+    assert finish_of(await answer(responder, history, tools, max_tokens=20)).usage is not None
 
 
 async def test_a_picture_is_told_in_words_to_a_model_that_cannot_see(responder: OpenAIResponder) -> None:
-    url = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-    pieces = await answer(responder, [Message("user", "What is this?", (Picture(url),))], max_tokens=20)
-    assert any(isinstance(piece, str) for piece in pieces)
+    picture = Picture(f"data:image/png;base64,{PNG}")
+    assert text_in(await answer(responder, [Message("user", "What is this?", (picture,))], max_tokens=20))

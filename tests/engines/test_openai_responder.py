@@ -75,7 +75,7 @@ async def failure_of(respond: Respond) -> EngineError:
     return type(caught.value)("responder", str(caught.value).replace(server.url, "URL"))
 
 
-def chunk(content: str | None = None, reason: str | None = None, **delta: object) -> bytes:
+def chunk(content: object = None, reason: str | None = None, **delta: object) -> bytes:
     said = {"content": content} if content is not None else {}
     return orjson.dumps({"choices": [{"index": 0, "delta": {**said, **delta}, "finish_reason": reason}]})
 
@@ -171,7 +171,7 @@ async def test_text_comes_as_it_is_made() -> None:
         (event(chunk(None, tool_calls=[{"index": 0}])), event(chunk("Hi")), DONE),
         (event(b'{"choices": [{"delta": null}]}'), event(b"3"), event(chunk("Hi")), DONE),
         (event(chunk("Hi")), DONE, event(chunk("more"))),
-        (event(chunk(None, content=[{"type": "thinking", "thinking": []}])), event(chunk(None, content=PARTS)), DONE),
+        (event(chunk([{"type": "thinking", "thinking": []}])), event(chunk(PARTS)), DONE),
     ],
 )
 async def test_the_manners_of_servers(pieces: tuple[bytes, ...]) -> None:
@@ -216,7 +216,10 @@ async def test_a_server_that_stays_on_the_line_after_the_end(monkeypatch: pytest
         ([usage(-1, 4)], Finish()),
         ([usage(3.5, 4)], Finish()),
         ([event(b'{"choices": [], "usage": 7}')], Finish()),
-        ([event(b'{"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}')], Finish("stop", Usage(3, 4))),
+        (
+            [event(b'{"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}')],
+            Finish("stop", Usage(3, 4)),
+        ),
     ],
 )
 async def test_it_says_how_it_ended_and_what_it_took(last: list[bytes], finish: Finish) -> None:
@@ -428,8 +431,9 @@ async def test_a_server_that_cannot_see_is_told_that_there_were_pictures(
     async with responding(respond) as (responder, server):
         assert await answer_of(responder, [CAT]) == ["Hi", Finish()]
         assert len(server.requests) == requests
-        (_, last) = server.requests[-1].json()["messages"]  # type: ignore[misc]
-        assert last == {"role": "user", "content": f"{A_PICTURE} What is this?"}
+        shown = server.requests[-1].json()["messages"]
+        assert isinstance(shown, list)
+        assert shown[-1] == {"role": "user", "content": f"{A_PICTURE} What is this?"}
 
 
 # --- failures -----------------------------------------------------------------------------------------------------

@@ -216,7 +216,6 @@ def echo(messages: Sequence[Message]) -> str:
     return f"You said: {said.text.rstrip(_STOPS)}.{shown}"
 
 
-
 def no_opinion(words: str) -> None:
     """Of whether the words are a finished utterance."""
 
@@ -293,7 +292,6 @@ class FakeResponder(_Fake):
 
 def _words(text: str) -> list[Piece]:
     return [f" {word}" if i else word for i, word in enumerate(text.split())]
-
 
 
 # --- speaker ------------------------------------------------------------------------------------------------

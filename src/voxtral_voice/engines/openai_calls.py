@@ -4,8 +4,8 @@ Knows: `tool_calls` entries as servers send them: in pieces or whole, several at
 with the same one), without ids, with a new id in each piece, with the name again in each, with arguments that are an
 object. Does not know: HTTP, events, the rest of a chunk.
 
-Calls come out one after the other, as `base.CallPiece` wants them: what a server sends of a later call before an earlier
-one is whole is held back.
+Calls come out one after the other, as `base.CallPiece` wants them: what a server sends of a later call before an
+earlier one is whole is held back.
 """
 
 from __future__ import annotations

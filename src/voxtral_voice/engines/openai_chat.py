@@ -28,8 +28,8 @@ def messages_json(messages: Sequence[Message], *, pictures: bool) -> list[dict[s
 
 
 def tool_fields(tools: Tools) -> dict[str, object]:
-    """Of the request; none when nothing may be called. `tool_choice: "none"` is not left to the server: some do not know
-    it, and call."""
+    """Of the request; none when nothing may be called. `tool_choice: "none"` is not left to the server: some do not
+    know it, and call."""
     if not tools.may_call:
         return {}
     fields: dict[str, object] = {
@@ -44,7 +44,11 @@ def _message(message: Message) -> dict[str, object]:
         return {"role": "tool", "tool_call_id": message.call_id, "content": message.text}
     if message.calls:
         calls = [
-            {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": _valid(call.arguments)}}
+            {
+                "id": call.call_id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": _valid(call.arguments)},
+            }
             for call in message.calls
         ]
         return {"role": "assistant", "content": message.text or None, "tool_calls": calls}

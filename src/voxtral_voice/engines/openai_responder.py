@@ -93,9 +93,7 @@ class OpenAIResponder:
 
     # --- asking -------------------------------------------------------------------------------------------------
 
-    async def _asked(
-        self, stack: AsyncExitStack, messages: Sequence[Message], options: Mapping[str, object]
-    ) -> Answer:
+    async def _asked(self, stack: AsyncExitStack, messages: Sequence[Message], options: Mapping[str, object]) -> Answer:
         """Asked again with less where the server refuses what can be done without; it is remembered. Pictures are tried
         each time: it may be a single one that is refused."""
         wishes = {"stream_options": {"include_usage": True}, **options}
@@ -115,9 +113,7 @@ class OpenAIResponder:
                 self._counts = self._counts or "stream_options" in request
                 return answer
 
-    def _request(
-        self, messages: Sequence[Message], wishes: Mapping[str, object], way: _Asked
-    ) -> dict[str, object]:
+    def _request(self, messages: Sequence[Message], wishes: Mapping[str, object], way: _Asked) -> dict[str, object]:
         shown = messages_json(messages, pictures=way.pictures)
         request: dict[str, object] = {"model": self._server.model, "messages": shown, "stream": True}
         request |= {name: wish for name, wish in wishes.items() if name not in way.refused}
@@ -125,9 +121,7 @@ class OpenAIResponder:
             request[NEW_LIMIT] = wishes["max_tokens"]
         return request
 
-    def _less(
-        self, way: _Asked, request: Mapping[str, object], refusal: EngineError, *, shown: bool
-    ) -> _Asked | None:
+    def _less(self, way: _Asked, request: Mapping[str, object], refusal: EngineError, *, shown: bool) -> _Asked | None:
         """What to try next; None: nothing. shown: there are pictures in the request."""
         said = str(refusal)
         if shown and _OF_PICTURES.search(said):
@@ -242,7 +236,7 @@ def _limit(max_tokens: int | None) -> dict[str, object]:
 
 
 def _names(refusal: str, field: str) -> bool:
-    """The refusal is about this field. That `max_tokens` is too many says every server; that it has another name, few."""
+    """The refusal is about this field. `max_tokens` too large, says many a server; that it has another name, few."""
     return (NEW_LIMIT if field == "max_tokens" else field) in refusal
 
 

@@ -54,7 +54,7 @@ def in_order(messages: Sequence[Message]) -> list[Message]:
 
 
 def _answers(messages: Sequence[Message]) -> dict[_Place, int]:
-    """Where the output of each call is, of those that have one. Of calls with the same id each takes the next output."""
+    """Where the output of each call is, if there is one. Of calls with the same id each takes the next output."""
     outputs: defaultdict[str | None, list[int]] = defaultdict(list)
     for i, message in enumerate(messages):
         if message.role == "tool":

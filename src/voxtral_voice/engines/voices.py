@@ -46,6 +46,6 @@ Hindi voices clip."""
 
 
 def gain_db(voice: str) -> float:
-    """Of a voice that was never measured the loudness of its language's loudest is assumed: rather soft than clipped."""
+    """A voice that was never measured is taken to be as loud as the loudest of its language: soft, but not clipped."""
     alike = (gain for name, gain in GAINS_DB.items() if name[:1] == voice[:1])
     return GAINS_DB.get(voice, min(alike, default=min(GAINS_DB.values())))
