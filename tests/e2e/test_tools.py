@@ -6,14 +6,21 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pytest
 
 from tests.engines.chat_server import FORMS, ChatServer, Form
+from tests.engines.llama_server import EXAMPLES, MODEL, llama_server
+from tests.engines.llama_server import WEATHER as LLAMA_TOOL
+from tests.engines.speech import say
 from tests.server.caller import Caller, calling
+from voxtral_voice.audio.resample import resample
+from voxtral_voice.engines.base import LISTEN_RATE_HZ, SPEAK_RATE_HZ, Message
 
 START_S: Final = 60.0
 WEATHER: Final = {
@@ -27,8 +34,8 @@ DEGREES: Final = {"Rome": "25 degrees", "Oslo": "12 degrees"}
 
 
 @asynccontextmanager
-async def served(*flags: str) -> AsyncIterator[str]:
-    command = ["-m", "voxtral_voice", "serve", "--profile=fake", "--port=0", *flags]
+async def served(*flags: str, profile: str = "fake") -> AsyncIterator[str]:
+    command = ["-m", "voxtral_voice", "serve", f"--profile={profile}", "--port=0", *flags]
     server = await asyncio.create_subprocess_exec(
         sys.executable, *command, stdout=asyncio.subprocess.PIPE, env={**os.environ}
     )
@@ -120,4 +127,43 @@ async def test_the_talk_goes_on_while_a_tool_runs() -> None:
         item = {"type": "function_call_output", "call_id": call["call_id"], "output": "25 degrees"}
         await caller.send("conversation.item.create", item=item)
         assert words_of(await answer(caller)) == "It is 25 degrees."
+        assert caller.errors() == []
+
+
+def as_item(message: Message) -> dict[str, object]:
+    """Of the examples: each has one thing to say."""
+    if message.role == "tool":
+        return {"type": "function_call_output", "call_id": message.call_id, "output": message.text}
+    if message.calls:
+        (call,) = message.calls
+        return {"type": "function_call", "call_id": call.call_id, "name": call.name, "arguments": call.arguments}
+    kind = "output_text" if message.role == "assistant" else "input_text"
+    return {"type": "message", "role": message.role, "content": [{"type": kind, "text": message.text}]}
+
+
+@pytest.mark.models
+async def test_a_real_model_is_asked_aloud_and_calls(model_files: Callable[[str], Path]) -> None:
+    """Spoken question -> Whisper -> llama.cpp's server, whose small model calls the tool -> output -> spoken answer."""
+    question = resample(say("What is the weather in Rome?"), LISTEN_RATE_HZ, SPEAK_RATE_HZ)
+    instructions, *examples = EXAMPLES
+    tool = {"type": "function", "name": LLAMA_TOOL.name, "description": LLAMA_TOOL.description}
+    async with (
+        llama_server(model_files(MODEL)) as llm,
+        served(f"--responder-url={llm}", "--responder-model=smollm2", profile="embedded") as url,
+        calling(url) as caller,
+    ):
+        await caller.update(
+            instructions=instructions.text, tools=[{**tool, "parameters": json.loads(LLAMA_TOOL.parameters)}]
+        )
+        for message in examples:
+            await caller.send("conversation.item.create", item=as_item(message))
+        await caller.say(np.concatenate([question, np.zeros(SPEAK_RATE_HZ, np.float32)]))
+        response = (await caller.until("response.done"))["response"]
+        (call,) = calls_of(response)
+        assert (call["name"], json.loads(call["arguments"])) == ("get_weather", {"city": "Rome"})
+        assert response["usage"]["output_tokens"] > 0
+        item = {"type": "function_call_output", "call_id": call["call_id"], "output": "25 degrees"}
+        await caller.send("conversation.item.create", item=item)
+        assert "25 degrees" in words_of(await answer(caller))
+        assert caller.count("response.output_audio.delta") > 0
         assert caller.errors() == []
