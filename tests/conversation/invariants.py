@@ -19,6 +19,7 @@ from tests.realtime.order import Order
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.floor import DEADLINE_STATES, State
 from voxtral_voice.conversation.history import shown
+from voxtral_voice.conversation.listener import LONGEST_WAIT_MS
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.conversation.replies import LATE_CANCEL_S
 from voxtral_voice.conversation.session import SAID, Session
@@ -838,6 +839,8 @@ def _abandon(watch: Watch, job: ev.Abandon) -> None:
 
 
 def _forget(watch: Watch, forget: ev.ForgetAudio) -> None:
+    too_old = min(forget.before_sample, watch.received - LONGEST_WAIT_MS * 16)
+    watch.overheard = [job for job in watch.overheard if job.end_sample > too_old]
     watch.forgotten = max(watch.forgotten, forget.before_sample)
 
 

@@ -1953,3 +1953,101 @@ def test_speech_before_the_switch_to_push_to_talk_is_in_the_buffer(stage: Stage,
     stage.do(ev.CommitAudio())
     committed = stage.last(ev.AudioCommitted)
     assert (committed.start_sample, committed.end_sample) == (0, stage.samples)
+
+
+# --- ids that are taken -----------------------------------------------------------------------------------------
+
+
+def mine(item_id: str) -> ev.AddItem:
+    return ev.AddItem(ev.Item(item_id, "user", "text", "hello"), None)
+
+
+def test_the_id_of_what_is_being_said_stays_taken_when_its_item_is_deleted(stage: Stage) -> None:
+    stage.turn()
+    item_id = stage.message_id()
+    assert names(stage.do(ev.DeleteItem(item_id))) == ["ItemDeleted"]
+    assert stage.do(mine(item_id))[0] == ev.Refused(
+        "item_create_duplicate_item_id", f"Error adding item: the item with id '{item_id}' already exists.", "item.id"
+    )
+    stage.silence(3000)
+    assert names(stage.do(mine(item_id))) == ["ItemAdded"]
+    stage.do(ev.TruncateItem(item_id, 0))
+    assert stage.last(ev.Refused).code == "unsupported_content_type"
+    assert stage.texts()[-1] == ("user", "hello")
+
+
+def test_a_deleted_reply_cannot_be_truncated_under_its_old_name(stage: Stage) -> None:
+    stage.turn()
+    stage.silence(3000)
+    stage.do(ev.DeleteItem(stage.message_id()))
+    stage.do(mine(stage.message_id()))
+    stage.do(ev.TruncateItem(stage.message_id(), 0))
+    assert stage.last(ev.Refused).code == "unsupported_content_type"
+    assert stage.texts()[-1] == ("user", "hello")
+
+
+def test_the_id_of_a_turn_is_taken_until_its_words_are_there() -> None:
+    stage = Stage(MANUAL)
+    stage.speak(1000)
+    stage.do(ev.CommitAudio())
+    item_id = stage.last(ev.AudioCommitted).item.id
+    stage.do(ev.DeleteItem(item_id))
+    assert names(stage.do(mine(item_id))) == ["Refused"]
+    stage.transcribe("hello")
+    assert names(stage.do(mine(item_id))) == ["ItemAdded"]
+
+
+def test_the_id_of_speech_is_taken(stage: Stage) -> None:
+    stage.speak(800)
+    assert names(stage.do(mine(stage.last(ev.SpeechStarted).item_id))) == ["Refused"]
+
+
+def test_the_ids_of_asides_and_calls_are_taken(stage: Stage) -> None:
+    stage.do(ev.CreateReply(ev.ReplyOptions(aside=True, tools=(WEATHER,))))
+    call(stage, "{}")
+    assert names(stage.do(mine(stage.last(ev.ReplyCallStarted).item_id))) == ["Refused"]
+    ended_text(stage)
+    assert names(stage.do(mine(stage.last(ev.ReplyCallStarted).item_id))) == ["ItemAdded"]
+
+
+def test_a_request_that_waits_for_a_turn_s_words_is_not_lost_when_the_client_commits_more(stage: Stage) -> None:
+    stage.speak(800)
+    stage.do(ev.CreateReply(ev.ReplyOptions(request="mark")))
+    stage.silence(96)
+    stage.judge(0.99)
+    stage.silence(2600)
+    assert stage.state() is State.REPLYING
+    out = stage.do(ev.CommitAudio())
+    assert names(out) == ["Transcribe", "AudioCommitted", "ReplyStarted"]
+    assert stage.last(ev.ReplyStarted).request == "mark"
+    stage.do(ev.CancelReply(None))
+    assert names(stage.do(ev.CreateReply())) == ["ReplyStarted"]
+
+
+def test_frames_of_audio_that_the_client_has_committed_begin_no_turn(stage: Stage) -> None:
+    """They were on their way to voice activity."""
+    stage.silence(320)
+    stage.do(ev.AudioReceived(stage.samples + 32 * 512))
+    stage.do(ev.CommitAudio())
+    committed = stage.last(ev.AudioCommitted).end_sample
+    stage.speak(320)
+    assert stage.all(ev.SpeechStarted) == []
+    while stage.samples < committed:
+        stage.speak(32)
+    stage.do(ev.CancelReply(None))
+    stage.speak(320)
+    assert stage.last(ev.SpeechStarted).start_sample >= committed
+
+
+def test_what_waits_for_the_end_of_a_long_reply_is_still_there() -> None:
+    stage = Stage(POLITE)
+    reply_id = stage.turn(reply="One two three four five. Six seven eight nine ten.")
+    stage.speak(480)
+    stage.partial("and what about Rome")
+    stage.silence(40_000)
+    said = next(c for c in stage.all(ev.Transcribe) if not c.final)
+    assert not [c for c in stage.all(ev.ForgetAudio) if c.before_sample > said.start_sample]
+    stage.silence(60_000)
+    assert [c for c in stage.all(ev.ForgetAudio) if c.before_sample > said.end_sample]  # not for ever
+    stage.do(ev.ReplyFailed(reply_id, "speaker", "gone"))
+    assert stage.state() is State.SETTLING

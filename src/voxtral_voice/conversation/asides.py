@@ -49,6 +49,9 @@ class Asides:
     def __contains__(self, reply_id: str) -> bool:
         return reply_id in self._open
 
+    def item_ids(self) -> set[str]:
+        return {item_id for reply in self._open.values() for item_id in reply.item_ids()}
+
     @property
     def full(self) -> bool:
         return len(self._open) >= MOST

@@ -23,6 +23,8 @@ MAX_COMMIT_MS: Final = 30_000
 """Under voice activity, a client's commit takes at most this much audio from before it."""
 FORGET_STEP_MS: Final = 5_000
 """Audio that no turn can need any more is given up in steps of this length."""
+LONGEST_WAIT_MS: Final = 90_000
+"""Audio of what waits for the end of a reply is kept for so long."""
 MOST_ONSET_FRAMES: Final = 31
 """1 s: no onset takes longer."""
 SOUND_PADDING_MS: Final = 200
@@ -137,6 +139,10 @@ class Listener:
         elif isinstance(edge, Offset) and self.turn is not None:
             self.turn.end_sample = edge.sample
         return edge
+
+    def is_committed(self, to_sample: int) -> bool:
+        """The client has committed, or dropped, all audio before this sample."""
+        return to_sample <= self._buffer_start
 
     @property
     def sounding(self) -> bool:
@@ -326,6 +332,9 @@ class Listener:
 
     def forget_old_audio(self) -> None:
         before = self.heard_to - samples(MAX_COMMIT_MS)
+        if self.overheard is not None and self.overheard.waits:
+            longest = self.heard_to - samples(LONGEST_WAIT_MS)
+            before = min(before, max(longest, self.overheard.onset - samples(self.detection.prefix_padding_ms)))
         if self.turn is None and before - self._forgotten >= samples(FORGET_STEP_MS):
             self._forgotten = before
             self._out.append(ev.ForgetAudio(before))
@@ -429,6 +438,11 @@ class Listener:
         turn.attempt = self._attempts
         language, prompt = self.settings.language, self.settings.transcription_prompt
         self._out.append(ev.TranscribeItem(self._attempts, item_id, language, prompt))
+
+    def item_ids(self) -> set[str]:
+        """Of the turns whose words are not known yet."""
+        turns = [*self._under_way.values(), *([] if self.turn is None else [self.turn])]
+        return {turn.item_id for turn in turns}
 
     def awaited(self) -> Turn | None:
         """The last committed turn whose words are not there yet."""

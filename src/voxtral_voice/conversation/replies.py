@@ -190,6 +190,15 @@ class Replies:
             return None
         return cut.options if cut.rest or not cut.whole else None
 
+    def item_ids(self) -> set[str]:
+        """Of what is being prepared, said or played."""
+        return {item_id for reply in (self.current, self.parked) if reply is not None for item_id in reply.item_ids()}
+
+    def forget_item(self, item_id: str) -> None:
+        """It was deleted: what is left of its reply does not go on, and cannot be truncated any more."""
+        self.forget_cut(item_id)
+        self._spoken.pop(item_id, None)
+
     def forget_cut(self, item_id: str | None = None) -> None:
         """item_id: only if it is this one."""
         if self._cut is not None and item_id in (None, self._cut.item_id):

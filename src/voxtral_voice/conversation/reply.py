@@ -234,6 +234,10 @@ class Reply:
         for phrase in self._phrases:
             phrase.pieces.clear()
 
+    def item_ids(self) -> list[str]:
+        """Of its message, whether there will be one or not, and its calls."""
+        return [self.item_id, *(call.item_id for call in self.calls)]
+
     @property
     def has_output(self) -> bool:
         return bool(self._phrases or self._splitter.pending or self.calls)

@@ -202,7 +202,8 @@ class Session:
             level_db = event.levels_db[index] if event.levels_db else UNKNOWN_DB
             ours = bool(event.echoes) and event.echoes[index] >= ECHO
             sample = event.first_sample + index * FRAME_SAMPLES
-            self._edge(self._listener.hear(sample, 0.0 if ours else probability, level_db), now)
+            heard = 0.0 if ours or self._listener.is_committed(sample + FRAME_SAMPLES) else probability
+            self._edge(self._listener.hear(sample, heard, level_db), now)
             self._overhear(now)
         if self.state is State.HEARING:
             self._go_on_hearing(now)
@@ -400,7 +401,7 @@ class Session:
     def _commit_buffer(self, now: float) -> None:
         self._listener.commit_buffer(now)
         if self._wants_reply_by_itself and self._replies.active is None:
-            self._ask = ev.ReplyOptions()
+            self._ask = self._take_ask() or ev.ReplyOptions()
             self._signal(Signal.ASK, now)
 
     def _commit_silence(self, now: float) -> None:
@@ -555,7 +556,7 @@ class Session:
 
     def _add_item(self, event: ev.AddItem, now: float) -> None:
         item = event.item
-        if item.id in self.history:
+        if item.id in self.history or self._is_taken(item.id):
             message = f"Error adding item: the item with id '{item.id}' already exists."
             self._refuse("item_create_duplicate_item_id", message, "item.id")
         elif event.after not in (None, "root") and event.after not in self.history:
@@ -569,13 +570,17 @@ class Session:
                 reply.outdated = True
             self._prepare_again()
 
+    def _is_taken(self, item_id: str) -> bool:
+        """By what is being said or answered, though it may have been deleted: something will be said of it yet."""
+        return any(item_id in side.item_ids() for side in (self._listener, self._replies, self._asides))
+
     def _delete_item(self, event: ev.DeleteItem, _: float) -> None:
         if event.item_id not in self.history:
             message = f"Error deleting item: the item with id '{event.item_id}' does not exist."
             self._refuse("item_delete_invalid_item_id", message, "item_id")
         else:
             self.history.delete(event.item_id)
-            self._replies.forget_cut(event.item_id)
+            self._replies.forget_item(event.item_id)
             self._out.append(ev.ItemDeleted(event.item_id))
             self._prepare_again()
 
