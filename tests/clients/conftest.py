@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -31,9 +32,22 @@ RECORDED: Final = "en-core/something"
 SPOKEN: Final = {
     "weather": "What is the weather in Paris?",
     "story": "Tell me a story.",
-    "repeat": "Can you repeat that?",
+    "repeat": "Stop, please repeat your last sentence.",
 }
 """Said in a voice that the server does not have."""
+
+
+Locate = Callable[[str], Path]
+"""Client -> the Python of its own environment."""
+AT_ONCE: Final = 3
+"""So many clients talk at the same time: they mostly wait."""
+
+
+@pytest.fixture(scope="session")
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(AT_ONCE) as workers:
+        yield workers
+        workers.shutdown(cancel_futures=True)
 
 
 @pytest.fixture(scope="session")
@@ -79,8 +93,7 @@ def clips(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def python_with() -> Callable[[str], Path]:
-    """Client -> the Python of its own environment."""
+def python_with() -> Locate:
 
     def locate(name: str) -> Path:
         if name in environments.NAMES:

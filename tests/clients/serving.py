@@ -53,6 +53,8 @@ def served(log: Path, *flags: str, trusted: Path | None = None) -> Iterator[str]
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(STOP_S)
+    errors = [line for line in log.read_text().splitlines() if " ERROR " in line]
+    assert errors == [], f"the server had errors:\n{log.read_text()}"
 
 
 def _ready(server: subprocess.Popen[bytes], log: Path, trusted: Path | None) -> str:

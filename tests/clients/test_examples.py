@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.clients.conftest import NODE, ROOT
+from tests.clients.conftest import NODE, ROOT, Locate
 from tests.clients.serving import KEY, Certificate
-from tests.clients.told import printed_by
+from tests.clients.told import Program, begun, chosen
 
-pytestmark = pytest.mark.models
+pytestmark = [pytest.mark.models, pytest.mark.timeout(300)]
 
 PAGE: Final = ROOT / "docs" / "clients.md"
 BLOCK: Final = re.compile(r"^```(?:python|js)\n(?:#|//) (\S+\.(?:py|mjs))\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -52,50 +52,45 @@ def test_each_example_is_run() -> None:
     assert EXAMPLES.keys() == PRINTS.keys()
 
 
-def must_print(printed: str, patterns: tuple[str, ...]) -> None:
-    at = 0
-    for pattern in patterns:
-        found = re.compile(pattern).search(printed, at)
-        assert found is not None, f"{pattern!r} is not in:\n{printed}"
-        at = found.end()
-
-
-def program(name: str, request: pytest.FixtureRequest) -> str:
-    if name.endswith(".mjs"):
-        return str(request.getfixturevalue("node"))
-    if name in ENVIRONMENTS:
-        python_with: Callable[[str], Path] = request.getfixturevalue("python_with")
-        return str(python_with(ENVIRONMENTS[name]))
-    return sys.executable
-
-
-@pytest.mark.parametrize("name", [name for name in PRINTS if name not in SECURED])
-async def test_an_example(name: str, server: str, clips: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    text = EXAMPLES[name].replace("127.0.0.1:8000", server.removeprefix("http://"))
-    must_print(await run(name, text, clips, tmp_path, request), PRINTS[name])
-
-
-@pytest.mark.parametrize("name", SECURED)
-async def test_an_example_over_tls(
-    name: str, secured: tuple[str, Certificate], clips: Path, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    url, made = secured
-    text = EXAMPLES[name].replace("127.0.0.1:8443", url.removeprefix("https://"))
-    trust = {"OPENAI_API_KEY": KEY, "NODE_EXTRA_CA_CERTS": str(made.cert), "SSL_CERT_FILE": str(made.cert)}
-    must_print(await run(name, text, clips, tmp_path, request, trust), PRINTS[name])
-
-
-async def run(
-    name: str,
-    text: str,
-    clips: Path,
-    folder: Path,
-    request: pytest.FixtureRequest,
-    env: dict[str, str] | None = None,
-) -> str:
-    command = program(name, request)
-    shutil.copy(clips / "question.wav", folder)
-    if name.endswith(".mjs"):
+@pytest.fixture(scope="module")
+def printed(
+    request: pytest.FixtureRequest, pool: ThreadPoolExecutor, clips: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Future[str]]:
+    def program(name: str) -> Program:
+        folder = tmp_path_factory.mktemp("example")
+        text, env = _addressed(name, request)
+        (folder / name).write_text(text, encoding="utf-8")
+        shutil.copy(clips / "question.wav", folder)
+        if not name.endswith(".mjs"):
+            return Program([_python(name, request), name], folder, env)
         (folder / "node_modules").symlink_to(NODE / "node_modules")
-    (folder / name).write_text(text, encoding="utf-8")
-    return await printed_by([command, name], folder=folder, env=env)
+        return Program([request.getfixturevalue("node"), name], folder, env)
+
+    return begun(chosen(request, "name"), program, pool)
+
+
+def _addressed(name: str, request: pytest.FixtureRequest) -> tuple[str, dict[str, str]]:
+    """The example with the server's address, and what the environment has to say."""
+    if name not in SECURED:
+        url: str = request.getfixturevalue("server")
+        return EXAMPLES[name].replace("127.0.0.1:8000", url.removeprefix("http://")), {}
+    secured: tuple[str, Certificate] = request.getfixturevalue("secured")
+    url, cert = secured[0], str(secured[1].cert)
+    env = {"OPENAI_API_KEY": KEY, "NODE_EXTRA_CA_CERTS": cert, "SSL_CERT_FILE": cert}
+    return EXAMPLES[name].replace("127.0.0.1:8443", url.removeprefix("https://")), env
+
+
+def _python(name: str, request: pytest.FixtureRequest) -> str:
+    if name not in ENVIRONMENTS:
+        return sys.executable
+    python_with: Locate = request.getfixturevalue("python_with")
+    return str(python_with(ENVIRONMENTS[name]))
+
+
+@pytest.mark.parametrize("name", list(PRINTS))
+def test_an_example_prints_what_it_should(name: str, printed: dict[str, Future[str]]) -> None:
+    text, at = printed[name].result(), 0
+    for pattern in PRINTS[name]:
+        found = re.compile(pattern).search(text, at)
+        assert found is not None, f"{pattern!r} is not in:\n{text}"
+        at = found.end()

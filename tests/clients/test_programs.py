@@ -1,63 +1,67 @@
-"""One whole call with each client that runs beside the tests: voice turn, tool round, barge-in, text, history.
+"""One whole call with each client: voice turn, tool round, barge-in, text, history, and push to talk where it has that.
 
 Each client is a program of its own (programs/, node/), unmodified but for the URL; it says what its user gets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-from tests.clients.conftest import NODE
+from tests.clients.conftest import NODE, ROOT, Locate
 from tests.clients.serving import KEY, Certificate
-from tests.clients.told import judge, of_kind, sound, told_by
+from tests.clients.told import Program, begun, chosen, judge, lines, of_kind, sound
 from tests.e2e.speech import Studio, plain, word_errors
 
-pytestmark = pytest.mark.models
+pytestmark = [pytest.mark.models, pytest.mark.timeout(300)]
 
-PROGRAMS = ("agents", "pipecat", "livekit", "pydantic-ai")
-
-
-@pytest.mark.parametrize("client", PROGRAMS)
-async def test_a_python_framework(
-    client: str,
-    server: str,
-    clips: Path,
-    words: dict[str, str],
-    studio: Studio,
-    python_with: Callable[[str], Path],
-    tmp_path: Path,
-) -> None:
-    module = f"tests.clients.programs.with_{client.replace('-', '_')}"
-    told = await told_by([str(python_with(client)), "-m", module, server, str(clips), str(tmp_path)])
-    await judge(told, words, studio)
+FRAMEWORKS: Final = ("agents", "pipecat", "livekit", "pydantic-ai")
+SCRIPTS: Final = {"agents for node": "agents.mjs", "openai for node": "openai.mjs", "other ways": "modes.mjs"}
+SECURED: Final = ("openai for node", "other ways")
+"""Know TLS only."""
 
 
-async def test_the_agents_sdk_for_node(
-    server: str, clips: Path, words: dict[str, str], studio: Studio, node: str, tmp_path: Path
-) -> None:
-    told = await told_by([node, str(NODE / "agents.mjs"), server, str(clips), str(tmp_path)])
-    await judge(told, words, studio)
+@pytest.fixture(scope="module")
+def printed(
+    request: pytest.FixtureRequest, pool: ThreadPoolExecutor, clips: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Future[str]]:
+    def program(client: str) -> Program:
+        url, env = _address(client, request)
+        where = [url, str(clips), str(tmp_path_factory.mktemp("answers"))]
+        if client in SCRIPTS:
+            return Program([request.getfixturevalue("node"), str(NODE / SCRIPTS[client]), *where], ROOT, env)
+        python_with: Locate = request.getfixturevalue("python_with")
+        module = f"tests.clients.programs.with_{client.replace('-', '_')}"
+        return Program([str(python_with(client)), "-m", module, *where], ROOT, env)
+
+    return begun(chosen(request, "client"), program, pool)
 
 
-async def test_openai_for_node_over_tls(
-    secured: tuple[str, Certificate], clips: Path, words: dict[str, str], studio: Studio, node: str, tmp_path: Path
-) -> None:
+def _address(client: str, request: pytest.FixtureRequest) -> tuple[str, dict[str, str]]:
+    """Of the server, and what the environment has to say to get in."""
+    if client not in SECURED:
+        return request.getfixturevalue("server"), {}
+    secured: tuple[str, Certificate] = request.getfixturevalue("secured")
     url, made = secured
-    trust = {"OPENAI_API_KEY": KEY, "NODE_EXTRA_CA_CERTS": str(made.cert)}
-    told = await told_by([node, str(NODE / "openai.mjs"), url, str(clips), str(tmp_path)], env=trust)
-    await judge(told, words, studio)
+    return url, {"OPENAI_API_KEY": KEY, "NODE_EXTRA_CA_CERTS": str(made.cert)}
 
 
+@pytest.mark.parametrize("client", [*FRAMEWORKS, "agents for node", "openai for node"])
+async def test_a_whole_call(
+    client: str, printed: dict[str, Future[str]], words: dict[str, str], studio: Studio
+) -> None:
+    await judge(lines(printed[client].result()), words, studio)
+
+
+@pytest.mark.parametrize("client", ["other ways"])
 async def test_other_ways_of_openai_for_node(
-    secured: tuple[str, Certificate], clips: Path, words: dict[str, str], studio: Studio, node: str, tmp_path: Path
+    client: str, printed: dict[str, Future[str]], words: dict[str, str], studio: Studio
 ) -> None:
     """Push to talk; the same as in a browser, with the key in a subprotocol; a transcription session."""
-    url, made = secured
-    trust = {"OPENAI_API_KEY": KEY, "NODE_EXTRA_CA_CERTS": str(made.cert)}
-    told = await told_by([node, str(NODE / "modes.mjs"), url, str(clips), str(tmp_path)], env=trust)
+    told = lines(printed[client].result())
     assert of_kind(told, "error") == []
     for mode in ("push_to_talk", "browser"):
         (line,) = of_kind(told, mode)

@@ -43,6 +43,10 @@ export class Call {
     this.changes.emit('change');
   }
 
+  get isPlaying() {
+    return this.sound.length > 0 && (!this.isOver || this.playsUntil > performance.now());
+  }
+
   // How much of the answer's sound has been played by now.
   get playedMs() {
     const allMs = (Buffer.concat(this.sound).length / 2 / RATE_HZ) * 1000;
@@ -91,7 +95,7 @@ export class Call {
     await this.until(() => this.sound.length > 0, 'the story began');
     await sleep(CUT_AFTER_MS);
     const speaking = this.say('repeat');
-    await this.until(() => this.isCut, 'the story stopped');
+    await this.until(() => this.isCut || this.isOver, 'the story stopped');
     this.keep('story');
     await this.answered('repeat', speaking);
     await this.answered('written', write(WRITTEN));

@@ -34,10 +34,9 @@ realtime.on('response.output_audio.delta', ({ item_id, delta }) => {
   call.audio(Buffer.from(delta, 'base64'));
 });
 realtime.on('input_audio_buffer.speech_started', () => {
-  if (!speaking) return;
+  if (!call.isPlaying) return;
   const cut = { item_id: speaking, content_index: 0, audio_end_ms: call.playedMs };
   realtime.send({ type: 'conversation.item.truncate', ...cut });
-  speaking = '';
   call.interrupted();
 });
 realtime.on('conversation.item.truncated', ({ item_id }) => {

@@ -99,7 +99,7 @@ class Call:
         await self._until(lambda: bool(self._sound), "the story began")
         await asyncio.sleep(CUT_AFTER_S)
         speaking = asyncio.create_task(self._say("repeat"))
-        await self._until(lambda: self._cut, "the story stopped")
+        await self._until(lambda: self._cut or self._over, "the story stopped")
         self._keep("story")
         await self._answered("repeat", speaking)
         await self._answered("written", write(WRITTEN))

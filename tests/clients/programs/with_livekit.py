@@ -104,11 +104,14 @@ async def main() -> None:
         def failed(event: Any) -> None:
             call.tell("error", message=str(event.error))
 
+        written: list[Any] = []
+
         async def write(text: str) -> None:
-            session.generate_reply(user_input=text)
+            written.append(session.generate_reply(user_input=text))
 
         await session.start(Assistant(call))
         await call.run(write)
+        await written[0]
         messages = [item for item in session.history.items if item.type == "message"]
         items = [{"role": message.role, "text": message.text_content or ""} for message in messages]
         call.tell("history", items=items)
