@@ -45,7 +45,8 @@ class Call:
         """Of the client, as it was told last: role and text."""
         self._muted = False
         self._changed = asyncio.Event()
-        self._forget()
+        self._sound, self._plays_until = bytearray(), 0.0
+        self._over = self._cut = False
 
     # --- what the client brings
 

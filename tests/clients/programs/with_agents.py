@@ -71,7 +71,7 @@ async def main() -> None:
     url, call = arguments()
     logging.getLogger("openai.agents").addHandler(Told(call))
 
-    @function_tool
+    @function_tool  # type: ignore[untyped-decorator]
     def get_weather(city: str) -> str:
         """What the weather is like in a city."""
         return call.weather(city)
