@@ -104,7 +104,7 @@ def test_an_engine_that_is_elsewhere_needs_no_library_here(monkeypatch: pytest.M
     found = list(examine(Config(speaker=elsewhere[0], responder=elsewhere[1], server=ServerConfig(port=0))))
     libraries = {check.subject.removeprefix("library ") for check in found if check.subject.startswith("library")}
     assert {"aiohttp", "onnxruntime", "ctranslate2", "tokenizers"} <= libraries
-    assert not {"xllamacpp", "espeakng-loader", "hibari-tts"} & libraries
+    assert not {"onnx", "espeakng-loader", "hibari-tts"} & libraries
 
 
 @pytest.mark.usefixtures("libraries")

@@ -71,7 +71,7 @@ def test_the_fake_profile_names_what_runs_in_each_seam() -> None:
 
 
 def test_the_fake_profile_needs_no_native_library() -> None:
-    native = "{'xllamacpp', 'ctranslate2', 'onnxruntime', 'hibari', 'tokenizers'}"
+    native = "{'onnx', 'ctranslate2', 'onnxruntime', 'hibari', 'tokenizers'}"
     code = f"import sys, voxtral_voice.engines.registry as r; r.fake(); sys.exit(bool({native} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

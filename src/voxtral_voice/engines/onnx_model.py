@@ -18,7 +18,7 @@ from voxtral_voice.errors import EngineError
 
 Array = npt.NDArray[Any]
 
-_ORT_ERRORS = (
+ORT_ERRORS = (
     ort_errors.Fail,
     ort_errors.InvalidArgument,
     ort_errors.InvalidGraph,
@@ -44,13 +44,13 @@ class OnnxModel:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except _ORT_ERRORS as error:
+        except ORT_ERRORS as error:
             raise EngineError(engine, f"{path} cannot be loaded as an ONNX model ({error}); fetch it again.") from error
 
     def run(self, inputs: Mapping[str, Array]) -> list[npt.NDArray[np.float32]]:
         """inputs: by the model's input names. Returns its outputs in order. Raises EngineError."""
         try:
             outputs: list[npt.NDArray[np.float32]] = self._session.run(None, dict(inputs))
-        except _ORT_ERRORS as error:
+        except ORT_ERRORS as error:
             raise EngineError(self._engine, f"The {self._engine} model failed: {error}") from error
         return outputs

@@ -1,58 +1,43 @@
-"""Responder on SmolLM2-135M-Instruct, in this process, through llama.cpp (xllamacpp's server object).
+"""Responder on SmolLM2-135M-Instruct, in this process.
 
-Knows: llama.cpp's settings and answers, what makes this small model speak briefly, how much fits its context. Does
-not know: sessions, voices, where the file comes from.
+Knows: what makes this small model speak briefly, how much fits its context, when its work may be done ahead. Does not
+know: how the model is computed (`llama`), sessions, voices, where the file comes from.
 
-It is a demo brain: fluent, often wrong, English only. It knows no tools and no pictures: it never calls one, and is told
-in words what they gave (`prompt.in_words`). Every reply is one request to one of SLOTS slots. llama.cpp
-gives a request the slot, or the saved state, that shares the longest prefix with it, so a session finds its history
-computed already; what differs is computed anew and nothing of another session's words is ever in the context.
+It is a demo brain: fluent, often wrong, English only. Of tools and pictures it is told in words (`prompt.in_words`),
+and it calls none. What a conversation has computed is found again for its next turn; nothing of another session's words
+is ever in its context.
 
 While the user speaks, `prepare` computes the prompt up to the words so far, and reads off what the model expects behind
 them: the end of a sentence, or more words.
-
-The server object insists on an HTTP listener. It gets a Unix socket in a private folder that is removed as soon as it
-listens, so that nothing can connect to it.
 """
 
 from __future__ import annotations
 
 import math
 import re
-import tempfile
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import xllamacpp
+import numpy as np
 
-from voxtral_voice.engines.base import NO_TOOLS, Finish, Message, Piece, Tools, Usage
+from voxtral_voice.engines.base import NO_TOOLS, Finish, Message, Piece, Tools
+from voxtral_voice.engines.llama import Model, Written
 from voxtral_voice.engines.prompt import in_words
 from voxtral_voice.engines.worker import Cancelled, Worker
 from voxtral_voice.errors import EngineError, RequestError
 
-SLOTS: Final = 4
-"""Replies computed at once; more wait. 24 MB each, and as much for the one preparation at a time."""
+REPLIES: Final = 4
+"""Computed at once; more wait."""
 CONTEXT_TOKENS: Final = 1024
-"""Of one slot: prompt and reply."""
+"""Prompt and reply."""
 MAX_REPLY_TOKENS: Final = 80
-STEP_TOKENS: Final = 8
-"""Prompt tokens per step, about 7 ms each on one thread: a cancelled reply stops after a step. Larger steps are no
-faster on this model."""
-SAVED_STATES_MIB: Final = 64
-"""Memory for the computed prefixes of sessions that lost their slot; about 24 KB a token."""
-SLOT_SIMILARITY: Final = 0.8
-"""A slot is taken over for a prompt that shares this much of it; below, the least recently used slot is saved and
-given away. Lower, and sessions that share only the system prompt throw each other's history out; higher, and a session
-loses its own slot to its own next turn."""
-
-SAMPLING: Final = {"temperature": 0.0, "repeat_penalty": 1.05, "repeat_last_n": 64}
-"""Greedy. Without the penalty it repeats whole sentences; at 1.1 it avoids the question's own words ("the largest
-exoplanet")."""
+MEMORIES: Final = 8
+"""Conversations that are not computed anew at their next turn: 47 KB a token, 49 MB at the most."""
 
 SYSTEM_PROMPT: Final = "You are a friendly voice assistant. Answer in one or two short sentences."
 EXAMPLES: Final = (
@@ -87,18 +72,17 @@ KEPT_JUDGEMENTS: Final = 64
 """For words that are asked about again: the final transcript is often the last partial one."""
 
 _Give = Callable[[Piece], bool]
-_Hear = Callable[[Mapping[str, Any]], bool]
 
 
 class SmolLM:
-    """path: the GGUF file. threads: of llama.cpp. max_sentences: a reply ends after so many."""
+    """path: the GGUF file. threads: of one reply. max_sentences: a reply ends after so many."""
 
     def __init__(self, path: Path, threads: int = 1, max_sentences: int = 2) -> None:
         self._path = path
         self._threads = threads
         self._max_sentences = max_sentences
-        self._worker = Worker("smollm", threads=SLOTS)
-        self._server: xllamacpp.Server | None = None
+        self._worker = Worker("smollm", threads=REPLIES)
+        self._model: Model | None = None
         self._closing = Cancelled()
         self._preparer = Worker("smollm-prepare")
         self._preparations: list[_Preparation] = []
@@ -117,10 +101,9 @@ class SmolLM:
 
     async def aclose(self) -> None:
         self._closing.set()
-        if self._server is not None:
-            await self._preparer.run(self._unload)
         self._worker.close()
         self._preparer.close()
+        self._model = None
 
     async def respond(
         self,
@@ -195,8 +178,8 @@ class SmolLM:
                 preparation.cancelled.set()
 
     def _ahead_of(self, messages: Sequence[Message]) -> list[_Preparation]:
-        """What an answer has to wait for, so that it finds the slot free that its prompt was prepared in: the step that
-        a cancelled preparation is in, and the whole one of the same words, which is a part of its own work."""
+        """What an answer has to wait for, so that it finds the memory free that its prompt was prepared in: the step
+        that a cancelled preparation is in, and the whole one of the same words, which is a part of its own work."""
         self._end_unawaited()
         words = _words_so_far(messages)
         return [p for p in self._preparations if p.cancelled or p.messages == words]
@@ -206,17 +189,7 @@ class SmolLM:
     def _load(self) -> None:
         if not self._path.is_file():
             raise EngineError("responder", f"There is no model file {self._path}; run: voxtral-voice models pull")
-        with tempfile.TemporaryDirectory(prefix="voxtral-") as folder:
-            try:
-                self._server = xllamacpp.Server(_parameters(self._path, f"{folder}/llama.sock", self._threads))
-            except RuntimeError as error:
-                raise EngineError(
-                    "responder", f"llama.cpp cannot load {self._path}; run: voxtral-voice models verify"
-                ) from error
-
-    def _unload(self) -> None:
-        """No preparation runs, as this is on their thread. The server's destructor waits for llama.cpp's threads."""
-        self._server = None
+        self._model = Model(self._path, context=CONTEXT_TOKENS, threads=self._threads, memories=MEMORIES)
 
     def _answer(self, messages: Sequence[Message], max_tokens: int | None, give: _Give, cancelled: Cancelled) -> None:
         """Try with less and less of the history until it fits."""
@@ -225,8 +198,9 @@ class SmolLM:
         while room > 0:
             prompt = chat(fit(prompted(messages), room)) + REPLY_BEGINS
             reply = _Reply(self._max_sentences, give)
-            if self._complete(_request(prompt, limit), reply.hear, cancelled):
-                give(reply.finish(length_counts=limit == max_tokens))
+            written = self._loaded.text(prompt, limit, reply.hear, self._until(cancelled))
+            if written is not None:
+                give(reply.finish(written, length_counts=limit == max_tokens))
                 return
             room -= CONTEXT_TOKENS // 8
         raise RequestError(
@@ -238,34 +212,21 @@ class SmolLM:
     def _judge(self, messages: Sequence[Message], cancelled: Cancelled) -> float | None:
         """Compute the prompt up to the end of the last message, which stays open, and look at what may come next."""
         prompt = chat(fit(prompted(messages), CONTEXT_TOKENS - MAX_REPLY_TOKENS)).removesuffix(MESSAGE_ENDS)
-        likely: list[Mapping[str, Any]] = []
+        model = self._loaded
+        chances = model.next_tokens(prompt, self._until(cancelled))
+        if chances is None:
+            return None
+        likeliest = np.argpartition(chances, -LIKELIEST)[-LIKELIEST:]
+        return math.fsum(float(chances[token]) for token in likeliest if _is_final(model.word(int(token))))
 
-        def hear(chunk: Mapping[str, Any]) -> bool:
-            likely.extend(_likely_next(chunk))
-            return False
-
-        self._complete({**_request(prompt, 1), "logprobs": LIKELIEST}, hear, cancelled)
-        return math.fsum(math.exp(t["logprob"]) for t in likely if _is_final(t["token"])) if likely else None
-
-    def _complete(self, request: dict[str, object], hear: _Hear, cancelled: Cancelled) -> bool:
-        """One request. hear: gets the chunks, and stops it by True. False: the prompt does not fit the context."""
-        server = self._server
-        if server is None:
+    @property
+    def _loaded(self) -> Model:
+        if self._model is None:
             raise EngineError("responder", "The responder was used before its start or after its close.")
-        failures: list[Mapping[str, Any]] = []
+        return self._model
 
-        def between_steps(chunk: Mapping[str, Any]) -> bool:
-            """True stops llama.cpp."""
-            if "error" in chunk:
-                failures.append(chunk["error"])
-            return bool(cancelled or self._closing or hear(chunk))
-
-        server.handle_completions(request, between_steps)
-        for failure in failures:
-            if failure.get("type") == "exceed_context_size_error":
-                return False
-            raise EngineError("responder", f"llama.cpp refused the request: {failure.get('message')}")
-        return True
+    def _until(self, cancelled: Cancelled) -> Callable[[], bool]:
+        return lambda: bool(cancelled or self._closing)
 
 
 class _Preparation:
@@ -295,61 +256,22 @@ class _Preparation:
         return self._result
 
 
-def _parameters(path: Path, socket_path: str, threads: int) -> xllamacpp.CommonParams:
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(path)
-    parameters.n_parallel = SLOTS + 1
-    parameters.n_ctx = (SLOTS + 1) * CONTEXT_TOKENS
-    parameters.n_batch = parameters.n_ubatch = STEP_TOKENS
-    parameters.cache_ram_mib = SAVED_STATES_MIB
-    parameters.slot_prompt_similarity = SLOT_SIMILARITY
-    parameters.fit_params = False
-    parameters.verbosity = -1
-    parameters.hostnames = [socket_path]
-    parameters.n_threads_http = 1
-    for cpu in (parameters.cpuparams, parameters.cpuparams_batch):
-        cpu.n_threads = threads
-    return parameters
-
-
-def _request(prompt: str, limit: int) -> dict[str, object]:
-    return {"prompt": prompt, "max_tokens": limit, "stream": True, "return_progress": True, **SAMPLING}
-
-
 class _Reply:
-    """Gives the first sentences, and counts."""
+    """Gives the first sentences."""
 
     def __init__(self, max_sentences: int, give: _Give) -> None:
         self._sentences = Sentences(max_sentences)
         self._give = give
-        self._read = self._cached = self._written = 0
-        self._at_limit = False
 
-    def hear(self, chunk: Mapping[str, Any]) -> bool:
+    def hear(self, text: str) -> bool:
         """True: no more is wanted."""
-        if progress := chunk.get("prompt_progress"):
-            self._read, self._cached = progress["total"], progress["cache"]
-        self._at_limit |= any(choice.get("finish_reason") == "length" for choice in chunk.get("choices", ()))
-        text = _text_of(chunk)
-        self._written += bool(text)
         spoken = self._sentences.take(text)
         return bool(spoken and not self._give(spoken)) or self._sentences.done
 
-    def finish(self, *, length_counts: bool) -> Finish:
+    def finish(self, written: Written, *, length_counts: bool) -> Finish:
         """length_counts: the limit was the client's own."""
-        cut_off = self._at_limit and length_counts and not self._sentences.done
-        return Finish("length" if cut_off else "stop", Usage(self._read, self._written, self._cached))
-
-
-def _text_of(chunk: Mapping[str, Any]) -> str:
-    """The new text in a streamed chunk; progress and closing chunks have none."""
-    return next((choice["text"] for choice in chunk.get("choices", ())), "")
-
-
-def _likely_next(chunk: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The likeliest tokens at the chunk's place, with their log-probabilities; none in a progress or closing chunk."""
-    found = [choice["logprobs"]["content"][0] for choice in chunk.get("choices", ()) if choice["logprobs"]]
-    return [token for place in found for token in place["top_logprobs"]]
+        cut_off = written.end == "limit" and length_counts and not self._sentences.done
+        return Finish("length" if cut_off else "stop", written.usage)
 
 
 def _is_final(token: str) -> bool:
