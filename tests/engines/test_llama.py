@@ -40,14 +40,6 @@ def stop(_: str) -> bool:
     return True
 
 
-def go_on(_: str) -> bool:
-    return False
-
-
-def stop(_: str) -> bool:
-    return True
-
-
 def write(model: Model, prompt: str, limit: int = 8) -> tuple[str, Written]:
     pieces: list[str] = []
 

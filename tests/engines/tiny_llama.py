@@ -74,18 +74,6 @@ def from_q4_1(raw: bytes) -> Array:
     return np.asarray(halves[:, :1] * np.concatenate([blocks[:, 4:] & 15, blocks[:, 4:] >> 4], 1) + halves[:, 1:])
 
 
-def from_q8_0(raw: bytes) -> Array:
-    blocks = np.frombuffer(raw, np.uint8).reshape(-1, 34)
-    scales = blocks[:, :2].copy().view(np.float16).astype(np.float32)
-    return np.asarray(scales * blocks[:, 2:].view(np.int8))
-
-
-def from_q4_1(raw: bytes) -> Array:
-    blocks = np.frombuffer(raw, np.uint8).reshape(-1, 20)
-    halves = blocks[:, :4].copy().view(np.float16).astype(np.float32)
-    return np.asarray(halves[:, :1] * np.concatenate([blocks[:, 4:] & 15, blocks[:, 4:] >> 4], 1) + halves[:, 1:])
-
-
 KINDS = {F32: lambda weights: weights.tobytes(), Q4_1: q4_1, Q8_0: q8_0}
 
 
