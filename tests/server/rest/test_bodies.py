@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import openai
 import pytest
+from pydantic import SecretStr
 
-from tests.server.conftest import Serving
-from tests.server.rest.sdk import recording, tone
-from tests.server.rest.test_speech import post
+from tests.server.conftest import Serving, quick_config
+from tests.server.rest.sdk import ask, problem, recording, tone
+from tests.server.rest.test_speech import BODY, post
+from voxtral_voice.config import ServerConfig
 from voxtral_voice.server.rest import speech
 
 JSON = {"content-type": "application/json"}
@@ -107,3 +110,16 @@ async def test_a_path_that_is_not_there_and_a_method_that_is_not(serving: Servin
     async with serving() as server:
         assert (await server.get("/v1/audio/speech")).status_code == 405
         assert (await server.get("/v1/embeddings")).status_code == 404
+
+
+async def test_without_a_key_nothing_is_read(serving: Serving) -> None:
+    """Where keys are asked for; the SDK knows what it is told."""
+    config = quick_config().model_copy(update={"server": ServerConfig(port=0, api_keys=SecretStr("sk-other"))})
+    async with serving(config=config) as server:
+        for path in ("/v1/audio/speech", "/v1/audio/transcriptions", "/v1/chat/completions"):
+            assert told(await post(server, b"not read", path)) == (401, "invalid_api_key", None)
+        with pytest.raises(openai.AuthenticationError) as caught:
+            await ask(server.url, lambda client: client.models.list())
+        assert problem(caught.value) == (401, "invalid_api_key", None)
+        answer = await post(server, BODY, headers={"authorization": "Bearer sk-other"})
+        assert answer.status_code == 200

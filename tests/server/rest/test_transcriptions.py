@@ -211,9 +211,15 @@ class Held(FakeTranscriber):
     def __init__(self) -> None:
         super().__init__()
         self.begun, self.ended, self.may_answer = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.all_begun = asyncio.Event()
+        """As many as there may be at once."""
+        self._asked = 0
 
     async def transcribe(self, *_: Any, **__: Any) -> Transcript:
         self.begun.set()
+        self._asked += 1
+        if self._asked == rest.MOST_TRANSCRIPTIONS:
+            self.all_begun.set()
         try:
             await self.may_answer.wait()
         finally:
@@ -221,10 +227,10 @@ class Held(FakeTranscriber):
         return Transcript("Yes.", "en")
 
 
-async def sent(server: Server) -> httpx.Response:
+async def sent(server: Server, data: bytes = LONG) -> httpx.Response:
     async with httpx.AsyncClient(base_url=server.url, timeout=PATIENCE_S, trust_env=False) as client:
         return await client.post(
-            "/v1/audio/transcriptions", data={"model": "whisper-1"}, files={"file": ("a.wav", LONG)}
+            "/v1/audio/transcriptions", data={"model": "whisper-1"}, files={"file": ("a.wav", data)}
         )
 
 
@@ -235,6 +241,16 @@ async def test_a_client_that_hangs_up_stops_the_work(serving: Serving) -> None:
         await engine.begun.wait()
         call.cancel()
         await engine.ended.wait()
+
+
+async def test_long_recordings_do_not_wait_for_each_other_s_end(serving: Serving) -> None:
+    engine = Held()
+    data = recording("wav", tone(150))
+    async with serving(quick(transcriber=engine)) as server, asyncio.TaskGroup() as group, asyncio.timeout(PATIENCE_S):
+        for _ in range(rest.MOST_TRANSCRIPTIONS):
+            group.create_task(sent(server, data))
+        await engine.all_begun.wait()
+        engine.may_answer.set()
 
 
 async def test_so_many_at_once(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:

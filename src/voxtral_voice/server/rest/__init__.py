@@ -32,7 +32,7 @@ MOST_CHATS: Final = 16
 
 
 def router(runtime: Runtime) -> APIRouter:
-    ear, models = Ear(runtime), Models(runtime)
+    ear, models = Ear(runtime, MOST_TRANSCRIPTIONS + MOST_CHATS), Models(runtime)
     routes = APIRouter()
 
     def add(method: str, path: str, handle: Handle, most: int, most_bytes: int = 0) -> None:

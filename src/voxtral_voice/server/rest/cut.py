@@ -22,7 +22,7 @@ THRESHOLD: Final = 0.35
 the transcriber itself tells noise from words."""
 SILENCES_S: Final = ((12.0, 0.16), (6.0, 0.35), (0.0, 1.5))
 """(length of a piece, the silence that ends it from there on); longest first. The voices here pause for 250 ms between
-sentences, of which Silero calls some 200 silent."""
+sentences, and voice activity hears the end of a sound some frames late."""
 LONGEST_S: Final = 28.0
 """Whisper takes 29 s at once."""
 SEARCH_S: Final = 8.0

@@ -29,8 +29,6 @@ TRANSCRIBE_S: Final = 60.0
 """For a piece; the sessions' turns come first, and several requests share the transcriber."""
 VOICE_ACTIVITY_S: Final = 10.0
 """For a second of audio."""
-DECODERS: Final = 2
-"""Recordings decoded at once; a second of one takes some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +39,12 @@ class Segment:
 
 
 class Ear:
-    """What all requests share."""
+    """What all requests share. most: recordings heard at once; a thread each, which waits most of the time until more
+    is wanted of it."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, most: int) -> None:
         self.runtime = runtime
-        self.decoder = Worker("decode", DECODERS)
+        self.decoder = Worker("decode", most)
 
 
 class Hearing:
