@@ -2051,3 +2051,40 @@ def test_what_waits_for_the_end_of_a_long_reply_is_still_there() -> None:
     assert [c for c in stage.all(ev.ForgetAudio) if c.before_sample > said.end_sample]  # not for ever
     stage.do(ev.ReplyFailed(reply_id, "speaker", "gone"))
     assert stage.state() is State.SETTLING
+
+
+def test_words_that_come_late_are_a_turn_too_after_a_reply_that_may_not_be_interrupted() -> None:
+    stage = Stage(POLITE)
+    said_into(stage, None)
+    stage.silence(640)
+    stage.partial("and what about Rome")
+    stage.silence(2000)
+    assert len(stage.all(ev.SpeechStarted)) == 2
+
+
+def test_a_text_reply_that_is_interrupted_is_not_said_again() -> None:
+    stage = Stage(ev.Settings(modality="text"))
+    stage.speak(800)
+    stage.silence(96)
+    stage.transcribe("hello")
+    stage.judge(0.99)
+    stage.silence(400)
+    stage.do(ev.ReplyText(stage.last(ev.Respond).reply_id, "Hi there. And "))
+    stage.speak(1200)
+    assert stage.last(ev.ReplyEnded).reason == "turn_detected"
+    stage.silence(96)
+    stage.transcribe("")
+    stage.silence(2000)
+    assert len(stage.all(ev.ReplyStarted)) == 1
+
+
+def test_a_new_patience_leaves_the_idle_timeout_as_it_is() -> None:
+    idle = ev.TurnDetection(kind="server_vad", silence_duration_ms=500, idle_timeout_ms=5000)
+    stage = Stage(ev.Settings(turn_detection=idle))
+    stage.turn()
+    stage.silence(2000)
+    assert stage.state() is State.OPEN
+    due = stage.session.wake_at()
+    assert due is not None
+    stage.do(ev.Configure(ev.Settings(turn_detection=replace(idle, patience=0.2))))
+    assert stage.session.wake_at() == due

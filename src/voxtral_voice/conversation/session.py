@@ -243,7 +243,8 @@ class Session:
         found = verdict(sound, self._listener.detection.patience)
         if self._is_for_us(heard, sound.kind, found):
             self._make_way(now)
-        elif self._interrupts:
+            return
+        if self._interrupts:
             self._contest(sound, found, now)
         waits_ms = self._policy.sound_gap_ms if heard.attempt is None else self._policy.late_words_ms
         if sound.silent_ms >= waits_ms:
