@@ -3,7 +3,8 @@
 Knows: JSON types, ranges, the names of fields, the error codes of the protocol. Does not know: any event.
 
 A `Check` takes (value, param) and gives the checked value or raises `FieldError`. `param` is the field's full name as
-the client would write it ("session.audio.output.speed"). A FieldError never leaves `realtime/`: it becomes a Problem.
+the client would write it ("session.audio.output.speed"). A FieldError becomes a
+Problem on the wire, and an HTTP error at the server's endpoints.
 """
 
 from __future__ import annotations
