@@ -13,7 +13,7 @@ import pytest
 
 from tests.clients.conftest import NODE, ROOT, Locate
 from tests.clients.serving import KEY, Certificate
-from tests.clients.told import Program, begun, chosen, judge, lines, of_kind, sound
+from tests.clients.told import Program, begun, chosen, judge, lines, of_kind, printed_by, sound
 from tests.e2e.speech import Studio, plain, word_errors
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(300)]
@@ -22,6 +22,12 @@ FRAMEWORKS: Final = ("agents", "pipecat", "livekit", "pydantic-ai")
 SCRIPTS: Final = {"agents for node": "agents.mjs", "openai for node": "openai.mjs", "other ways": "modes.mjs"}
 SECURED: Final = ("openai for node", "other ways")
 """Know TLS only."""
+LISTED: Final = {
+    "livekit": "user: Good day. / user: My name is Ada. / assistant: Welcome.",
+    "pydantic-ai": "user: Is it warm in Rome? / assistant:  / tool: warm / assistant: It is.",
+    "agents for node": "user: My name is Ada. / assistant: Hello, Ada.",
+}
+"""The history that each of them starts with."""
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +78,15 @@ async def test_other_ways_of_openai_for_node(
     (transcription,) = of_kind(told, "transcription")
     assert transcription["session"] == "transcription"
     assert word_errors(words["question"], transcription["heard"]) <= 0.2
+
+
+@pytest.mark.parametrize("seeder", list(LISTED))
+def test_a_conversation_from_before_goes_on(seeder: str, server: str, request: pytest.FixtureRequest) -> None:
+    """What the responder was shown, as it lists it."""
+    if seeder == "agents for node":
+        command = [request.getfixturevalue("node"), str(NODE / "seed.mjs")]
+    else:
+        python_with: Locate = request.getfixturevalue("python_with")
+        command = [str(python_with(seeder)), "-m", f"tests.clients.programs.seed_{seeder.replace('-', '_')}"]
+    told = lines(printed_by(Program([*command, server], ROOT)))
+    assert told == [{"kind": "listed", "text": f"{LISTED[seeder]} / user: Please list them."}]
