@@ -56,6 +56,7 @@ def test_ids_of_clients_may_be_long() -> None:
         ("assistant", {"type": "output_audio", "audio": None, "transcript": "words"}, "audio"),
         ("assistant", {"type": "text", "text": "words"}, "text"),
         ("assistant", {"type": "audio", "transcript": "words"}, "audio"),
+        ("assistant", {"type": "input_text", "text": "words"}, "text"),
     ],
 )
 def test_every_kind_of_content(role: Any, part: dict[str, Any], modality: Any) -> None:

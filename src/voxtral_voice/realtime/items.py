@@ -189,9 +189,16 @@ def _check_size(pictures: tuple[Picture, ...], param: str) -> None:
 _PARTS: Final[dict[Role, dict[str, Callable[[Fields], _Part]]]] = {
     "system": {"input_text": _written},
     "user": {"input_text": _written, "input_audio": _heard, "input_image": _picture},
-    "assistant": {"output_text": _written, "output_audio": _said, "text": _written, "audio": _said},
+    "assistant": {
+        "output_text": _written,
+        "output_audio": _said,
+        "text": _written,
+        "audio": _said,
+        "input_text": _written,
+    },
 }
-"""role -> content type -> how it is read. `text` and `audio` are the beta's names."""
+"""role -> content type -> how it is read. `text` and `audio` are the beta's names; pipecat sends `input_text` for words of
+the assistant, too, and an error would end it."""
 
 _KINDS: Final[dict[str, Callable[[Fields], NewItem]]] = {
     "message": _message,
