@@ -197,8 +197,8 @@ _PARTS: Final[dict[Role, dict[str, Callable[[Fields], _Part]]]] = {
         "input_text": _written,
     },
 }
-"""role -> content type -> how it is read. `text` and `audio` are the beta's names; pipecat sends `input_text` for words of
-the assistant, too, and an error would end it."""
+"""role -> content type -> how it is read. `text` and `audio` are the beta's names; pipecat sends `input_text` for words
+of the assistant, too, and an error would end it."""
 
 _KINDS: Final[dict[str, Callable[[Fields], NewItem]]] = {
     "message": _message,

@@ -143,6 +143,14 @@ class Connection:
             log.event("session_opened")
             code, reason = await self._until_closed()
             log.event("session_closed", code=code, reason=reason)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """The sound that was kept. A session refers to itself, so that else its sound would wait for the collector, which
+        may not come by for a hundred sessions."""
+        self._ingest = Ingest()
+        self._sounds = Sounds(self._ingest.audio)
+        self._runner = None
 
     async def _until_closed(self) -> tuple[int, str]:
         """Returns the close code and why."""
