@@ -146,8 +146,8 @@ class Connection:
         self._give_back()
 
     def _give_back(self) -> None:
-        """The sound that was kept. A session refers to itself, so that else it would wait for the collector, which may not
-        come by for a hundred sessions."""
+        """The sound that was kept. A session refers to itself, so that else it would wait for the collector, which may
+        not come by for a hundred sessions."""
         self._ingest = Ingest()
         self._sounds = Sounds(self._ingest.audio)
         self._runner = None
