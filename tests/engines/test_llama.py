@@ -170,6 +170,35 @@ def test_a_step_that_fails_is_an_error_and_its_memory_is_empty(model: Model) -> 
     assert memory.tokens == []
 
 
+def test_probabilities_are_those_of_the_prompt_whatever_comes_next(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The memory is held until they are computed: its next step overwrites the logits."""
+    alone = model.next_tokens("abc", never)
+    softmax = llama_module._softmax
+
+    def late(logits: llama_module.Floats) -> llama_module.Floats:
+        assert len(model._free) == 2
+        return softmax(logits)
+
+    monkeypatch.setattr(llama_module, "_softmax", late)
+    again = model.next_tokens("abc", never)
+    assert alone is not None
+    assert again is not None
+    np.testing.assert_allclose(alone, again, atol=0.02)
+
+
+def test_no_room_for_the_graph_is_an_error_that_says_what_to_do(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere/at/all")
+    with pytest.raises(EngineError, match=r"needs .* MB in /nowhere/at/all for a moment .*; set TMPDIR"):
+        Model(file, context=CONTEXT, threads=1, memories=1)
+
+
+def test_a_graph_that_cannot_be_loaded_is_an_error() -> None:
+    with pytest.raises(EngineError, match="cannot load the responder model"):
+        llama_module._open(b"no graph", 1)
+
+
 def test_words_and_marks(model: Model) -> None:
     assert model.word(3) == "a"
     assert model.word(2) == ""

@@ -34,6 +34,7 @@ from voxtral_voice.engines.smollm import (
     fit,
     prompted,
 )
+from voxtral_voice.engines.worker import Cancelled
 from voxtral_voice.errors import EngineError
 
 MODEL = "smollm2-135m-instruct-q4_1.gguf"
@@ -423,6 +424,22 @@ class TestModel:
         assert reply
         (_, _), (there, whole) = computed[:2]
         assert whole - there <= 7
+
+    async def test_a_cancelled_reply_does_not_finish_the_preparation_of_its_words(self, smollm: SmolLM) -> None:
+        asked = [Message("system", "Talk about trees."), user("oak elm " * 200 + "ash")]
+        preparation = smollm._preparation(smollm_module._words_so_far(asked), awaited=True)
+        stream = smollm.respond(asked, language=None, max_tokens=None)
+        async with aclosing(stream):
+            begun = asyncio.ensure_future(anext(stream))
+            while not preparation._running.locked():  # noqa: ASYNC110 - begun on its thread, so no event
+                await asyncio.sleep(0.005)
+            waiting = Cancelled()
+            waiting.set()
+            assert preparation.finish(lambda: bool(waiting)) is None  # somebody else, who does not wait either
+            begun.cancel()
+            await asyncio.wait([begun])
+        assert not preparation._done
+        assert preparation.finish() is not None
 
     async def test_a_cancelled_preparation_frees_its_slot_within_a_step(
         self, smollm: SmolLM, computed: list[tuple[int, int]]

@@ -112,7 +112,7 @@ class Model:
             return None
         with self._memory_for(tokens) as memory:
             logits = self._read(memory, tokens, cancelled)
-        return None if logits is None else _softmax(logits)
+            return None if logits is None else _softmax(logits)
 
     def word(self, token: int) -> str:
         """What a token says; "" of a mark."""
@@ -154,7 +154,7 @@ class Model:
     # --- computing ----------------------------------------------------------------------------------------------
 
     def _read(self, memory: Memory, tokens: list[int], cancelled: Callable[[], bool]) -> Floats | None:
-        """Logits behind the last token. None: cancelled."""
+        """Logits behind the last token, as long as the memory is held and makes no other step. None: cancelled."""
         logits = None
         while len(memory.tokens) < len(tokens):
             if cancelled():
@@ -203,16 +203,22 @@ class Model:
 
 
 def _open(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
-    """By way of a file: a session that is given bytes keeps all 150 MB of them."""
+    """By way of a file: a session that is given bytes keeps all 150 MB of them. Raises EngineError."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
-        file.write(graph)
-        file.flush()
-        return onnxruntime.InferenceSession(file.name, options, providers=["CPUExecutionProvider"])
+    try:
+        with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
+            file.write(graph)
+            file.flush()
+            return onnxruntime.InferenceSession(file.name, options, providers=["CPUExecutionProvider"])
+    except OSError as error:
+        needed = f"{len(graph) / 1e6:.0f} MB in {tempfile.gettempdir()} for a moment"
+        raise EngineError("responder", f"The model needs {needed} ({error}); set TMPDIR to a larger folder.") from error
+    except (*ORT_ERRORS, RuntimeError) as error:
+        raise EngineError("responder", f"ONNX runtime cannot load the responder model ({error}).") from error
 
 
 def _likeliest(logits: Floats, last: Sequence[int]) -> int:

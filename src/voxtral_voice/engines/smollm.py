@@ -37,7 +37,8 @@ CONTEXT_TOKENS: Final = 1024
 """Prompt and reply."""
 MAX_REPLY_TOKENS: Final = 80
 MEMORIES: Final = 8
-"""Conversations that are not computed anew at their next turn: 47 KB a token, 49 MB at the most."""
+"""Conversations that are not computed anew at their next turn. 47 KB a token, so 49 MB each and 385 MB in all at the
+most."""
 
 SYSTEM_PROMPT: Final = "You are a friendly voice assistant. Answer in one or two short sentences."
 EXAMPLES: Final = (
@@ -71,7 +72,11 @@ OPEN_MARKS: Final = " \n.?!…,;:-–—"
 KEPT_JUDGEMENTS: Final = 64
 """For words that are asked about again: the final transcript is often the last partial one."""
 
+LOOK_S: Final = 0.05
+"""So often who waits for another's work looks whether it is still wanted."""
+
 _Give = Callable[[Piece], bool]
+_Stopped = Callable[[], bool]
 
 
 class SmolLM:
@@ -128,7 +133,7 @@ class SmolLM:
 
         def answer(give: _Give, cancelled: Cancelled) -> None:
             for preparation in ahead:
-                preparation.finish()
+                preparation.finish(self._until(cancelled))
             self._answer(messages, max_tokens, give, cancelled)
 
         said = ""
@@ -209,11 +214,11 @@ class SmolLM:
             " shorten them.",
         )
 
-    def _judge(self, messages: Sequence[Message], cancelled: Cancelled) -> float | None:
+    def _judge(self, messages: Sequence[Message], stopped: _Stopped) -> float | None:
         """Compute the prompt up to the end of the last message, which stays open, and look at what may come next."""
         prompt = chat(fit(prompted(messages), CONTEXT_TOKENS - MAX_REPLY_TOKENS)).removesuffix(MESSAGE_ENDS)
         model = self._loaded
-        chances = model.next_tokens(prompt, self._until(cancelled))
+        chances = model.next_tokens(prompt, lambda: stopped() or bool(self._closing))
         if chances is None:
             return None
         likeliest = np.argpartition(chances, -LIKELIEST)[-LIKELIEST:]
@@ -225,7 +230,7 @@ class SmolLM:
             raise EngineError("responder", "The responder was used before its start or after its close.")
         return self._model
 
-    def _until(self, cancelled: Cancelled) -> Callable[[], bool]:
+    def _until(self, cancelled: Cancelled) -> _Stopped:
         return lambda: bool(cancelled or self._closing)
 
 
@@ -233,7 +238,7 @@ class _Preparation:
     """Work ahead of a reply, done once, by the thread that comes first: the one for preparations, or the reply's."""
 
     def __init__(
-        self, messages: tuple[Message, ...], work: Callable[[Cancelled], float | None], *, awaited: bool
+        self, messages: tuple[Message, ...], work: Callable[[_Stopped], float | None], *, awaited: bool
     ) -> None:
         self.messages = messages
         self.awaited = awaited
@@ -247,13 +252,22 @@ class _Preparation:
     def over(self) -> bool:
         return bool(self._done or self.cancelled) and not self._running.locked()
 
-    def finish(self) -> float | None:
-        """Do it, or wait for who does. When it was cancelled: wait for the step that it is in."""
-        with self._running:
+    def finish(self, stopped: _Stopped = lambda: False) -> float | None:
+        """Do it, or wait for who does. When it was cancelled: wait for the step that it is in.
+
+        stopped: who waits here does not any more; what they did of it is left for who comes next.
+        """
+        while not self._running.acquire(timeout=LOOK_S):
+            if stopped():
+                return None
+        try:
             if not self._done and not self.cancelled:
-                self._result = self._work(self.cancelled)
-                self._done = True
-        return self._result
+                result = self._work(lambda: bool(self.cancelled) or stopped())
+                if not stopped():
+                    self._result, self._done = result, True
+            return self._result
+        finally:
+            self._running.release()
 
 
 class _Reply:
