@@ -362,23 +362,36 @@ async def test_a_client_that_reads_again_in_time_is_not_cut_off(serving: Serving
         await caller.turn()
 
 
-async def test_too_many_frames_for_a_client_that_stops_reading(
-    serving: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_a_client_behind_is_answered_as_it_reads_however_little_may_wait(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level(logging.INFO, log.ROOT)
-    monkeypatch.setattr(connection, "OUTBOX", 16)
-    closing = asyncio.Event()
-    close = connection.Connection._close
-
-    async def closes(ending: connection.Connection, end: connection.Hangup) -> None:
-        closing.set()
-        await close(ending, end)
-
-    monkeypatch.setattr(connection.Connection, "_close", closes)
+    monkeypatch.setattr(connection, "OUTBOX_BYTES", 300_000)
     async with serving() as server, calling(server.url) as caller:
         await stop_reading(server, caller)
-        await closing.wait()
         caller.socket.transport.resume_reading()
+        await caller.until("conversation.item.retrieved", RETRIEVED)
+
+
+async def test_a_responder_that_says_all_at_once_does_not_overtake_a_client_that_reads(serving: Serving) -> None:
+    words = 4 * connection.OUTBOX
+    engines = quick(responder=FakeResponder(lambda _: "word " * words, 0, 0))
+    async with serving(engines) as server, calling(server.url) as caller:
+        await caller.send("session.update", session={"type": "realtime", "output_modalities": ["text"]})
+        await caller.send("response.create")
+        done = await caller.until("response.done")
+        assert done["response"]["status"] == "completed"
+        assert len(done["response"]["output"][0]["content"][0]["text"].split()) == words
+
+
+@pytest.mark.parametrize(("name", "most"), [("OUTBOX", 1), ("OUTBOX_BYTES", 50_000)])
+async def test_more_at_once_than_may_wait_ends_the_session(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, most: int
+) -> None:
+    caplog.set_level(logging.INFO, log.ROOT)
+    monkeypatch.setattr(connection, name, most)
+    async with serving() as server, calling(server.url) as caller:
+        content = [{"type": "input_text", "text": "x" * 100_000}]
+        await caller.send("conversation.item.create", item={"type": "message", "role": "user", "content": content})
         assert await caller.until_hung_up() == (1013, "The client does not read what is sent to it.")
         assert (await closed_with(caplog, server))["code"] == 1013
 

@@ -48,6 +48,9 @@ INBOX: Final = 1024
 """Events of the engines that wait for the actor; when full, whoever brings the next one waits."""
 OUTBOX: Final = 512
 """Frames that wait for the socket; when full, the client is not reading and is cut off."""
+OUTBOX_BYTES: Final = 16 * 1024 * 1024
+"""Of all of them. From half of either on nothing more is taken from the client and from the engines; what time and voice
+activity bring goes on."""
 BACKLOG: Final = 768 * 1024
 """Bytes of the client's audio (16 s) that may wait for voice activity, and one piece more."""
 FRAMES_BATCH: Final = 64
@@ -62,7 +65,8 @@ IGNORED: Final = 64
 IGNORED_CHARS: Final = 80
 """Of such a field's name."""
 IN_A_ROW: Final = 8
-"""Client frames that are read without letting the loop do its other work, however many wait."""
+"""Frames of the client, or events of the engines, that are taken without letting the loop do its other work, however
+many wait."""
 FRAME_S: Final = VAD_FRAME_SAMPLES / LISTEN_RATE_HZ
 ECHO_S: Final = 0.7
 """So long after the last audio was played its echo may still come."""
@@ -118,6 +122,9 @@ class Connection:
         self._voice_activity = runtime.engines.voice_activity.session()
         self._inbox: asyncio.Queue[ev.Event] = asyncio.Queue(INBOX)  # full: the bringer waits
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue(OUTBOX)  # full: the client is cut off
+        self._outbox_bytes = 0
+        self._sent = asyncio.Event()
+        """A frame has left the outbox."""
         self._pushed_bytes = 0
         self._heard_to = 0
         """Behind the last frame that voice activity has judged, or was not asked to."""
@@ -150,6 +157,7 @@ class Connection:
         not come by for a hundred sessions."""
         self._ingest = Ingest()
         self._sounds = Sounds(self._ingest.audio)
+        self._outbox = asyncio.Queue(OUTBOX)
         self._runner = None
 
     async def _until_closed(self) -> tuple[int, str]:
@@ -204,6 +212,7 @@ class Connection:
                 raise WebSocketDisconnect(message.get("code", 1005))
             text = message.get("text")
             await self._client_frame(text if text is not None else message.get("bytes") or b"")
+            await self._room_to_answer()
             if number % IN_A_ROW == 0:
                 await asyncio.sleep(0)
 
@@ -249,6 +258,8 @@ class Connection:
     async def _write(self) -> None:
         while True:
             frame = await self._outbox.get()
+            self._outbox_bytes -= len(frame)
+            self._sent.set()
             try:
                 async with asyncio.timeout(SEND_S):
                     await self._socket.send_text(frame.decode())
@@ -261,8 +272,17 @@ class Connection:
         try:
             for frame in frames:
                 self._outbox.put_nowait(frame)
+                self._outbox_bytes += len(frame)
+                if self._outbox_bytes > OUTBOX_BYTES:
+                    raise asyncio.QueueFull
         except asyncio.QueueFull:
             raise Hangup(TRY_AGAIN_LATER, "The client does not read what is sent to it.") from None
+
+    async def _room_to_answer(self) -> None:
+        """Wait while a client that reads slowly, or not, is behind: the writer cuts it off when it takes too long."""
+        while self._outbox.qsize() > OUTBOX // 2 or self._outbox_bytes > OUTBOX_BYTES // 2:
+            self._sent.clear()
+            await self._sent.wait()
 
     # --- voice activity -----------------------------------------------------------------------------------------
 
@@ -313,8 +333,11 @@ class Connection:
     # --- the core -----------------------------------------------------------------------------------------------
 
     async def _act(self) -> None:
-        while True:
+        for number in itertools.count(1):
             self._feed(await self._inbox.get())
+            await self._room_to_answer()
+            if number % IN_A_ROW == 0:
+                await asyncio.sleep(0)
 
     async def _wake(self) -> None:
         try:
