@@ -389,7 +389,7 @@ async def test_more_at_once_than_may_wait_ends_the_session(
 ) -> None:
     caplog.set_level(logging.INFO, log.ROOT)
     monkeypatch.setattr(connection, name, most)
-    async with serving() as server, calling(server.url) as caller:
+    async with serving() as server, calling(server.url, finished=False) as caller:
         content = [{"type": "input_text", "text": "x" * 100_000}]
         await caller.send("conversation.item.create", item={"type": "message", "role": "user", "content": content})
         assert await caller.until_hung_up() == (1013, "The client does not read what is sent to it.")

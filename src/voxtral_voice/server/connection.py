@@ -49,8 +49,8 @@ INBOX: Final = 1024
 OUTBOX: Final = 512
 """Frames that wait for the socket; when full, the client is not reading and is cut off."""
 OUTBOX_BYTES: Final = 16 * 1024 * 1024
-"""Of all of them. From half of either on nothing more is taken from the client and from the engines; what time and voice
-activity bring goes on."""
+"""Of all of them. From half of either on nothing more is taken from the client and from the engines; what time and
+voice activity bring goes on."""
 BACKLOG: Final = 768 * 1024
 """Bytes of the client's audio (16 s) that may wait for voice activity, and one piece more."""
 FRAMES_BATCH: Final = 64
