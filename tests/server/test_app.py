@@ -106,8 +106,21 @@ async def test_metrics_are_of_this_server(serving: Serving) -> None:
 
 async def test_a_socket_at_another_path_is_refused(serving: Serving) -> None:
     async with serving() as server:
-        with pytest.raises(InvalidStatus, match="403"):
+        with pytest.raises(InvalidStatus, match="404") as refused:
             await connect(server.url.replace("http", "ws", 1) + "/v1/other", proxy=None)
+        error = orjson.loads(refused.value.response.body)["error"]
+        assert (error["type"], error["code"]) == ("invalid_request_error", "unknown_url")
+        with pytest.raises(InvalidStatus, match="404"):
+            await connect(server.url.replace("http", "ws", 1) + "/page/app.js", proxy=None)
+
+
+async def test_a_session_of_a_kind_that_is_not_known_is_refused(serving: Serving) -> None:
+    async with serving() as server:
+        with pytest.raises(InvalidStatus, match="400") as refused:
+            await connect(server.url.replace("http", "ws", 1) + "/v1/realtime?intent=zz", proxy=None)
+        error = orjson.loads(refused.value.response.body)["error"]
+        assert (error["code"], error["param"]) == ("invalid_value", "intent")
+        assert error["message"] == "Invalid value for 'intent': expected 'transcription', or none, but got \"zz\"."
 
 
 async def test_what_the_address_says(serving: Serving) -> None:
@@ -116,7 +129,7 @@ async def test_what_the_address_says(serving: Serving) -> None:
         for query, kind in (
             ("?model=gpt-realtime", "realtime.session"),
             ("?intent=transcription", "realtime.transcription_session"),
-            ("?intent=of_tomorrow&api_key=x&model=", "realtime.session"),
+            ("?intent=&api_key=x&model=", "realtime.session"),
         ):
             async with connect(address + query, proxy=None) as socket:
                 created = orjson.loads(await socket.recv(decode=False))

@@ -15,20 +15,25 @@ import mimetypes
 from pathlib import Path
 from typing import Final
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from voxtral_voice import __version__
 from voxtral_voice.observe import log
+from voxtral_voice.realtime.fields import shown
 from voxtral_voice.realtime.wire import Opening
 from voxtral_voice.server import client_secrets, rest
 from voxtral_voice.server.auth import Who
 from voxtral_voice.server.connection import Connection
 from voxtral_voice.server.door import Door
+from voxtral_voice.server.rest import errors
+from voxtral_voice.server.rest.errors import ApiError
 from voxtral_voice.server.runtime import Runtime
 
 PAGE: Final = Path(__file__).parent / "page"
@@ -52,6 +57,8 @@ def build_app(runtime: Runtime) -> FastAPI:
     app.add_middleware(SecureHeaders)
     for suffix, kind in TYPES.items():
         mimetypes.add_type(kind, suffix)
+    app.add_exception_handler(HTTPException, not_there)  # type: ignore[arg-type]
+    _add_sockets(app, runtime)  # before the page's files, which are no place for a socket
     app.mount("/page", StaticFiles(directory=PAGE))
     app.include_router(client_secrets.router(runtime))
     app.include_router(rest.router(runtime))
@@ -59,10 +66,6 @@ def build_app(runtime: Runtime) -> FastAPI:
     @app.get("/")
     async def page() -> FileResponse:
         return FileResponse(PAGE / "index.html")
-
-    @app.websocket("/v1/realtime")
-    async def realtime(socket: WebSocket) -> None:
-        await Connection(socket, runtime, opening(socket)).run()
 
     @app.get("/livez")
     async def livez() -> PlainTextResponse:
@@ -79,6 +82,40 @@ def build_app(runtime: Runtime) -> FastAPI:
         return Response(runtime.metrics.text(), media_type="text/plain; version=0.0.4")
 
     return app
+
+
+def _add_sockets(app: FastAPI, runtime: Runtime) -> None:
+    @app.websocket("/v1/realtime")
+    async def realtime(socket: WebSocket) -> None:
+        if (wrong := wrong_intent(socket)) is not None:
+            await socket.send_denial_response(wrong.response())
+        else:
+            await Connection(socket, runtime, opening(socket)).run()
+
+    @app.websocket("/{path:path}")
+    async def elsewhere(socket: WebSocket) -> None:
+        await socket.send_denial_response(errors.unknown_url("WebSocket", socket.url.path).response())
+
+
+async def not_there(request: Request, error: HTTPException) -> Response:
+    """A path or a method that is not there: below /v1/ in the form of OpenAI's errors, as everything there."""
+    path, headers = request.url.path, error.headers or {}
+    if not path.startswith("/v1/") or error.status_code not in (404, 405):
+        return await http_exception_handler(request, error)
+    if error.status_code == 404:
+        return errors.unknown_url(request.method, path).response()
+    response = errors.wrong_method(request.method, path, headers.get("Allow", "")).response()
+    response.headers.update(headers)
+    return response
+
+
+def wrong_intent(socket: WebSocket) -> ApiError | None:
+    """An empty one is none."""
+    intent = socket.query_params.get("intent")
+    if not intent or intent == "transcription":
+        return None
+    message = f"Invalid value for 'intent': expected 'transcription', or none, but got {shown(intent)}."
+    return errors.invalid(message, "intent")
 
 
 def opening(socket: WebSocket) -> Opening:

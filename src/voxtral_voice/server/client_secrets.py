@@ -9,23 +9,23 @@ session's fields mean (`realtime`).
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
 from typing import Final
 
 import orjson
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
-from starlette.requests import ClientDisconnect
+from fastapi import APIRouter
+from starlette.requests import Request
 
-from voxtral_voice.realtime.fields import FieldError, Fields, JsonObject, Problem, choice, integer
+from voxtral_voice.realtime.fields import FieldError, Fields, JsonObject, choice, integer
 from voxtral_voice.realtime.session_object import SessionObject
 from voxtral_voice.realtime.voices import Voices
 from voxtral_voice.realtime.wire import Opening, opened
 from voxtral_voice.server.auth import Refusal
 from voxtral_voice.server.connection import new_id
-from voxtral_voice.server.door import refused
+from voxtral_voice.server.rest.bodies import json_fields
+from voxtral_voice.server.rest.edge import Answer, Endpoint, json_answer
+from voxtral_voice.server.rest.errors import ApiError
 from voxtral_voice.server.runtime import Runtime
 
 LEAST_S: Final = 10
@@ -33,8 +33,7 @@ MOST_S: Final = 7200
 DEFAULT_S: Final = 600
 LARGEST_BODY: Final = 2**20
 """In bytes; the texts and tools of a session fit in it many times."""
-BODY_S: Final = 10.0
-"""For a body to arrive."""
+MOST_AT_ONCE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,65 +44,44 @@ class Minted:
     """As `session.created` will show it, but for its id."""
 
 
+class ClientSecrets:
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def secret(self, request: Request) -> Answer:
+        body = await json_fields(request, may_be_empty=True)
+        body.only("expires_after", "session")
+        minted = self._minted(request, body, _session(body), _seconds(body))
+        return json_answer({"value": minted.value, "expires_at": minted.expires_at, "session": minted.session})
+
+    async def session(self, request: Request) -> Answer:
+        """The body is the session."""
+        body = await json_fields(request, may_be_empty=True)
+        minted = self._minted(request, body, {"type": "realtime", **body.values}, DEFAULT_S)
+        secret: JsonObject = {"value": minted.value, "expires_at": minted.expires_at}
+        return json_answer({**minted.session, "client_secret": secret})
+
+    def _minted(self, request: Request, body: Fields, patch: JsonObject, seconds: int) -> Minted:
+        """Raises ApiError when there are too many, FieldError for a session that cannot be."""
+        shown = _shown(self._runtime, patch)
+        size = len(orjson.dumps(body.values))
+        minted = self._runtime.auth.secrets.mint(patch, seconds, request.state.who, size)
+        if isinstance(minted, Refusal):
+            raise ApiError(minted.status, minted.message, code=minted.code)
+        return Minted(*minted, shown)
+
+
 def router(runtime: Runtime) -> APIRouter:
-    routes = APIRouter()
-
-    @routes.post("/v1/realtime/client_secrets")
-    async def client_secrets(request: Request) -> JSONResponse:
-        minted = await _minted(request, runtime, is_session=False)
-        if isinstance(minted, JSONResponse):
-            return minted
-        return JSONResponse({"value": minted.value, "expires_at": minted.expires_at, "session": minted.session})
-
-    @routes.post("/v1/realtime/sessions")
-    async def sessions(request: Request) -> JSONResponse:
-        minted = await _minted(request, runtime, is_session=True)
-        if isinstance(minted, JSONResponse):
-            return minted
-        secret = {"value": minted.value, "expires_at": minted.expires_at}
-        return JSONResponse({**minted.session, "client_secret": secret})
-
+    routes, secrets = APIRouter(), ClientSecrets(runtime)
+    for path, handle in (("client_secrets", secrets.secret), ("sessions", secrets.session)):
+        endpoint = Endpoint(handle, most=MOST_AT_ONCE, most_bytes=LARGEST_BODY)
+        routes.add_route(f"/v1/realtime/{path}", endpoint, methods=["POST"])  # type: ignore[arg-type]
     return routes
-
-
-async def _minted(request: Request, runtime: Runtime, *, is_session: bool) -> Minted | JSONResponse:
-    """is_session: the body is the session. Returns what is wrong as an answer."""
-    try:
-        encoded = await _body(request)
-        body = _parsed(encoded)
-        patch: JsonObject = {"type": "realtime", **body.values} if is_session else _session(body)
-        seconds = DEFAULT_S if is_session else _seconds(body)
-        shown = _shown(runtime, patch)
-    except FieldError as error:
-        return _wrong(error.problem)
-    minted = runtime.auth.secrets.mint(patch, seconds, request.state.who, len(encoded))
-    return refused(minted) if isinstance(minted, Refusal) else Minted(*minted, shown)
-
-
-async def _body(request: Request) -> bytes:
-    """Raises FieldError when it is too large, or does not come."""
-    encoded = bytearray()
-    try:
-        async with asyncio.timeout(BODY_S):
-            async for piece in request.stream():
-                encoded += piece
-                if len(encoded) > LARGEST_BODY:
-                    raise _unreadable(f"the body is larger than {LARGEST_BODY} bytes")
-    except (TimeoutError, ClientDisconnect):
-        raise _unreadable("the body did not arrive") from None
-    return bytes(encoded)
-
-
-def _parsed(encoded: bytes) -> Fields:
-    """No body is an empty one."""
-    try:
-        return Fields.of(orjson.loads(encoded or b"{}"), "body")
-    except orjson.JSONDecodeError as error:
-        raise _unreadable(f"it is not JSON: {error}") from error
 
 
 def _seconds(body: Fields) -> int:
     after = Fields(body.values).inner("expires_after")
+    after.only("anchor", "seconds")
     after.optional("anchor", choice("created_at"), "created_at")
     return after.optional("seconds", integer(LEAST_S, MOST_S), DEFAULT_S)
 
@@ -129,12 +107,3 @@ def _shown(runtime: Runtime, patch: JsonObject) -> JsonObject:
     if problem is not None:
         raise FieldError(problem)
     return session.to_json()
-
-
-def _unreadable(reason: str) -> FieldError:
-    return FieldError(Problem("invalid_json", f"The request cannot be read: {reason}."))
-
-
-def _wrong(problem: Problem) -> JSONResponse:
-    error = {"type": "invalid_request_error", "param": problem.param, "code": problem.code, "message": problem.message}
-    return JSONResponse({"error": error}, 400)

@@ -108,8 +108,12 @@ async def test_too_large_by_its_header_and_by_its_bytes(serving: Serving) -> Non
 
 async def test_a_path_that_is_not_there_and_a_method_that_is_not(serving: Serving) -> None:
     async with serving() as server:
-        assert (await server.get("/v1/audio/speech")).status_code == 405
-        assert (await server.get("/v1/embeddings")).status_code == 404
+        wrong = await server.get("/v1/audio/speech")
+        assert told(wrong) == (405, "method_not_allowed", None)
+        assert wrong.headers["allow"] == "POST"
+        assert told(await server.get("/v1/embeddings")) == (404, "unknown_url", None)
+        assert told(await server.get("/v1/realtime/client_secrets")) == (405, "method_not_allowed", None)
+        assert len((await server.get("/v1/" + "x" * 5000)).json()["error"]["message"]) < 200
 
 
 async def test_without_a_key_nothing_is_read(serving: Serving) -> None:

@@ -133,6 +133,50 @@ async def test_a_body_that_stops_coming(monkeypatch: pytest.MonkeyPatch) -> None
     assert client.status == 408
 
 
+async def test_a_body_that_comes_drop_by_drop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause is too long, and yet it never ends."""
+    monkeypatch.setattr(edge, "RECEIVE_S", 0.05)
+    monkeypatch.setattr(edge, "LEAST_BYTES_PER_S", 1e9)
+    client = Client()
+
+    async def drops() -> Message:
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    monkeypatch.setattr(client, "receive", drops)
+    await client.call(endpoint(Answer("text/plain", pieces(b"ab")), most_bytes=1_000_000_000))
+    assert (client.status, orjson.loads(client.body)["error"]["code"]) == (408, "request_timeout")
+
+
+async def test_bodies_that_are_still_coming_keep_nobody_out() -> None:
+    one = endpoint(Answer("text/plain", pieces(b"ab")))
+    slow = [Client({"type": "http.request", "body": b"x", "more_body": True}) for _ in range(8)]
+    async with asyncio.TaskGroup() as group:
+        calls = [group.create_task(client.call(one)) for client in slow]
+        await asyncio.sleep(0)
+        whole = Client(LAST)
+        await whole.call(one)
+        assert not any(call.done() for call in calls)
+        for client in slow:
+            client.hung_up.set()
+    assert (whole.status, whole.body) == (200, b"ab")
+
+
+async def test_there_is_an_end_to_bodies_that_are_still_coming(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "MOST_READ", 2)
+    one = endpoint(Answer("text/plain", pieces(b"ab")))
+    slow = [Client({"type": "http.request", "body": b"x", "more_body": True}) for _ in range(2)]
+    async with asyncio.TaskGroup() as group:
+        for client in slow:
+            group.create_task(client.call(one))
+        await asyncio.sleep(0)
+        third = Client(LAST)
+        await third.call(one)
+        for client in slow:
+            client.hung_up.set()
+    assert third.status == 429
+
+
 async def test_a_client_that_hangs_up_in_its_request() -> None:
     client = Client({"type": "http.request", "body": b"x", "more_body": True})
     client.hung_up.set()
@@ -190,9 +234,12 @@ async def test_the_gate_opens_again_whatever_happened() -> None:
 async def test_the_gate_is_shut_while_somebody_is_inside() -> None:
     held: Any = asyncio.Event()
 
-    async def handle(request: Request) -> Answer:
+    async def answer() -> AsyncGenerator[bytes, None]:
         await held.wait()
-        return Answer("text/plain", pieces(b"ab"))
+        yield b"ab"
+
+    async def handle(request: Request) -> Answer:
+        return Answer("text/plain", answer())
 
     one = Endpoint(handle, most=1, most_bytes=0)
     first, second, third = Client(LAST), Client(LAST), Client(LAST)

@@ -21,9 +21,11 @@ MOST_FIELD_BYTES: Final = 64 * 1024
 """Of a form's field that is no file: a prompt is the longest."""
 
 
-async def json_fields(request: Request) -> Fields:
-    """Raises ApiError for a body that is no JSON object."""
+async def json_fields(request: Request, *, may_be_empty: bool = False) -> Fields:
+    """Raises ApiError for a body that is no JSON object. may_be_empty: no body is an object with nothing in it."""
     kind = _kind(request)
+    if may_be_empty and not await request.body():
+        return Fields({})
     if kind != "application/json":  # a page of another site cannot send it unasked
         raise errors.wrong_type("application/json", kind)
     try:

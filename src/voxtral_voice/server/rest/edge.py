@@ -23,7 +23,11 @@ from voxtral_voice.realtime.fields import FieldError, JsonObject
 from voxtral_voice.server.rest.errors import ApiError, busy, of_problem, too_large, too_slow
 
 RECEIVE_S: Final = 30.0
-"""Between two pieces of a request."""
+"""Between two pieces of a request, and for as much of it as comes at less than `LEAST_BYTES_PER_S`."""
+LEAST_BYTES_PER_S: Final = 64 * 1024
+"""Of a request's body after that: half a megabit. 25 MiB take seven minutes so, and a drip of bytes half a minute."""
+MOST_READ: Final = 64
+"""Bodies of one endpoint that come in at once; slow ones keep nobody from the engines, but their memory has an end."""
 SEND_S: Final = 60.0
 """For a piece of the answer; a client that reads no more is given up."""
 EVENTS: Final = "text/event-stream; charset=utf-8"
@@ -43,7 +47,7 @@ class Answer:
 
 
 Handle = Callable[[Request], Coroutine[None, None, Answer]]
-"""Reads a request and checks it. Raises ApiError, FieldError."""
+"""Reads a request and checks it; the work is done in the answer's pieces. Raises ApiError, FieldError."""
 
 
 def event(data: JsonObject) -> bytes:
@@ -79,17 +83,17 @@ class Gate:
 
 
 class Endpoint:
-    """An ASGI app. most: requests at once. most_bytes: of one request's body."""
+    """An ASGI app. most: requests that are answered at once. most_bytes: of one request's body."""
 
     def __init__(self, handle: Handle, *, most: int, most_bytes: int) -> None:
         self._handle = handle
         self._gate = Gate(most)
+        self._reading = Gate(max(most, MOST_READ))
         self._most_bytes = most_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            with self._gate.entered():
-                await self._answer(scope, receive, send)
+            await self._answer(scope, receive, send)
         except FieldError as error:
             await of_problem(error.problem).response()(scope, receive, send)
         except ApiError as error:
@@ -100,23 +104,28 @@ class Endpoint:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, bounded(receive, Request(scope).headers, self._most_bytes))
         try:
-            answer = await self._handle(request)
-            await unless_hung_up(receive, _send(answer, scope, receive, send))
+            with self._reading.entered():
+                answer = await self._handle(request)
+            with self._gate.entered():
+                await unless_hung_up(receive, _send(answer, scope, receive, send))
         finally:
             await request.close()
 
 
 def bounded(receive: Receive, headers: Mapping[str, str], most_bytes: int) -> Receive:
-    """A request's body, while it is read. Raises ApiError when it is too large, or stops coming."""
+    """A request's body, while it is read. Raises ApiError when it is too large, stops coming or comes too slowly."""
     declared = headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > most_bytes:
         raise too_large(most_bytes)
     size = 0
+    clock = asyncio.get_running_loop().time
+    begun_s = clock()
 
     async def receive_bounded() -> Message:
         nonlocal size
+        least_by_s = begun_s + RECEIVE_S + size / LEAST_BYTES_PER_S
         try:
-            async with asyncio.timeout(RECEIVE_S):
+            async with asyncio.timeout_at(min(clock() + RECEIVE_S, least_by_s)):
                 message = await receive()
         except TimeoutError:
             raise too_slow(RECEIVE_S) from None

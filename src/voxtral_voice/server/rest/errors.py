@@ -25,6 +25,8 @@ _TYPES: Final[Mapping[int, str]] = {
     503: "server_error",
 }
 """By status; else the request is invalid."""
+PATH_CHARS: Final = 100
+"""Of a path that a client made up, in what it is told."""
 _LATER: Final = frozenset({429, 503})
 """Statuses that say when to come again."""
 
@@ -69,12 +71,24 @@ def unknown_model(name: str, known: Sequence[str]) -> ApiError:
     return ApiError(404, message, code="model_not_found", param="model")
 
 
+def unknown_url(method: str, path: str) -> ApiError:
+    message = f"Unknown request URL: {method} {path[:PATH_CHARS]}. Check its spelling, and the method."
+    return ApiError(404, message, code="unknown_url")
+
+
+def wrong_method(method: str, path: str, allowed: str) -> ApiError:
+    message = f"{method[:PATH_CHARS]} is not allowed at {path[:PATH_CHARS]}; use {allowed or 'another method'}."
+    return ApiError(405, message, code="method_not_allowed")
+
+
 def too_large(most_bytes: int) -> ApiError:
     return ApiError(413, f"The request is larger than {most_bytes:,} bytes.", code="request_too_large")
 
 
 def too_slow(seconds: float) -> ApiError:
-    return ApiError(408, f"Nothing of the request came for {seconds:g} s.", code="request_timeout")
+    return ApiError(
+        408, f"The request came too slowly: nothing more, or too little, in {seconds:g} s.", code="request_timeout"
+    )
 
 
 def wrong_type(expected: str, got: str) -> ApiError:
