@@ -690,11 +690,17 @@ def test_a_transcription_session_that_is_made_ready_before_it_opens() -> None:
         assert client.wire.settings.turn_detection is None
 
 
+def test_a_session_that_is_made_ready_is_not_changed_by_the_address() -> None:
+    patch: Any = {"type": "realtime", "instructions": "Be brief."}
+    [created] = Client(opening=Opening(intent="transcription", session_patch=patch)).events
+    assert (created["session"]["type"], created["session"]["instructions"]) == ("realtime", "Be brief.")
+
+
 @pytest.mark.parametrize(
     ("opening", "kind", "param"),
     [
         (Opening(session_patch={"type": "realtime", "instructions": 7}), "realtime", "session.instructions"),
-        (Opening(intent="transcription", session_patch={"type": "realtime"}), "transcription", "session.type"),
+        (Opening(intent="transcription", session_patch={"type": "live"}), "realtime", "session.type"),
     ],
 )
 def test_a_session_that_cannot_be_made_ready_says_so(opening: Opening, kind: str, param: str) -> None:

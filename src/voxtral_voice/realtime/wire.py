@@ -64,7 +64,7 @@ class Opening:
     model: str | None = None
     """`?model=`. The session has the server's own, whatever this is."""
     intent: str | None = None
-    """`?intent=`: "transcription" for a session of that type."""
+    """`?intent=`: "transcription" for a session of that type, where no client secret brings its own."""
     session_patch: JsonObject | None = None
     """As in a first session.update."""
 
@@ -336,13 +336,10 @@ class Wire:
 
 def opened(usual: SessionObject, opening: Opening) -> tuple[SessionObject, Problem | None]:
     """The session that a client finds, of the one that it would find usually; and what is wrong with its wishes."""
-    session = usual
-    if opening.intent == "transcription":
-        session = session.of_kind("transcription")
     if opening.session_patch is None:
-        return session, None
-    patched = session.patched(opening.session_patch, new=session is usual)
-    return (session, patched) if isinstance(patched, Problem) else (patched, None)
+        return usual.of_kind("transcription") if opening.intent == "transcription" else usual, None
+    patched = usual.patched(opening.session_patch, new=True)
+    return (usual, patched) if isinstance(patched, Problem) else (patched, None)
 
 
 def _mark(create: CreateResponse) -> str | None:
