@@ -43,12 +43,14 @@ class CorpusError(VoiceError):
 class EngineError(VoiceError):
     """An engine failed, or cannot run on this machine.
 
-    `engine` is the seam's name: "voice_activity", "turn_judge", "transcriber", "responder" or "speaker".
+    `engine` is the seam's name: "voice_activity", "turn_judge", "transcriber", "responder" or "speaker". `told` is what
+    a client may be told of it, where the message has URLs or words of others in it, which are for the log.
     """
 
-    def __init__(self, engine: str, message: str) -> None:
+    def __init__(self, engine: str, message: str, told: str | None = None) -> None:
         super().__init__(message)
         self.engine = engine
+        self.told = message if told is None else told
 
 
 class RequestError(EngineError):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxtral_voice.engines.base import Call, CallPiece
-from voxtral_voice.engines.openai_calls import ID_CHARS, Calls
+from voxtral_voice.engines.openai_calls import ID_CHARS, MAX_ID_CHARS, Calls
 
 ROME, OSLO = '{"city": "Rome"}', '{"city": "Oslo"}'
 
@@ -235,7 +235,23 @@ def test_the_size_counts_calls_and_characters() -> None:
     calls = Calls()
     assert calls.size == 0
     calls.take([entry("f", "x" * 500, index=0), entry("g", "", index=1)])
-    assert calls.size == 700
+    assert calls.size == 702
+
+
+def test_the_longest_name_counts_before_its_call_is_told() -> None:
+    calls = Calls()
+    assert calls.longest_name == 0
+    calls.take([entry("f", '{"x', index=0), entry("long", "", index=1)])
+    assert calls.longest_name == 4
+
+
+@pytest.mark.parametrize(
+    ("call_id", "ours"), [("", True), ("x" * MAX_ID_CHARS, False), ("x" * (MAX_ID_CHARS + 1), True)]
+)
+def test_an_id_that_is_too_long_or_none_is_replaced(call_id: str, ours: bool) -> None:
+    (call,) = calls_of([entry("f", ROME, index=0, call_id=call_id)])
+    assert (call.call_id != call_id) == ours
+    assert len(call.call_id) == (ID_CHARS if ours else MAX_ID_CHARS)
 
 
 arguments = st.dictionaries(st.sampled_from("ab"), st.text(max_size=4) | st.integers(0, 9), max_size=2).map(json.dumps)

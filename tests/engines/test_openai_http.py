@@ -46,8 +46,10 @@ async def failure(respond: Respond) -> EngineError:
             async with asyncio.timeout(PATIENCE_S), client.post("/work", b"{}") as answer:
                 await answer.json()
     assert caught.value.engine == "responder"
+    assert caught.value.told.startswith("The responder's server ")
+    assert "://" not in caught.value.told
     message = str(caught.value).replace(server.url, "URL")
-    return type(caught.value)(caught.value.engine, message)
+    return type(caught.value)(caught.value.engine, message, caught.value.told)
 
 
 async def start_failure(models: Respond, model: str = "") -> str:
@@ -219,6 +221,56 @@ async def test_every_failure_is_one_sentence(respond: Respond, sentence: str) ->
     error = await failure(respond)
     assert str(error) == sentence
     assert not isinstance(error, RequestError)
+
+
+@pytest.mark.parametrize(
+    ("respond", "told"),
+    [
+        (json_answer({"error": {"message": "boom sk-SECRET."}}, 500), "answered with status 500."),
+        (json_answer({"error": {"message": "sk-SECRET is wrong"}}, 401), "answered with status 401."),
+        (json_answer({"error": {"message": "SECRET"}}, 400), "answered with status 400."),
+        (whole(307, b"", head="Location: http://SECRET/\r\n"), "answered with status 307."),
+        (whole(200, b"SECRET"), "sent something that is not JSON."),
+        (whole(200, b'["SECRET"]'), "sent JSON that is no object."),
+        (raw(b"220 SECRET ESMTP\r\n"), "does not answer in HTTP."),
+        (raw(b""), "closed the connection without an answer."),
+        (stream(b"SECRET", ends=False), "broke off in the middle of its answer."),
+    ],
+)
+async def test_clients_are_told_neither_where_it_is_nor_what_it_said(respond: Respond, told: str) -> None:
+    assert (await failure(respond)).told == f"The responder's server {told}"
+
+
+async def test_clients_are_not_told_where_nothing_answers() -> None:
+    async with odd_server(never) as server, started(server) as client:
+        client._url = "http://127.0.0.1:9/v1"
+        with pytest.raises(EngineError) as caught:
+            async with client.post("/work", b"{}"):
+                pytest.fail("it was sent")
+    assert caught.value.told == "The responder's server does not answer."
+
+
+@pytest.mark.parametrize(
+    ("body", "content"),
+    [
+        (rb'{"a": "\ud800 hi"}', {"a": "\ufffd hi"}),
+        (rb'{"\udc00": ["hi\ud83d", "\ud83d\ude42", 1.5, null]}', {"\ufffd": ["hi\ufffd", "\U0001f642", 1.5, None]}),
+        (b'{"a": "\xff hi"}', {"a": "\ufffd hi"}),
+    ],
+)
+async def test_half_a_character_does_not_cost_the_answer(body: bytes, content: object) -> None:
+    async with (
+        odd_server(whole(200, body)) as server,
+        started(server) as client,
+        client.post("/work", b"{}") as answer,
+    ):
+        assert await answer.json() == content
+
+
+@pytest.mark.parametrize("body", [b"{", b"NaN", b"[" * 100_000, rb'{"a": "\ud800", "b": NaN}'])
+def test_what_is_no_json_stays_none(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        openai_http.loaded(body)
 
 
 async def test_something_else_than_http() -> None:

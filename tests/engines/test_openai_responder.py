@@ -72,7 +72,9 @@ async def failure_of(respond: Respond) -> EngineError:
         with pytest.raises(EngineError) as caught:
             await answer_of(responder)
     assert caught.value.engine == "responder"
-    return type(caught.value)("responder", str(caught.value).replace(server.url, "URL"))
+    assert caught.value.told.startswith("The responder's server ")
+    assert "://" not in caught.value.told
+    return type(caught.value)("responder", str(caught.value).replace(server.url, "URL"), caught.value.told)
 
 
 def chunk(content: object = None, reason: str | None = None, **delta: object) -> bytes:
@@ -181,6 +183,15 @@ async def test_the_manners_of_servers(pieces: tuple[bytes, ...]) -> None:
 async def test_events_cut_anywhere_and_letters_cut_in_two() -> None:
     data = event(chunk("नमस्ते")) + event(chunk(" 🙂")) + DONE
     assert await texts_of(stream(*(data[i : i + 1] for i in range(len(data))))) == ["नमस्ते", " 🙂"]
+
+
+async def test_half_a_character_costs_only_itself() -> None:
+    broken = chunk("HALF hi").replace(b"HALF", rb"\ud800")
+    assert await texts_of(stream(event(chunk("One")), event(broken), event(chunk("Two")), DONE)) == [
+        "One",
+        "\ufffd hi",
+        "Two",
+    ]
 
 
 async def test_a_whole_answer_instead_of_a_stream() -> None:
@@ -337,6 +348,18 @@ async def test_a_server_that_does_not_stop_calling_is_stopped(monkeypatch: pytes
     assert str(caught.value) == f"{server.url}/chat/completions calls tools with more than 1000 characters."
 
 
+async def test_a_tool_name_that_no_tool_has_is_refused() -> None:
+    entry = {"index": 0, "id": "a", "function": {"name": "f" * 257, "arguments": "{}"}}
+    async with responding(stream(event(chunk(tool_calls=[entry])), DONE)) as (responder, server):
+        with pytest.raises(EngineError) as caught:
+            await answer_of(responder, tools=WEATHER)
+    told = "calls a tool by a name of more than 256 characters."
+    assert (str(caught.value), caught.value.told) == (
+        f"{server.url}/chat/completions {told}",
+        f"The responder's server {told}",
+    )
+
+
 # --- what servers refuse ------------------------------------------------------------------------------------------
 
 
@@ -460,6 +483,19 @@ async def test_a_server_that_cannot_see_is_told_that_there_were_pictures(
 )
 async def test_every_failure_is_one_sentence(respond: Respond, sentence: str) -> None:
     assert str(await failure_of(respond)) == sentence
+
+
+@pytest.mark.parametrize(
+    ("respond", "told"),
+    [
+        (stream(event(b'{"error": {"message": "SECRET"}}')), "failed at the answer."),
+        (stream(event(b"{SECRET")), "sent an event that is not JSON."),
+        (stream(event(chunk("Hi"))), "broke off in the middle of its answer."),
+        (stream(event(chunk(None, "content_filter")), DONE), "withholds the answer (content_filter)."),
+    ],
+)
+async def test_clients_are_told_neither_where_it_is_nor_what_it_said(respond: Respond, told: str) -> None:
+    assert (await failure_of(respond)).told == f"The responder's server {told}"
 
 
 async def test_an_answer_that_is_withheld_is_not_the_engines_fault() -> None:

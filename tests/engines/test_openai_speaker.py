@@ -88,6 +88,7 @@ async def failure_of(respond: Respond, text: str = "Yes.", voice: str = "af_hear
         with pytest.raises(EngineError) as caught:
             await audio_of(speaker, text, voice)
     assert caught.value.engine == "speaker"
+    assert "://" not in caught.value.told
     return str(caught.value).replace(server.url, "URL")
 
 

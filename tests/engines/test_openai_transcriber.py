@@ -84,4 +84,5 @@ async def test_an_answer_without_text_is_a_failure(answer: dict[str, object]) ->
         with pytest.raises(EngineError) as caught:
             await transcriber.transcribe(speech(), language=None, prompt="", final=True)
     assert str(caught.value) == f"{server.url}/audio/transcriptions answered without a `text`."
+    assert caught.value.told == "The transcriber's server answered without a `text`."
     assert caught.value.engine == "transcriber"

@@ -67,3 +67,10 @@ def test_the_arguments_of_each_call_count_by_themselves(monkeypatch: pytest.Monk
 def test_a_tool_that_was_not_offered_is_not_called(job: ev.Respond) -> None:
     with pytest.raises(EngineError, match="it called a tool, and none was offered to it"):
         Answer(job).event(call(0))
+
+
+def test_only_a_tool_that_was_offered_is_called() -> None:
+    with pytest.raises(EngineError, match=r"^it called the tool 'door', which was not offered to it$"):
+        Answer(OFFERED).event(CallPiece(0, "a", "door", "{}"))
+    with pytest.raises(EngineError, match=r"^it called the tool 'x{80}', which was not offered to it$"):
+        Answer(OFFERED).event(CallPiece(0, "a", "x" * 100, "{}"))

@@ -49,6 +49,13 @@ def test_a_failure_is_named_counted_and_logged(
     assert record.__dict__["fields"] == {"engine": "speaker", "reason": message}
 
 
+def test_what_is_not_for_clients_is_for_the_log(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:
+    error = EngineError("responder", "http://llm/v1 said: sk-SECRET.", "The responder's server failed.")
+    assert runtime.failed("responder", error) == "The responder's server failed."
+    assert runtime.failing == {"responder": "http://llm/v1 said: sk-SECRET."}
+    assert caplog.records[0].__dict__["fields"]["reason"] == "http://llm/v1 said: sk-SECRET."
+
+
 def test_an_engine_that_works_again_is_told_once(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, log.ROOT)
     runtime.failed("speaker", RuntimeError("x"))

@@ -21,6 +21,8 @@ from voxtral_voice.engines.base import CallPiece
 
 ID_CHARS: Final = 9
 """Of an id that we give: letters and digits, as many as the strictest servers (Mistral's) want to see in a history."""
+MAX_ID_CHARS: Final = 512
+"""Of an id that a server gives: a longer one is replaced by one of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,13 @@ class Calls:
 
     @property
     def size(self) -> int:
-        """Characters of all arguments, and something for each call."""
-        return sum(len(call.arguments) + 100 for call in self._calls)
+        """Characters of all arguments, names and ids, and something for each call."""
+        return sum(len(call.arguments) + len(call.name) + len(call.id) + 100 for call in self._calls)
+
+    @property
+    def longest_name(self) -> int:
+        """In characters."""
+        return max((len(call.name) for call in self._calls), default=0)
 
     def take(self, entries: object) -> list[CallPiece]:
         """entries: `tool_calls` of a chunk, or of a whole answer."""
@@ -128,7 +135,7 @@ class Calls:
         return [CallPiece(call.index, call.own_id, call.name, more)]
 
     def _own(self, call_id: str) -> str:
-        while not call_id or call_id in self._ids:
+        while not 0 < len(call_id) <= MAX_ID_CHARS or call_id in self._ids:
             call_id = uuid4().hex[:ID_CHARS]
         self._ids.add(call_id)
         return call_id

@@ -4,12 +4,14 @@ Knows: requests, keys, what can go wrong and how it is said. Does not know: what
 
 Timeouts are the caller's (`server/runner.py`): cancelling the awaiting task closes the connection at once, so that the
 server can stop its work. Every failure is an EngineError of the seam, one sentence with the URL in it; a RequestError
-when the server says that this one request is at fault.
+when the server says that this one request is at fault. What clients are told of it has neither the URL nor a word of
+the server's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -34,6 +36,8 @@ SHOWN_CHARS: Final = 300
 THIS_REQUEST: Final = frozenset({400, 413, 414, 415, 422})
 """Statuses by which a server refuses what was asked, not who asks or where."""
 NO_KEY: Final = frozenset({401, 403})
+BROKE_OFF: Final = "broke off in the middle of its answer"
+"""What clients are told of that."""
 
 
 class OpenAIServer:
@@ -106,7 +110,7 @@ class OpenAIServer:
     async def _sent(self, method: str, path: str, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
         client = self._client
         if client is None:
-            raise self.error(f"The {self._seam} is not running: await start() first.")
+            raise EngineError(self._seam, f"The {self._seam} is not running: await start() first.")
         url = self._url + path
         try:
             response = await _requested(client, method, url, **options)
@@ -114,28 +118,33 @@ class OpenAIServer:
                 yield response
         except aiohttp.ClientConnectorError as error:
             raise self.error(
-                f"No server answers at {url} ({_reason(error)}): start it, or correct {self._seam}.url."
+                f"No server answers at {url} ({_reason(error)}): start it, or correct {self._seam}.url.",
+                "does not answer",
             ) from error
         except aiohttp.ClientPayloadError as error:
-            raise self.error(f"The answer of {url} broke off in the middle.") from error
+            raise self.error(f"The answer of {url} broke off in the middle.", BROKE_OFF) from error
         except aiohttp.ServerDisconnectedError as error:
-            raise self.error(f"{url} closed the connection without an answer.") from error
+            did = "closed the connection without an answer"
+            raise self.error(f"{url} {did}.", did) from error
         except aiohttp.ClientResponseError as error:
             raise self.error(
-                f"{url} does not answer in HTTP ({_short(error.message)}): is it the right URL?"
+                f"{url} does not answer in HTTP ({_short(error.message)}): is it the right URL?",
+                "does not answer in HTTP",
             ) from error
         except aiohttp.ClientError as error:
-            raise self.error(f"{url} cannot be asked ({_short(str(error)) or type(error).__name__}).") from error
+            reason = _short(str(error)) or type(error).__name__
+            raise self.error(f"{url} cannot be asked ({reason}).", "cannot be asked") from error
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> EngineError:
         status, found = response.status, await self._found(response)
+        did = f"answered with status {status}"
         if status in THIS_REQUEST:
-            return RequestError(self._seam, found)
+            return self.refused(found, did)
         if status in NO_KEY:
-            return self.error(f"{found} Set {self._seam}.api_key to a key that it takes.")
+            found += f" Set {self._seam}.api_key to a key that it takes."
         if status == 404:
-            return self.error(f"{found} Is {self._seam}.url right (it often ends in /v1), and the model?")
-        return self.error(found)
+            found += f" Is {self._seam}.url right (it often ends in /v1), and the model?"
+        return self.error(found, did)
 
     async def _found(self, response: aiohttp.ClientResponse) -> str:
         """What a bad answer says, in a sentence."""
@@ -151,14 +160,20 @@ class OpenAIServer:
             parts.append(part)
             size += len(part)
             if size > MAX_ANSWER_BYTES:
-                raise self.error(f"The answer of {response.url} is larger than {MAX_ANSWER_BYTES} bytes.")
+                raise self.error(
+                    f"The answer of {response.url} is larger than {MAX_ANSWER_BYTES} bytes.", "gave too large an answer"
+                )
         return b"".join(parts)
 
-    def error(self, message: str) -> EngineError:
-        return EngineError(self._seam, message)
+    def error(self, message: str, did: str = "failed") -> EngineError:
+        """did: what clients are told that the server did."""
+        return EngineError(self._seam, message, self._told(did))
 
-    def refused(self, message: str) -> RequestError:
-        return RequestError(self._seam, message)
+    def refused(self, message: str, did: str) -> RequestError:
+        return RequestError(self._seam, message, self._told(did))
+
+    def _told(self, did: str) -> str:
+        return f"The {self._seam}'s server {did}."
 
 
 async def _requested(client: aiohttp.ClientSession, method: str, url: str, **options: Any) -> aiohttp.ClientResponse:
@@ -193,12 +208,32 @@ class Answer:
         """The whole body. Raises EngineError when it is no JSON object."""
         body = await self._server._whole(self._response)
         try:
-            content = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise self._server.error(f"{self.url} sent something that is not JSON: {_shown(body)}.") from error
+            content = loaded(body)
+        except ValueError as error:
+            raise self.error("sent something that is not JSON", f": {_shown(body)}") from error
         if not isinstance(content, dict):
-            raise self._server.error(f"{self.url} sent JSON that is no object: {_shown(body)}.")
+            raise self.error("sent JSON that is no object", f": {_shown(body)}")
         return content
+
+    def error(self, did: str, more: str = "") -> EngineError:
+        """more: of the sentence, for the log alone."""
+        return self._server.error(sentence(f"{self.url} {did}{more}"), did)
+
+
+def loaded(data: bytes) -> Any:
+    """JSON, in which half a character, which some servers send, becomes U+FFFD. Raises ValueError."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return _mended(data)
+
+
+def _mended(data: bytes) -> Any:
+    try:
+        text = json.dumps(json.loads(data.decode(errors="replace")), ensure_ascii=False)
+    except RecursionError as error:
+        raise ValueError("JSON that is nested too deep") from error
+    return orjson.loads(text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
 
 
 def _reason(error: aiohttp.ClientConnectorError) -> str:

@@ -24,7 +24,7 @@ import orjson
 from voxtral_voice.engines.base import NO_TOOLS, Finish, Message, Piece, Tools, Usage
 from voxtral_voice.engines.openai_calls import Calls
 from voxtral_voice.engines.openai_chat import messages_json, tool_fields
-from voxtral_voice.engines.openai_http import Answer, OpenAIServer, message_in, sentence
+from voxtral_voice.engines.openai_http import BROKE_OFF, Answer, OpenAIServer, loaded, message_in
 from voxtral_voice.engines.prompt import call_ids
 from voxtral_voice.engines.remote import Remote
 from voxtral_voice.errors import EngineError, RequestError
@@ -33,6 +33,8 @@ PATH: Final = "/chat/completions"
 MAX_LINE_BYTES: Final = 1024 * 1024
 MAX_CALLS_CHARS: Final = 1024 * 1024
 """Of all tool calls of one answer: a server that sends more does not come to an end."""
+MAX_NAME_CHARS: Final = 256
+"""Of a tool: no API takes one that is longer."""
 DONE: Final = b"[DONE]"
 DRAIN_S: Final = 0.2
 DISPENSABLE: Final = ("stream_options", "parallel_tool_calls", "max_tokens")
@@ -152,31 +154,34 @@ class OpenAIResponder:
                 ended = ended or _reason(chunk) is not None
                 yield chunk
         if not ended:
-            raise self._server.error(f"The answer of {answer.url} broke off in the middle.")
+            raise self._server.error(f"The answer of {answer.url} broke off in the middle.", BROKE_OFF)
 
     def _read(self, events: Events, piece: bytes, answer: Answer) -> list[bytes]:
         found = events.feed(piece)
         if events.unfinished > MAX_LINE_BYTES:
-            raise self._server.error(f"{answer.url} sent a line of more than {MAX_LINE_BYTES} bytes.")
+            raise answer.error(f"sent a line of more than {MAX_LINE_BYTES} bytes")
         return found
 
     def _chunk(self, event: bytes, answer: Answer) -> Mapping[str, Any]:
         try:
-            chunk = orjson.loads(event)
-        except orjson.JSONDecodeError as error:
+            chunk = loaded(event)
+        except ValueError as error:
             shown = repr(event[:80].decode(errors="replace"))
-            raise self._server.error(f"{answer.url} sent an event that is not JSON: {shown}.") from error
+            raise answer.error("sent an event that is not JSON", f": {shown}") from error
         return chunk if isinstance(chunk, dict) else {}
 
     def _pieces(self, answer: Answer, chunk: Mapping[str, Any], reading: _Reading) -> list[Piece]:
         """Raises EngineError for an error event and for an answer that is withheld."""
         if (failure := message_in(chunk)) is not None:
-            raise self._server.error(sentence(f"{answer.url} failed at the answer: {failure}"))
+            raise answer.error("failed at the answer", f": {failure}")
         pieces = reading.of(chunk)
         if reading.calls_size > MAX_CALLS_CHARS:
-            raise self._server.error(f"{answer.url} calls tools with more than {MAX_CALLS_CHARS} characters.")
+            raise answer.error(f"calls tools with more than {MAX_CALLS_CHARS} characters")
+        if reading.longest_name > MAX_NAME_CHARS:
+            raise answer.error(f"calls a tool by a name of more than {MAX_NAME_CHARS} characters")
         if reading.reason == "content_filter":
-            raise self._server.refused(f"{answer.url} withholds the answer (content_filter).")
+            did = "withholds the answer (content_filter)"
+            raise self._server.refused(f"{answer.url} {did}.", did)
         return pieces
 
 
@@ -191,6 +196,10 @@ class _Reading:
     @property
     def calls_size(self) -> int:
         return self._calls.size if self._calls else 0
+
+    @property
+    def longest_name(self) -> int:
+        return self._calls.longest_name if self._calls else 0
 
     def of(self, chunk: Mapping[str, Any]) -> list[Piece]:
         """Pieces that can go out now."""

@@ -17,6 +17,7 @@ from voxtral_voice.engines.openai_http import Answer, OpenAIServer
 from voxtral_voice.engines.remote import Remote
 from voxtral_voice.engines.trim import StreamTrim, pause_after_ms
 from voxtral_voice.engines.voices import EMBEDDED_VOICES
+from voxtral_voice.errors import EngineError
 
 PATH: Final = "/audio/speech"
 RAW: Final = frozenset({"", "audio/pcm", "audio/l16", "audio/raw", "application/octet-stream", "binary/octet-stream"})
@@ -47,7 +48,7 @@ class OpenAISpeaker:
 
     async def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
         if voice not in self._voices:
-            raise self._server.error(f"There is no voice {voice!r}: use one of {', '.join(self._voices)}.")
+            raise EngineError("speaker", f"There is no voice {voice!r}: use one of {', '.join(self._voices)}.")
         if not any(c.isalnum() for c in text):
             return
         request: dict[str, object] = {"model": self._server.model, "input": text, "voice": voice}
@@ -63,18 +64,21 @@ class OpenAISpeaker:
         if len(samples := silence.finish()):
             yield SpeechChunk(samples)
         if not silence.heard:
-            raise self._server.error(f"{answer.url} made no sound for a phrase.")
+            raise answer.error("made no sound for a phrase")
 
     def _decoded(self, decoder: Decoder, piece: bytes, answer: Answer) -> Samples:
         try:
             return decoder.feed(piece)
         except ValueError as error:
-            raise self._server.error(f"{answer.url} sent {error}, and 24 kHz 16-bit mono PCM was asked for.") from error
+            raise answer.error(f"sent {error}, and 24 kHz 16-bit mono PCM was asked for") from error
 
     async def _wrong_kind(self, answer: Answer) -> Exception:
         if answer.kind == "application/json":
             await answer.json()
-        return self._server.error(f"{answer.url} sent {answer.kind}, and PCM was asked for.")
+        return self._server.error(
+            f"{answer.url} sent {answer.kind}, and PCM was asked for.",
+            "sent something else than the PCM it was asked for",
+        )
 
 
 class Decoder:

@@ -48,7 +48,7 @@ class OpenAITranscriber:
             content = await answer.json()
         text = content.get("text")
         if not isinstance(text, str):
-            raise self._server.error(f"{answer.url} answered without a `text`.")
+            raise answer.error("answered without a `text`")
         return Transcript(text.strip(), _language(content.get("language"), language, text))
 
 

@@ -17,12 +17,14 @@ MAX_CALLS: Final = 32
 """Of one reply."""
 MAX_ARGUMENT_CHARS: Final = 100_000
 """Of one call."""
+NAME_CHARS: Final = 80
+"""Of a tool's name, as shown in an error."""
 
 
 class Answer:
     def __init__(self, job: ev.Respond) -> None:
         self._reply_id = job.reply_id
-        self._may_call = bool(job.tools) and job.tool_choice != "none"
+        self._offered = frozenset(tool.name for tool in job.tools if job.tool_choice != "none")
         self._chars = 0
         self._calls = 0
         self._argument_chars = 0
@@ -46,8 +48,10 @@ class Answer:
         return ev.ReplyText(self._reply_id, delta)
 
     def _call(self, piece: CallPiece) -> ev.ReplyCall:
-        if not self._may_call:
+        if not self._offered:
             raise _fault("it called a tool, and none was offered to it")
+        if piece.name not in self._offered:
+            raise _fault(f"it called the tool {piece.name[:NAME_CHARS]!r}, which was not offered to it")
         if piece.index not in (self._calls - 1, self._calls) or piece.index < 0:
             raise _fault("its calls of tools are not in order")
         if piece.index == self._calls:

@@ -16,7 +16,7 @@ from voxtral_voice.config import Config
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.engines import registry
 from voxtral_voice.engines.registry import EmbeddedOptions, Engines
-from voxtral_voice.errors import RequestError
+from voxtral_voice.errors import EngineError, RequestError
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
 from voxtral_voice.replay.recorder import Recorder, Recording
@@ -56,13 +56,13 @@ class Runtime:
             log.event("engine_recovered", engine=engine)
 
     def failed(self, engine: str, error: Exception) -> str:
-        """Returns what to say about it."""
+        """Returns what a client may be told about it; the rest is for the log and /readyz."""
         message = "it took too long" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
         if not isinstance(error, RequestError):
             self.failing[engine] = message
         self.metrics.engine_failures.labels(engine).inc()
         log.event("engine_failed", "error", engine=engine, reason=message)
-        return message
+        return error.told if isinstance(error, EngineError) else message
 
 
 def build_engines(config: Config) -> Engines:
