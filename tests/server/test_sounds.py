@@ -99,6 +99,7 @@ def test_the_oldest_go_first_on_each_side(sounds: Sounds) -> None:
         sounds.note(committed(f"U{number}", 0, half))
         sounds.note(started(f"A{number}"))
         said(sounds, half)
+        sounds.note(ev.ReplyEnded("R", "completed", None, "", half * 1000, None, None))
     assert [sounds.get(f"U{number}") is not None for number in range(3)] == [False, True, True]
     assert [sounds.get(f"A{number}") is not None for number in range(3)] == [False, True, True]
 
@@ -118,3 +119,18 @@ def test_there_are_only_so_many_items_however_short(sounds: Sounds) -> None:
         sounds.give(f"G{number}", b"\0\0")
     assert sounds.get("G0") is None
     assert sounds.get("G1") is not None
+
+
+def test_one_that_is_too_long_takes_nobody_s_place(sounds: Sounds) -> None:
+    sounds.give("G", SECOND)
+    sounds.give("long", SECOND * 31)
+    sounds.note(committed("U", 3, 4))
+    sounds.note(committed("long", 4, 40))
+    sounds.note(started("A"))
+    said(sounds, 2)
+    sounds.note(ev.ReplyEnded("R", "completed", None, "", 2000, None, None))
+    sounds.note(started("long"))
+    said(sounds, 31)
+    sounds.note(ev.ReplyEnded("R", "completed", None, "", 31000, None, None))
+    assert all(sounds.get(item_id) is not None for item_id in "GUA")
+    assert sounds.get("long") is None

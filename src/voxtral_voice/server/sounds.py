@@ -2,7 +2,8 @@
 
 Knows: which notices bring sound, take it away, or say how much of it was played. Does not know: the wire, the core.
 
-Of each side at most KEEP_S are kept; the oldest items go first, and one that is longer by itself is not kept.
+Of each side at most KEEP_S are kept; the oldest items go first, and one that is longer by itself is not kept. What is
+still being said takes nobody's place before its end: it may become too long.
 """
 
 from __future__ import annotations
@@ -40,8 +41,7 @@ class Sounds:
 
     def give(self, item_id: str, pcm: bytes) -> None:
         """The client has made an item of this sound (16-bit, 24 kHz, mono)."""
-        self._given.begin(item_id)
-        self._given.add(item_id, pcm)
+        self._given.put(item_id, pcm)
 
     def note(self, notice: ev.Notice) -> None:
         """What the client is told."""
@@ -50,14 +50,14 @@ class Sounds:
                 if (item_id := self._items.get(reply_id)) is not None:
                     self._said.add(item_id, float_to_pcm16(samples))
             case ev.AudioCommitted(item, _, start, end):
-                self._heard.begin(item.id)
-                self._heard.add(item.id, float_to_pcm16(self._audio.slice(start, end)))
+                self._heard.put(item.id, float_to_pcm16(self._audio.slice(start, end)))
             case ev.ReplyStarted(reply_id, item_id, aside=False):
                 self._begin(reply_id, item_id)
             case ev.ReplyMessageStarted(reply_id, item_id) if reply_id in self._items:
                 self._begin(reply_id, item_id)
             case ev.ReplyEnded(reply_id):
                 self._items.pop(reply_id, None)
+                self._said.make_room()
             case ev.ItemTruncated(item_id, audio_end_ms):
                 self._said.cut(item_id, audio_end_ms)
             case ev.ItemDeleted(item_id):
@@ -79,7 +79,13 @@ class _Shelf:
         self._size = 0
         self._sounds: OrderedDict[str, bytearray] = OrderedDict()
 
+    def put(self, item_id: str, pcm: bytes) -> None:
+        self.begin(item_id)
+        self.add(item_id, pcm)
+        self.make_room()
+
     def begin(self, item_id: str) -> None:
+        self.make_room()
         self.forget(item_id)
         self._sounds[item_id] = bytearray()
         if len(self._sounds) > MOST_ITEMS:
@@ -92,6 +98,11 @@ class _Shelf:
             return
         sound += pcm
         self._size += len(pcm)
+        if len(sound) > self._most:
+            self.forget(item_id)
+
+    def make_room(self) -> None:
+        """The newest sound is whole."""
         while self._size > self._most:
             self.forget(next(iter(self._sounds)))
 
