@@ -209,6 +209,23 @@ async def test_the_sound_of_an_item_has_a_longest_length(monkeypatch: pytest.Mon
         assert await b.until(ev.TranscriptHeard) == ev.TranscriptHeard(8, "Hello there.", "en", final=True)
 
 
+async def test_items_are_transcribed_one_at_a_time() -> None:
+    watched = Watched()
+    async with bench(transcriber=watched) as b:
+        b.runner.transcribe_item(ev.TranscribeItem(7, "item_1", "en", ""), bytes(48_000))
+        await watched.begun.wait()
+        watched.begun.clear()
+        b.runner.transcribe_item(ev.TranscribeItem(8, "item_2", "en", ""), bytes(96_000))
+        b.run(transcribe(9, 8_000))  # what is said does not wait for them
+        await watched.begun.wait()
+        assert watched.audio is not None
+        assert len(watched.audio) == 8_000
+        watched.begun.clear()
+        b.run(ev.Abandon(7))
+        await watched.begun.wait()
+        assert len(watched.audio) == 32_000
+
+
 async def test_phrases_are_spoken_one_after_the_other() -> None:
     async with bench() as b:
         b.run(respond())

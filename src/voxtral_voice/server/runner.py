@@ -34,6 +34,8 @@ SPEAK_STEP_S: Final = 30.0
 """Until the first piece of a phrase's audio, and between two pieces."""
 MAX_PHRASES: Final = 256
 """Phrases of a reply that wait for the speaker."""
+ITEMS_AT_ONCE: Final = 1
+"""Of a session's items the others wait, as many as the core allows; their time limit begins with their work."""
 MAX_ITEM_S: Final = 120.0
 """Longest sound of an item that is transcribed."""
 PHRASE_AUDIO_S: Final = 10.0
@@ -59,6 +61,7 @@ class Runner:
         self._attempts: dict[int, list[asyncio.Task[None]]] = {}
         self._accounts: dict[int | str, Account] = {}
         """Of attempts and replies whose outcome is not known yet."""
+        self._item_places = asyncio.Semaphore(ITEMS_AT_ONCE)
         self._released: set[str] = set()
         """Replies that the client knows of, until they are stopped."""
         self._replies: dict[str, asyncio.Task[None]] = {}
@@ -147,9 +150,10 @@ class Runner:
             message = f"transcriber: an item may have {MAX_ITEM_S:g} s of sound, and this one has {seconds:.0f} s"
             await self._tell(ev.TranscriptFailed(job.attempt, message))
             return
-        audio = await asyncio.to_thread(_listened_to, pcm)
-        whole = ev.Transcribe(job.attempt, 0, len(audio), job.language, job.prompt, final=True)
-        await self._transcribe(whole, audio, account)
+        async with self._item_places:
+            audio = await asyncio.to_thread(_listened_to, pcm)
+            whole = ev.Transcribe(job.attempt, 0, len(audio), job.language, job.prompt, final=True)
+            await self._transcribe(whole, audio, account)
 
     async def _transcribe(self, job: ev.Transcribe, audio: Samples, account: Account) -> None:
         try:
