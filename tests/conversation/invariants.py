@@ -582,7 +582,11 @@ def speculation_ends(watch: Watch, told: ev.Speculated) -> str | None:
 
 def words_get_a_reply(watch: Watch) -> str | None:
     """A committed turn that wants a reply, and has words or lost them, gets one soon or is told why not."""
-    late = [item_id for item_id, at in watch.due.items() if watch.world.now > at]
+    history, now = watch.world.session.history, watch.world.now
+    awaited = [turn for turn in watch.turns.values() if turn.committed and turn.text is None and not turn.lost]
+    if any(turn.item_id in history for turn in awaited):  # the reply is to know what was said before, too
+        watch.due = dict.fromkeys(watch.due, now + REPLY_WITHIN_S)
+    late = [item_id for item_id, at in watch.due.items() if now > at]
     return f"no reply to {late}" if late else None
 
 

@@ -99,7 +99,7 @@ def test_a_dropped_speculation_leaves_no_trace() -> None:
 
 def test_a_held_reply_waits_and_goes_on() -> None:
     mouth = Mouth()
-    mouth.replies.start(NONE, None)
+    mouth.replies.start(NONE, None, waits=False)
     mouth.say("Hi there.", 1000, 1.0)
     mouth.take()
     mouth.replies.send_due(1.0, held=True)
@@ -114,10 +114,12 @@ def test_a_started_reply_waits_for_the_words() -> None:
     mouth = Mouth()
     said = turn()
     said.committed = True
-    mouth.replies.start(NONE, said)
+    mouth.replies.start(NONE, said, waits=True)
     assert names(mouth.take()) == ["ReplyStarted"]
+    assert mouth.replies.waiting is mouth.current
     mouth.history.add(ev.Item("item_u", "user", "audio", "hello"))
     mouth.replies.go_on()
+    assert mouth.replies.waiting is None
     (respond,) = mouth.take()
     assert isinstance(respond, ev.Respond)
     assert respond.messages == (("user", "hello"),)
@@ -125,7 +127,7 @@ def test_a_started_reply_waits_for_the_words() -> None:
 
 def test_options_override_the_settings() -> None:
     mouth = Mouth(instructions="Be kind.", max_output_tokens=50)
-    mouth.replies.start(ev.ReplyOptions("", "af_bella", "text", None), None)
+    mouth.replies.start(ev.ReplyOptions("", "af_bella", "text", None), None, waits=False)
     started, respond = mouth.take()
     assert isinstance(started, ev.ReplyStarted)
     assert isinstance(respond, ev.Respond)
@@ -152,7 +154,7 @@ def test_failure_before_and_after_the_release() -> None:
 @pytest.mark.parametrize("all_sent", [False, True])
 def test_what_is_stopped_keeps_what_was_heard(all_sent: bool) -> None:
     mouth = Mouth()
-    mouth.replies.start(NONE, None)
+    mouth.replies.start(NONE, None, waits=False)
     mouth.say("One two three four.", 400 if all_sent else 1000, 1.0)
     mouth.replies.send_due(1.0, held=False)
     mouth.take()
@@ -182,7 +184,7 @@ def test_stamps_are_set_once_and_only_for_a_turn() -> None:
 
 def test_the_client_knows_what_it_played() -> None:
     mouth = Mouth()
-    mouth.replies.start(NONE, None)
+    mouth.replies.start(NONE, None, waits=False)
     mouth.say("One two three four.", 400, 1.0)
     mouth.replies.send_due(1.0, held=False)
     reply = mouth.replies.spoken(mouth.current.item_id)
@@ -198,7 +200,7 @@ def test_only_the_last_replies_are_remembered() -> None:
     mouth = Mouth()
     first = None
     for _ in range(REMEMBERED_REPLIES + 1):
-        mouth.replies.start(NONE, None)
+        mouth.replies.start(NONE, None, waits=False)
         first = first or mouth.current.item_id
     assert first is not None
     assert mouth.replies.spoken(first) is None
@@ -207,7 +209,7 @@ def test_only_the_last_replies_are_remembered() -> None:
 
 def test_results_for_a_reply_that_is_gone_change_nothing() -> None:
     mouth = Mouth()
-    mouth.replies.start(NONE, None)
+    mouth.replies.start(NONE, None, waits=False)
     reply = mouth.current
     mouth.replies.text(ev.ReplyText(reply.id, "One two. "), 1.0)
     mouth.replies.stop(1.1, "client_cancelled")
@@ -235,7 +237,7 @@ def test_a_reply_without_a_sound_ends_without_a_stamp_of_one() -> None:
 
 def test_a_released_reply_that_fails_is_stopped_when_its_end_is_told() -> None:
     mouth = Mouth()
-    mouth.replies.start(NONE, None)
+    mouth.replies.start(NONE, None, waits=False)
     mouth.take()
     mouth.replies.failed(ev.ReplyFailed(mouth.current.id, "speaker", "gone"), 1.0)
     assert mouth.take() == []

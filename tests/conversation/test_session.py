@@ -15,6 +15,7 @@ from voxtral_voice.conversation.floor import State
 from voxtral_voice.conversation.listener import LONGEST_TAIL_MS, MAX_COMMIT_MS, NUDGE
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.conversation.replies import REMEMBERED_REPLIES
+from voxtral_voice.conversation.session import MOST_SOUNDS, MOST_TURNS
 
 MANUAL = ev.Settings(turn_detection=None)
 
@@ -731,7 +732,7 @@ def test_a_reply_that_is_over_and_done_with_does_not_come_back(stage: Stage, for
 
 def test_what_begins_anew_is_what_was_asked_for(stage: Stage) -> None:
     stage.do(ev.AddItem(ev.Item("item_x", "user", "text", "hi"), None))
-    stage.do(ev.CreateReply(ev.ReplyOptions(instructions="Be a pirate.", request="mark")))
+    stage.do(ev.CreateReply(ev.ReplyOptions(instructions="Be a pirate.", request="mark", audio_format="audio/pcmu")))
     first = stage.last(ev.Respond).reply_id
     stage.do(ev.ReplyText(first, "Ahoy there my friend, how are you. And "))
     stage.say(first, 3000)
@@ -743,14 +744,17 @@ def test_what_begins_anew_is_what_was_asked_for(stage: Stage) -> None:
     again = stage.last(ev.Respond)
     assert again.reply_id != first
     assert again.messages[0] == ("system", "Be a pirate.")
-    assert stage.last(ev.ReplyStarted).request is None
+    started = stage.last(ev.ReplyStarted)
+    assert (started.request, started.audio_format) == (None, "audio/pcmu")
 
 
 def test_an_answer_that_was_parked_is_none_to_the_next_turn(stage: Stage) -> None:
     first = parked(stage, "no")
     stage.do(ev.CommitAudio())
+    committed = stage.last(ev.Transcribe)
     stage.speak(1200)
     assert ev.StopReply(first) in stage.log
+    stage.do(ev.TranscriptHeard(committed.attempt, "no wait", "en", True))
     stage.silence(96)
     stage.transcribe("no")
     assert stage.last(ev.Respond).reply_id != first
@@ -2088,3 +2092,101 @@ def test_a_new_patience_leaves_the_idle_timeout_as_it_is() -> None:
     assert due is not None
     stage.do(ev.Configure(ev.Settings(turn_detection=replace(idle, patience=0.2))))
     assert stage.session.wake_at() == due
+
+
+# --- words that are not there yet -------------------------------------------------------------------------------
+
+
+def wordless(stage: Stage, *item_ids: str) -> None:
+    """Items with sound; the attempts are numbered in their order."""
+    for item_id in item_ids:
+        stage.do(ev.AddItem(ev.Item(item_id, "user", "audio", None), None, sound_ms=1500))
+
+
+def test_a_reply_waits_for_all_words_that_it_is_to_see(stage: Stage) -> None:
+    wordless(stage, "a", "b")
+    stage.do(ev.CreateReply())
+    stage.do(ev.CreateReply(ASIDE))
+    assert stage.do(ev.TranscriptHeard(2, "two", "en", True))[-1] == ev.TranscriptDone("b", "two", 1.5)
+    assert names(stage.do(ev.TranscriptHeard(1, "one", "en", True)))[-2:] == ["Respond", "Respond"]
+    assert [job.messages for job in stage.all(ev.Respond)] == [(("user", "one"), ("user", "two"))] * 2
+
+
+@pytest.mark.parametrize("event", [ev.TranscriptFailed(1, "transcriber: busy"), ev.DeleteItem("a")])
+def test_older_words_that_never_come_are_left_out(stage: Stage, event: ev.Event) -> None:
+    wordless(stage, "a", "b")
+    stage.do(ev.TranscriptHeard(2, "two", "en", True))
+    assert names(stage.do(ev.CreateReply())) == ["ReplyStarted"]
+    assert names(stage.do(event))[-1] == "Respond"
+    assert stage.last(ev.Respond).messages == (("user", "two"),)
+
+
+def test_a_reply_that_is_asked_for_by_what_is_lost_fails_at_once(stage: Stage) -> None:
+    wordless(stage, "a", "b")
+    stage.do(ev.CreateReply())
+    stage.do(ev.TranscriptFailed(2, "transcriber: busy"))
+    assert (stage.last(ev.ReplyEnded).status, stage.all(ev.Respond)) == ("failed", [])
+
+
+def test_a_spoken_turn_is_not_answered_without_the_words_before_it(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    wordless(stage, "a")
+    item = stage.last(ev.TranscribeItem)
+    stage.transcribe("hello")
+    stage.silence(3000)
+    assert stage.all(ev.Respond) == []
+    stage.do(ev.TranscriptHeard(item.attempt, "one", "en", True))
+    assert stage.last(ev.Respond).messages == (("user", "one"), ("user", "hello"))
+    assert len(stage.all(ev.ReplyStarted)) == 1
+
+
+def test_what_is_prepared_is_dropped_for_an_item_without_words(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(96)
+    stage.judge(UNSURE)
+    stage.transcribe("hello")
+    prepared = stage.last(ev.Respond)
+    wordless(stage, "a")
+    assert ev.StopReply(prepared.reply_id) in stage.log
+    assert stage.last(ev.Respond) is prepared
+
+
+def test_there_are_only_so_many_sounds_to_be_transcribed(stage: Stage) -> None:
+    wordless(stage, *map(str, range(MOST_SOUNDS)))
+    out = stage.do(ev.AddItem(ev.Item("more", "user", "audio", None), None, sound_ms=1500))
+    assert [(c.code, c.param) for c in out if isinstance(c, ev.Refused)] == [("rate_limit_exceeded", "item")]
+    assert names(stage.do(ev.AddItem(ev.Item("text", "user", "text", "hi"), None))) == ["ItemAdded"]
+    stage.do(ev.TranscriptHeard(1, "one", "en", True))
+    wordless(stage, "more")
+    assert stage.last(ev.TranscribeItem).item_id == "more"
+
+
+def test_there_are_only_so_many_turns_without_words() -> None:
+    stage = Stage(MANUAL)
+    for _ in range(MOST_TURNS + 1):
+        stage.speak(200)
+        stage.do(ev.CommitAudio())
+    assert [refused.code for refused in stage.all(ev.Refused)] == ["rate_limit_exceeded"]
+    assert len(stage.all(ev.AudioCommitted)) == MOST_TURNS
+    stage.transcribe("hello")
+    assert names(stage.do(ev.CommitAudio()))[:1] == ["Transcribe"]
+
+
+@pytest.mark.parametrize("settling", [False, True])
+def test_a_cancel_reaches_what_waits_for_the_turn_to_end(stage: Stage, settling: bool) -> None:
+    stage.speak(800)
+    if settling:
+        stage.silence(96)
+        stage.transcribe("hello")
+    stage.do(ev.CreateReply(ev.ReplyOptions(request="mark")))
+    state = stage.state()
+    stage.do(ev.CancelReply(None))
+    assert stage.last(ev.ReplyStarted).request == "mark"
+    assert (stage.last(ev.ReplyEnded).status, stage.last(ev.ReplyEnded).reason) == ("cancelled", "client_cancelled")
+    assert stage.state() is state
+    if not settling:
+        stage.silence(96)
+        stage.transcribe("hello")
+    stage.silence(3000)
+    assert [started.request for started in stage.all(ev.ReplyStarted)] == ["mark", None]

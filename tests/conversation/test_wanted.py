@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from voxtral_voice.conversation.events import NamedTool, ReplyOptions, Settings, Tool
+from voxtral_voice.conversation.events import UNLIMITED, NamedTool, ReplyOptions, Settings, Tool
 from voxtral_voice.conversation.wanted import Wanted, wanted
 
 TOOL = Tool("weather", "", "{}")
@@ -20,3 +20,7 @@ def test_calls_need_a_tool_and_leave_to_call_it() -> None:
     assert wanted(ReplyOptions(), SESSION).may_call
     assert not wanted(ReplyOptions(tools=()), SESSION).may_call
     assert not wanted(ReplyOptions(tool_choice="none"), SESSION).may_call
+
+
+def test_one_reply_may_be_without_the_session_s_limit() -> None:
+    assert wanted(ReplyOptions(max_output_tokens=UNLIMITED), SESSION).max_tokens is None

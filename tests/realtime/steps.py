@@ -278,7 +278,7 @@ def _send_spoiled(talk: Talk, rng: random.Random) -> None:
 def _send_unknown(talk: Talk, rng: random.Random) -> None:
     """Deep inside, where it is refused."""
     side = rng.choice(("input", "output"))
-    audio = {side: {rng.choice(("smell", "voice_id", "")): rng.choice((1, "x", {}))}}
+    audio: dict[str, Any] = {side: {rng.choice(("smell", "voice_id", "")): rng.choice((1, "x", {}))}}
     talk.ask("session.update", session={"type": talk.session_object["type"], "instructions": "x", "audio": audio})
 
 

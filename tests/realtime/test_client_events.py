@@ -198,10 +198,16 @@ def test_create_response_with_all_wishes() -> None:
             parallel_tool_calls=False,
             aside=True,
             input=(("user", "Hello"), ev.ItemReference("item_1")),
+            audio_format="audio/pcmu",
         ),
         {"client_event_id": "e1"},
-        "audio/pcmu",
     )
+
+
+def test_no_limit_is_another_thing_than_the_session_s() -> None:
+    for most, wanted in (("inf", ev.UNLIMITED), (None, None), (7, 7)):
+        create = action("response.create", response={"max_output_tokens": most})
+        assert create == CreateResponse(ev.ReplyOptions(max_output_tokens=wanted))
 
 
 def test_no_input_is_another_thing_than_an_empty_one() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -447,7 +448,8 @@ def test_a_format_for_one_response(client: Client) -> None:
     wish = {"audio": {"output": {"format": {"type": "audio/pcmu"}}}}
     [create] = client.ask("response.create", response=wish).events
     assert isinstance(create, ev.CreateReply)
-    created, *_ = client.hear(started(request=create.options.request))
+    assert create.options.request is None
+    created, *_ = client.hear(replace(started(), audio_format=create.options.audio_format))
     assert created["response"]["audio"]["output"]["format"] == {"type": "audio/pcmu"}
     assert created["response"]["metadata"] is None
     client.hear(ended())

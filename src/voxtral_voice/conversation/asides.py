@@ -43,8 +43,8 @@ class Asides:
         self._ids, self._policy, self._history, self._out = ids, policy, history, out
         self._outputs = Outputs(None, out)
         self._open: dict[str, Reply] = {}
-        self._waiting: dict[str, Turn] = {}
-        """Those that wait for a turn's words, by their id."""
+        self._waiting: dict[str, Turn | None] = {}
+        """Those that wait for words, by their id; with the turn that they answer."""
 
     def __contains__(self, reply_id: str) -> bool:
         return reply_id in self._open
@@ -56,8 +56,8 @@ class Asides:
     def full(self) -> bool:
         return len(self._open) >= MOST
 
-    def start(self, options: ev.ReplyOptions, turn: Turn | None) -> None:
-        """With a turn, it waits for that turn's words (`go_on`)."""
+    def start(self, options: ev.ReplyOptions, turn: Turn | None, *, waits: bool) -> None:
+        """waits: for words (`go_on`), the turn's or also older ones."""
         want = wanted(options, self.settings)
         reply = Reply(
             self._ids("resp"),
@@ -72,16 +72,18 @@ class Asides:
         reply.options, reply.released = options, True
         self._open[reply.id] = reply
         self._outputs.begin(reply, want.max_tokens)
-        if turn is not None:
+        if waits:
             self._waiting[reply.id] = turn
         else:
             self._respond(reply, self.settings.language)
 
-    def go_on(self, turn: Turn) -> None:
-        """The turn's words are in the history, or lost."""
-        for reply_id in [reply_id for reply_id, awaited in self._waiting.items() if awaited is turn]:
-            del self._waiting[reply_id]
-            self._respond(self._open[reply_id], turn.language)
+    def go_on(self, ready: Callable[[ev.ReplyOptions], bool]) -> None:
+        """ready: all words that such a reply waits for are in the history, or lost."""
+        for reply_id, turn in [*self._waiting.items()]:
+            reply = self._open[reply_id]
+            if ready(reply.options):
+                del self._waiting[reply_id]
+                self._respond(reply, self.settings.language if turn is None else turn.language)
 
     def cancel(self, reply_id: str) -> None:
         self._end(self._open[reply_id], "cancelled", "client_cancelled")

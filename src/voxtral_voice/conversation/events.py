@@ -12,7 +12,7 @@ the engines (carried out by `server/runner`), and notices for the client (put on
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ Samples = npt.NDArray[np.float32]
 
 Role = Literal["system", "user", "assistant"]
 Modality = Literal["audio", "text"]
+UNLIMITED: Final = 0
+AudioFormat = Literal["audio/pcm", "audio/pcmu", "audio/pcma"]
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 Finish = Literal["stop", "length"]
 """Why a responder ended: it had said all, or it reached the most tokens it may use."""
@@ -143,6 +145,7 @@ class ReplyOptions:
     voice: str | None = None
     modality: Modality | None = None
     max_output_tokens: int | None = None
+    """UNLIMITED: as many as the responder makes, whatever the session says."""
     tools: tuple[Tool, ...] | None = None
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
@@ -151,7 +154,9 @@ class ReplyOptions:
     input: tuple[Shown | ItemReference, ...] | None = None
     """What it answers instead of the history; () = nothing but the instructions."""
     request: str | None = None
-    """The client's mark of this request, given back in ReplyStarted; means nothing to the core."""
+    """The client's mark of this request, given back in the one ReplyStarted for it; means nothing to the core."""
+    audio_format: AudioFormat | None = None
+    """Given back too, also when the reply begins again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -593,6 +598,8 @@ class ReplyStarted:
     """`ReplyOptions.request` of the CreateReply that asked for it; None when a turn did."""
     aside: bool = False
     """Its items are not in the conversation."""
+    audio_format: AudioFormat | None = None
+    """As in `ReplyOptions`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,8 @@ class Turn:
     dropped: int = 0
     """Answers that were prepared for nothing."""
     committed: bool = False
+    given: bool = False
+    """An item that the client made."""
     timeline: Timeline = field(default_factory=Timeline)
 
     @property
@@ -431,7 +433,7 @@ class Listener:
 
     def transcribe_item(self, item_id: str, sound_ms: float, now: float) -> None:
         """An item that the client made, with sound and without words: like a committed turn that has no positions."""
-        turn = Turn(item_id, 0, end_sample=samples(sound_ms), committed=True)
+        turn = Turn(item_id, 0, end_sample=samples(sound_ms), committed=True, given=True)
         turn.timeline = Timeline(tentative_end=now)
         self._attempts += 1
         self._under_way[self._attempts] = turn
@@ -444,9 +446,13 @@ class Listener:
         turns = [*self._under_way.values(), *([] if self.turn is None else [self.turn])]
         return {turn.item_id for turn in turns}
 
-    def awaited(self) -> Turn | None:
-        """The last committed turn whose words are not there yet."""
-        return next((turn for turn in reversed(self._under_way.values()) if turn.committed), None)
+    def awaited(self) -> list[Turn]:
+        """The committed turns whose words are not there yet, in order."""
+        return [turn for turn in self._under_way.values() if turn.committed]
+
+    def pending(self, *, given: bool) -> int:
+        """How many of them are the client's items, or are not."""
+        return sum(turn.given is given for turn in self.awaited())
 
     def tell_transcript(self, turn: Turn) -> None:
         """Of a committed turn: to the history and to the client."""

@@ -24,9 +24,10 @@ class Outputs:
         after: str | None = None
         if not reply.may_call:
             item_id, after = reply.item_id, self._enter_message(reply)
-        request, aside = reply.options.request, self._history is None
+        aside, options = self._history is None, reply.options
+        request, form = options.request, options.audio_format
         self._out.append(
-            ev.ReplyStarted(reply.id, item_id, after, reply.modality, reply.voice, max_tokens, request, aside)
+            ev.ReplyStarted(reply.id, item_id, after, reply.modality, reply.voice, max_tokens, request, aside, form)
         )
 
     def tell(self, reply: Reply) -> None:

@@ -161,14 +161,19 @@ class Replies:
         self._out += [self._spoken_phrase(reply, phrase) for phrase in reply.waiting]
         reply.waiting.clear()
 
-    def start(self, options: ev.ReplyOptions, turn: Turn | None) -> None:
-        """A reply that the client is told of at once. With a turn, it waits for that turn's words (`go_on`)."""
+    def start(self, options: ev.ReplyOptions, turn: Turn | None, *, waits: bool) -> None:
+        """A reply that the client is told of at once. waits: for words (`go_on`), the turn's or also older ones."""
         self.drop_parked()
         reply = self._new(options)
-        self.answering = turn
+        self.answering, reply.waits = turn, waits
         self._tell_started(reply)
-        if turn is None:
+        if not waits:
             self._respond(reply)
+
+    @property
+    def waiting(self) -> Reply | None:
+        """The started reply that waits for words."""
+        return self.current if self.current is not None and self.current.waits else None
 
     def resume(self) -> bool:
         """The interruption had no words: say what was not heard. False: there is nothing, or not all was made."""
@@ -206,12 +211,13 @@ class Replies:
 
     def go_on(self) -> None:
         """The words that the started reply waited for are in the history."""
+        self._under_way.waits = False
         self._respond(self._under_way)
 
     def fail(self, message: str) -> None:
         """A speculative reply's failure is told when it is released: the client may know nothing of it before."""
         reply = self._under_way
-        reply.failure = message
+        reply.failure, reply.waits = message, False
         reply.discard()
         if not reply.released:
             self._out.append(ev.StopReply(reply.id))
@@ -377,7 +383,7 @@ class Replies:
 
     def _end(self, reply: Reply, now: float, status: EndStatus, reason: EndReason | None) -> None:
         """The one end of a reply that the client knows of."""
-        reply.ended = True
+        reply.ended, reply.waits = True, False
         reply.discard()
         whole = status in ("completed", "incomplete")
         plays_on = status == "failed"  # a client stops playing when it or the user has stopped the reply

@@ -108,6 +108,8 @@ class Reply:
         """The user's words that it answers, if it was begun before their turn was over."""
         self.released = False
         """The client knows of it."""
+        self.waits = False
+        """Words that it answers are not there yet; the responder was not asked."""
         self.ended = False
         """The client was told that it ended; its last audio may still be playing."""
         self.failure: str | None = None

@@ -36,6 +36,10 @@ MOST_WAITS: Final = 6
 """A deadline is put off so often, by two frames each, for what may be a sound."""
 IDLE_AGAIN_S: Final = 0.2
 """So long an idle timeout is put off for a sound."""
+MOST_TURNS: Final = 16
+"""Turns whose words are not there yet, beyond which the client may not commit more: each holds its audio."""
+MOST_SOUNDS: Final = 8
+"""Items of the client's whose audio is to be transcribed: each may have 120 s of it."""
 NO_INTERRUPTION: Final = (Verdict.BACKCHANNEL, Verdict.NOISE)
 SAID: Final = frozenset({Kind.STRONG, Kind.DENIAL, Kind.WORDS, Kind.WORD})
 """A sound with these during a reply that may not be interrupted is a turn after it."""
@@ -73,6 +77,7 @@ class Session:
 
     def receive(self, event: ev.Event, now: float) -> list[ev.Command]:
         self._handlers[type(event)](event, now)
+        self._go_on_if_due(now)
         self._send_due(now)
         if self.state is State.OPEN and self._listener.overheard_waits:
             self._signal(Signal.SPEECH, now)
@@ -299,7 +304,10 @@ class Session:
 
     def _commit_audio(self, _: ev.CommitAudio, now: float) -> None:
         available_ms = self._listener.uncommitted_ms
-        if self._listener.turn is None and available_ms < MIN_COMMIT_MS:
+        if self._listener.pending(given=False) >= MOST_TURNS:
+            message = f"{MOST_TURNS} turns wait for their words already. Wait until one has them."
+            self._refuse("rate_limit_exceeded", message)
+        elif self._listener.turn is None and available_ms < MIN_COMMIT_MS:
             self._refuse(
                 "input_audio_buffer_commit_empty",
                 "Error committing input audio buffer: buffer too small. Expected at least "
@@ -331,6 +339,8 @@ class Session:
         if self.state is not State.SETTLING or turn is None or deadline is None or self._replies.current is not None:
             return None
         if not turn.prepared or not self._wants_reply or turn.dropped >= self._policy.max_dropped:
+            return None
+        if self._missing(self._asked or ev.ReplyOptions()):
             return None
         return deadline - self._policy.begin_before_ms / 1000
 
@@ -371,9 +381,6 @@ class Session:
         """The final transcript is there, or was lost, before or after the commit."""
         if turn.committed:
             self._listener.tell_transcript(turn)
-            self._asides.go_on(turn)
-            if turn is self._replies.answering:
-                self._answer(turn, self._take_ask(), now)
         else:
             self._expect(turn, now)
 
@@ -420,7 +427,25 @@ class Session:
             self._done(now)
         elif self._replies.current is not None:
             self._replies.release((self._take_ask() or ev.ReplyOptions()).request)
-        elif turn.settled:
+        else:
+            self._answer_if_due(now)
+
+    def _go_on_if_due(self, now: float) -> None:
+        """What waits for words, and has them now."""
+        self._asides.go_on(lambda options: not self._missing(options))
+        if (reply := self._replies.waiting) is None:
+            self._answer_if_due(now)
+        elif (turn := self._replies.answering) is not None and turn.lost is not None:
+            self._replies.fail(turn.lost)
+        elif not self._missing(reply.options):
+            self._replies.go_on()
+
+    def _answer_if_due(self, now: float) -> None:
+        """A turn that is over, when its words are there and those before it."""
+        turn = self._replies.answering
+        if turn is None or not self._replies.awaits_words or not turn.settled:
+            return
+        if not turn.transcript or not self._missing(self._asked or ev.ReplyOptions()):
             self._answer(turn, self._take_ask(), now)
 
     def _take_ask(self) -> ev.ReplyOptions | None:
@@ -432,12 +457,8 @@ class Session:
         """A committed turn is settled and its reply is due. asked: what the client wants of it, if it has said so."""
         options = asked or ev.ReplyOptions()
         if turn.lost is not None:
-            self._replies.drop_parked()
-            if self._replies.current is None:
-                self._replies.start(options, turn)
+            self._replies.start(options, turn, waits=True)
             self._replies.fail(turn.lost)
-        elif self._replies.current is not None:  # the client asked for it, it waited for the words
-            self._replies.go_on()
         elif turn.transcript:
             if not self._replies.unpark(turn, now):
                 self._replies.prepare(options, turn)
@@ -449,7 +470,7 @@ class Session:
     def _answer_nothing(self, asked: ev.ReplyOptions | None, now: float) -> None:
         """The turn has no words. What it interrupted goes on or begins again, else there is nothing to say."""
         if asked is not None:
-            self._replies.start(asked, None)
+            self._replies.start(asked, None, waits=bool(self._missing(asked)))
         elif not self._replies.resume():
             again = self._replies.take_cut()
             self._done(now)
@@ -465,14 +486,26 @@ class Session:
 
     def _start_reply(self, _: float) -> None:
         """The client wants a reply now."""
-        self._replies.start(self._ask, self._awaited(self._ask))
+        missing = self._missing(self._ask)
+        self._replies.start(self._ask, self._asker(self._ask, missing), waits=bool(missing))
 
-    def _awaited(self, options: ev.ReplyOptions) -> Turn | None:
-        """The turn whose words are not there yet, and which the reply is to answer."""
-        turn = self._listener.awaited()
-        if turn is None or options.input is None:
-            return turn
-        return turn if ev.ItemReference(turn.item_id) in options.input else None
+    def _missing(self, options: ev.ReplyOptions) -> list[Turn]:
+        """What the reply is to see, and whose words are not there yet. Not what was deleted."""
+        awaited = self._listener.awaited()
+        said = self._said(options) if awaited else []
+        return [turn for turn in awaited if turn.item_id in said]
+
+    def _asker(self, options: ev.ReplyOptions, missing: list[Turn]) -> Turn | None:
+        """The one of them that is the last said, so that there is no answer without its words."""
+        return next((turn for turn in missing if turn.item_id == self._said(options)[-1]), None)
+
+    def _said(self, options: ev.ReplyOptions) -> list[str]:
+        """What of the user's the reply sees, by id, in order; and what else has no words yet."""
+        if options.input is None:
+            items = (item for item in self.history if isinstance(item, ev.Item))
+            return [item.id for item in items if item.role == "user" or item.text is None]
+        references = (part.item_id for part in options.input if isinstance(part, ev.ItemReference))
+        return [item_id for item_id in references if item_id in self.history]
 
     def _interrupt(self, now: float) -> None:
         self._replies.stop(now, "turn_detected")
@@ -498,8 +531,9 @@ class Session:
         reply, turn = self._replies.current, self._replies.answering
         if reply is not None and not reply.released and turn is not None:
             self._replies.drop()
-            if self._wants_reply:
-                self._replies.prepare(self._asked or ev.ReplyOptions(), turn)
+            options = self._asked or ev.ReplyOptions()
+            if self._wants_reply and not self._missing(options):
+                self._replies.prepare(options, turn)
 
     def _create_reply(self, event: ev.CreateReply, now: float) -> None:
         options = event.options
@@ -532,7 +566,8 @@ class Session:
             message = f"There are {MOST} responses outside the conversation already. Wait until one is finished."
             self._refuse("rate_limit_exceeded", message)
         else:
-            self._asides.start(options, self._awaited(options))
+            missing = self._missing(options)
+            self._asides.start(options, self._asker(options, missing), waits=bool(missing))
 
     def _cancel(self, event: ev.CancelReply, now: float) -> None:
         reply, named = self._replies.active, event.reply_id
@@ -540,15 +575,25 @@ class Session:
             self._asides.cancel(named)
         elif reply is not None and named == reply.id:
             self._signal(Signal.CANCEL, now)
-        elif named is None and not self._replies.just_interrupted(now) and (reply or self._replies.awaits_words):
+        elif named is None and not self._replies.just_interrupted(now) and self._is_asked_for:
             self._cancel_all(now)
         else:
             self._refuse("response_cancel_not_active", "Cancellation failed: no active response found")
 
+    @property
+    def _is_asked_for(self) -> bool:
+        """There is a response of the conversation, or one is waited for."""
+        return self._replies.active is not None or self._replies.awaits_words or self._asked is not None
+
     def _cancel_all(self, now: float) -> None:
         """Of the conversation: also what waits, so that everything that was asked for has its end."""
-        if self._replies.awaits_words:
-            self._replies.start(self._take_ask() or ev.ReplyOptions(), self._replies.answering)
+        if self._asked is not None and self.state in (State.HEARING, State.SETTLING):
+            self._replies.drop()
+            self._replies.start(self._asked, None, waits=True)
+            self._replies.stop(now, "client_cancelled")
+            self._asked = None
+        elif self._replies.awaits_words:
+            self._replies.start(self._take_ask() or ev.ReplyOptions(), self._replies.answering, waits=True)
         self._signal(Signal.CANCEL, now)
         if self._next is not None:
             self._ask, self._next = self._next, None
@@ -563,9 +608,12 @@ class Session:
         elif event.after not in (None, "root") and event.after not in self.history:
             message = f"Error adding item: the previous item with id '{event.after}' does not exist."
             self._refuse("item_create_invalid_previous_item_id", message, "previous_item_id")
+        elif (wordless := _is_wordless(event)) and self._listener.pending(given=True) >= MOST_SOUNDS:
+            message = f"The audio of {MOST_SOUNDS} items is being transcribed already. Wait until one has its words."
+            self._refuse("rate_limit_exceeded", message, "item")
         else:
             self._out.append(ev.ItemAdded(item, self.history.add(item, event.after)))
-            if event.sound_ms and isinstance(item, ev.Item) and item.text is None:
+            if wordless:
                 self._listener.transcribe_item(item.id, event.sound_ms, now)
             if isinstance(item, ev.OutputItem) and (reply := self._replies.active) is not None:
                 reply.outdated = True
@@ -668,3 +716,8 @@ class Session:
             ev.Wake: self._wake,
         }
         return handlers  # type: ignore[return-value]  # each handler takes the very type that it is listed for
+
+
+def _is_wordless(event: ev.AddItem) -> bool:
+    """The item has sound, of which its words are made."""
+    return event.sound_ms > 0 and isinstance(event.item, ev.Item) and event.item.text is None

@@ -34,7 +34,7 @@ def wanted(options: ReplyOptions, settings: Settings) -> Wanted:
         instructions=_first(options.instructions, settings.instructions),
         voice=_first(options.voice, settings.voice),
         modality=_first(options.modality, settings.modality),
-        max_tokens=options.max_output_tokens or settings.max_output_tokens,
+        max_tokens=_first(options.max_output_tokens, settings.max_output_tokens) or None,
         tools=_first(options.tools, settings.tools),
         tool_choice=_first(options.tool_choice, settings.tool_choice),
         parallel_tool_calls=_first(options.parallel_tool_calls, settings.parallel_tool_calls),

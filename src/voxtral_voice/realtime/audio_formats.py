@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from voxtral_voice.audio.g711 import Law, float_to_g711, g711_to_float
 from voxtral_voice.audio.pcm import BYTES_PER_SAMPLE, Samples, float_to_pcm16, pcm16_to_float
 from voxtral_voice.audio.resample import prompt_resampler, resample
+from voxtral_voice.conversation.events import AudioFormat
 
-FormatName = Literal["audio/pcm", "audio/pcmu", "audio/pcma"]
+FormatName = AudioFormat
 RATE_HZ: Final = 24_000
 """Of audio/pcm, and of all audio behind the wire."""
 TELEPHONE_HZ: Final = 8_000

@@ -17,6 +17,7 @@ from typing import Final
 import orjson
 
 from voxtral_voice.conversation.events import (
+    UNLIMITED,
     CancelReply,
     ClearAudio,
     CommitAudio,
@@ -26,7 +27,6 @@ from voxtral_voice.conversation.events import (
     Shown,
     TruncateItem,
 )
-from voxtral_voice.realtime.audio_formats import FormatName
 from voxtral_voice.realtime.fields import (
     FieldError,
     Fields,
@@ -93,8 +93,6 @@ class CreateResponse:
     options: ReplyOptions = field(default_factory=ReplyOptions)
     """`voice` is the client's name for it, not looked up yet; nor is the tool that a choice names."""
     metadata: dict[str, str] | None = None
-    output_format: FormatName | None = None
-    """None: as the session has it."""
     ignored: tuple[str, ...] = ()
     """Keys that mean nothing here."""
 
@@ -180,17 +178,22 @@ def _create_response(fields: Fields) -> CreateResponse:
             instructions=response.optional("instructions", text(), None),
             voice=output.optional("voice", voice_name, None),
             modality=response.optional("output_modalities", output_modality, None),
-            max_output_tokens=response.optional("max_output_tokens", output_tokens, None),
+            max_output_tokens=response.optional("max_output_tokens", _most_tokens, None),
             tools=response.optional("tools", tool_list, None),
             tool_choice=response.optional("tool_choice", tool_choice, None),
             parallel_tool_calls=response.optional("parallel_tool_calls", boolean, None),
             aside=response.optional("conversation", choice("auto", "none"), "auto") == "none",
             input=response.optional("input", _input, None),
+            audio_format=output.optional("format", audio_format, None),
         ),
         response.optional("metadata", _metadata, None),
-        output.optional("format", audio_format, None),
         response.unknown(*RESPONSE_KEYS),
     )
+
+
+def _most_tokens(value: Json, param: str) -> int:
+    most = output_tokens(value, param)
+    return UNLIMITED if most is None else most
 
 
 def _input(value: Json, param: str) -> tuple[Shown | ItemReference, ...]:

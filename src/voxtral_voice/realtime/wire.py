@@ -220,7 +220,7 @@ class Wire:
             check_choice(tools, wanted, "response.tool_choice")
         elif choice_among(tools, session.tool_choice) != session.tool_choice:
             wanted = "auto"
-        return replace(options, voice=voice, tool_choice=wanted, request=_mark(create))
+        return replace(options, voice=voice, tool_choice=wanted, request=_mark(create.metadata))
 
     def _refused(self, problem: Problem) -> Incoming:
         frame = self.error(problem.code, problem.message, problem.param, problem.client_event_id)
@@ -299,9 +299,10 @@ class Wire:
         ]
 
     def _reply_started(self, started: ev.ReplyStarted) -> list[bytes]:
-        metadata, name = _marked(started.request)
+        metadata = None if started.request is None else orjson.loads(started.request)
         conversation_id = None if started.aside else self._conversation_id
-        reply = ReplyEvents(self._events, started, conversation_id, name or self._session.output_format, metadata)
+        name = started.audio_format or self._session.output_format
+        reply = ReplyEvents(self._events, started, conversation_id, name, metadata)
         self._replies[started.reply_id] = reply
         if started.item_id is not None:
             self._take_aside(started.reply_id, started.item_id)
@@ -342,15 +343,6 @@ def opened(usual: SessionObject, opening: Opening) -> tuple[SessionObject, Probl
     return (usual, patched) if isinstance(patched, Problem) else (patched, None)
 
 
-def _mark(create: CreateResponse) -> str | None:
+def _mark(metadata: dict[str, str] | None) -> str | None:
     """What the wire has to know when this response begins."""
-    if create.metadata is None and create.output_format is None:
-        return None
-    return orjson.dumps({"metadata": create.metadata, "format": create.output_format}).decode()
-
-
-def _marked(request: str | None) -> tuple[dict[str, str] | None, FormatName | None]:
-    if request is None:
-        return None, None
-    mark = orjson.loads(request)
-    return mark["metadata"], mark["format"]
+    return None if metadata is None else orjson.dumps(metadata).decode()
