@@ -166,16 +166,27 @@ def _said(part: Fields) -> _Part:
     return _Words("audio", part.required("transcript", text()), part.optional("audio", audio_bytes, b""))
 
 
+def picture_url(most_chars: int) -> Check[str]:
+    """A data: URL with a picture in it; what the picture shows is not looked at."""
+
+    def check(value: Json, param: str) -> str:
+        url = text(most_chars)(value, param)
+        if (head := PICTURE.match(url)) is None:
+            instead = (
+                "Send the picture itself, as data:image/png;base64,... (or jpeg, webp, gif); no address is fetched."
+            )
+            raise unsupported(param, instead)
+        try:
+            pybase64.b64decode(url[head.end() :], validate=True)
+        except ValueError as error:
+            raise invalid_size(param, "base64 (RFC 4648, padded, no line breaks)", "something else") from error
+        return url
+
+    return check
+
+
 def _picture(part: Fields) -> _Part:
-    url = part.required("image_url", text(MAX_PICTURE_CHARS))
-    param, head = part.param("image_url"), PICTURE.match(url)
-    if head is None:
-        instead = "Send the picture itself, as data:image/png;base64,... (or jpeg, webp, gif); no address is fetched."
-        raise unsupported(param, instead)
-    try:
-        pybase64.b64decode(url[head.end() :], validate=True)
-    except ValueError as error:
-        raise invalid_size(param, "base64 (RFC 4648, padded, no line breaks)", "something else") from error
+    url = part.required("image_url", picture_url(MAX_PICTURE_CHARS))
     detail: Literal["auto", "low", "high"] = part.optional("detail", choice("auto", "low", "high"), "auto")
     return Picture(url, detail)
 

@@ -5,6 +5,7 @@ Knows: functions, and every form of a choice. Does not know: sessions, responses
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Literal
 
 import orjson
@@ -30,12 +31,30 @@ MAX_PARAMETERS_BYTES: Final = 65_536
 """Of one tool's JSON Schema."""
 NO_PARAMETERS: Final = '{"type":"object","properties":{}}'
 
-tool_name: Final = text(MAX_NAME_CHARS, 1)
+
+def tool_name(value: Json, param: str) -> str:
+    name = text(MAX_NAME_CHARS, 1)(value, param)
+    if not name.isprintable() or any(char.isspace() for char in name):
+        raise invalid(param, "a name without white space and control characters", name)
+    return name
+
+
 _mode: Final[Check[Literal["auto", "none", "required"]]] = choice("auto", "none", "required")
 
 
 def tool_list(value: Json, param: str) -> tuple[Tool, ...]:
-    return tuple(each(_tool, MAX_TOOLS)(value, param))
+    tools = tuple(each(_tool, MAX_TOOLS)(value, param))
+    check_names([tool.name for tool in tools], lambda index: f"{param}[{index}].name")
+    return tools
+
+
+def check_names(names: list[str], param: Callable[[int], str]) -> None:
+    """A call names its tool, so no two have one name. param: of the name of the tool at this place."""
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        if name in seen:
+            raise invalid(param(index), "a name that no other tool has", name)
+        seen.add(name)
 
 
 def _tool(value: Json, param: str) -> Tool:

@@ -90,8 +90,9 @@ async def _listening(config: Config) -> AsyncIterator[tuple[Server, socket.socke
             await engines.start()
             try:
                 runtime = Runtime(config, engines, ready=True, recorder=recorder, auth=auth)
-                async with _beside(watch_loop_lag(runtime.metrics)):
-                    yield _server(runtime, tls), listener, _url(listener, config.server.host, tls is not None)
+                with runtime.closing:
+                    async with _beside(watch_loop_lag(runtime.metrics)):
+                        yield _server(runtime, tls), listener, _url(listener, config.server.host, tls is not None)
             finally:
                 await engines.aclose()
 

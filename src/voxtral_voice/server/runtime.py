@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -41,6 +42,8 @@ class Runtime:
     tick: Tick = field(default_factory=Tick)
     """All sessions hear at the same moments."""
     auth: Auth = field(default_factory=Auth)
+    closing: ExitStack = field(default_factory=ExitStack)
+    """What else has to be closed when the server stops."""
 
     @property
     def model(self) -> str:

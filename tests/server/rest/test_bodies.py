@@ -93,6 +93,22 @@ async def test_bad_form_fields(
         assert told(answer) == expected
 
 
+async def test_a_file_with_a_long_name(serving: Serving) -> None:
+    async with serving() as server:
+        files = {"file": ("x" * 5000 + ".wav", WAV)}
+        answer = await post(server, None, "/v1/audio/transcriptions", data={"model": "whisper-1"}, files=files)
+        assert told(answer) == (400, "invalid_form", None)
+        assert "give the file a shorter name" in answer.json()["error"]["message"]
+
+
+async def test_a_form_that_cannot_be_read_is_no_line_in_the_log(
+    serving: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving() as server:
+        assert told(await post(server, b"x", "/v1/audio/transcriptions", headers=FORM))[1] == "invalid_form"
+    assert [record for record in caplog.records if record.name.startswith("python_multipart")] == []
+
+
 async def test_too_large_by_its_header_and_by_its_bytes(serving: Serving) -> None:
     body = b'{"input": "' + b"x" * speech.MOST_BYTES + b'"}'
 

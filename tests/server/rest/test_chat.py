@@ -255,6 +255,21 @@ def named(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"messages": []}, "expected at least one message, but got none"),
+        ({"messages": [{"role": "user", "content": 5}]}, "expected a string or an array, but got 5"),
+        ({"tool_choice": "required"}, "'tools' is missing or empty"),
+    ],
+)
+async def test_what_is_wrong_is_said(serving: Serving, change: dict[str, Any], said: str) -> None:
+    body = {"model": "gpt-4o", "messages": HELLO, **change}
+    async with serving() as server:
+        answer = await post(server, body, "/v1/chat/completions")
+    assert said in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
     ("change", "param"),
     [
         ({"messages": None}, "messages"),
@@ -272,6 +287,8 @@ def named(name: str) -> dict[str, Any]:
         (with_part({"type": "text"}), "messages[0].content[0].text"),
         (with_picture("http://127.0.0.1/x.png"), "messages[0].content[0].image_url.url"),
         (with_picture("file:///etc/passwd"), "messages[0].content[0].image_url.url"),
+        (with_picture("data:image/;base64,AAAA"), "messages[0].content[0].image_url.url"),
+        (with_picture("data:image/png;base64,A"), "messages[0].content[0].image_url.url"),
         (with_sound("!"), "messages[0].content[0].input_audio.data"),
         (with_sound("aGVsbG8="), "messages[0].content[0].input_audio.data"),
         ({"messages": [{"role": "user", "content": [SPOKEN] * 17}]}, "messages"),
@@ -290,6 +307,8 @@ def named(name: str) -> dict[str, Any]:
         ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
         ({"tools": [{"type": "mcp"}]}, "tools[0].type"),
         (with_tool(), "tools[0].function.name"),
+        (with_tool(name="get weather"), "tools[0].function.name"),
+        ({"tools": [WEATHER, WEATHER]}, "tools[1].function.name"),
         (with_tool(name="x", parameters=[]), "tools[0].function.parameters"),
         ({"tools": [WEATHER], "tool_choice": "perhaps"}, "tool_choice"),
         ({"tools": [WEATHER], "tool_choice": named("x")}, "tool_choice.function.name"),

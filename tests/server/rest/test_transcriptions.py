@@ -17,8 +17,10 @@ from tests.server.rest.sdk import CONTAINERS, ask, problem, recording, silence, 
 from voxtral_voice.audio.pcm import Samples
 from voxtral_voice.engines.base import Transcript
 from voxtral_voice.engines.fakes import Broken, FakeTranscriber, FakeVoiceActivity
+from voxtral_voice.engines.worker import Worker
 from voxtral_voice.errors import EngineError
 from voxtral_voice.server import rest
+from voxtral_voice.server.rest import hearing
 
 SHORT = recording("wav", tone(1.6))
 LONG = recording(
@@ -251,6 +253,21 @@ async def test_long_recordings_do_not_wait_for_each_other_s_end(serving: Serving
             group.create_task(sent(server, data))
         await engine.all_begun.wait()
         engine.may_answer.set()
+
+
+async def test_the_decoder_is_closed_with_the_server(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[Worker] = []
+
+    class Watched(Worker):
+        def close(self) -> None:
+            closed.append(self)
+            super().close()
+
+    monkeypatch.setattr(hearing, "Worker", Watched)
+    async with serving() as server:
+        assert (await sent(server)).status_code == 200
+        assert closed == []
+    assert len(closed) == 1
 
 
 async def test_so_many_at_once(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:

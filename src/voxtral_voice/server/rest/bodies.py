@@ -5,6 +5,7 @@ Knows: JSON, multipart/form-data. Does not know: endpoints' fields.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Final
 
@@ -16,6 +17,7 @@ from starlette.requests import Request
 from voxtral_voice.realtime.fields import FieldError, Fields, Json, Problem, invalid
 from voxtral_voice.server.rest import errors
 
+logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of what the client is told
 MOST_FORM_FIELDS: Final = 64
 MOST_FIELD_BYTES: Final = 64 * 1024
 """Of a form's field that is no file: a prompt is the longest."""
@@ -45,7 +47,17 @@ async def form(request: Request) -> FormData:
     try:
         return await request.form(max_files=1, max_fields=MOST_FORM_FIELDS, max_part_size=MOST_FIELD_BYTES)
     except HTTPException as error:  # what Starlette makes of a form that it cannot read
-        raise errors.invalid(f"The form cannot be read: {error.detail}", None, "invalid_form") from error
+        raise errors.invalid(f"The form cannot be read: {_reason(error)}", None, "invalid_form") from error
+
+
+def _reason(error: HTTPException) -> str:
+    """What is long in a part's headers is the file's name; the parser's own words are behind Starlette's."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if "header size" in str(cause):
+            return "a part's headers are too long; give the file a shorter name."
+        cause = cause.__cause__ or cause.__context__
+    return error.detail
 
 
 def file(content: FormData, name: str) -> UploadFile:

@@ -24,14 +24,17 @@ from voxtral_voice.realtime.fields import (
     each,
     integer,
     invalid,
+    invalid_size,
     json_text,
     text,
 )
+from voxtral_voice.realtime.items import picture_url
 from voxtral_voice.realtime.tools import (
     MAX_DESCRIPTION_CHARS,
     MAX_PARAMETERS_BYTES,
     MAX_TOOLS,
     NO_PARAMETERS,
+    check_names,
     tool_name,
 )
 from voxtral_voice.server.rest.bodies import refused
@@ -91,7 +94,7 @@ def read_chat(fields: Fields) -> Chat:
     _refuse_what_cannot_be_had(fields)
     messages = fields.required("messages", each(_message, MOST_MESSAGES))
     if not messages:
-        raise invalid("messages", "at least one message", [])
+        raise invalid_size("messages", "at least one message", "none")
     if sum(isinstance(part, Recording) for said in messages for part in said.parts) > MOST_RECORDINGS:
         raise refused("messages", f"there are more than {MOST_RECORDINGS} recordings in them; send the older as text.")
     limit: Check[int | None] = integer(1, MOST_TOKENS)
@@ -157,6 +160,8 @@ def _content(role: Role) -> Check[list[str | Recording | Picture]]:
     def check(value: Json, param: str) -> list[str | Recording | Picture]:
         if isinstance(value, str):
             return [text(MOST_TEXT_CHARS)(value, param)]
+        if not isinstance(value, list):
+            raise invalid(param, "a string or an array", value)
         return each(_user_part if role == "user" else _text_part, MOST_PARTS)(value, param)
 
     return check
@@ -183,15 +188,7 @@ def _user_part(value: Json, param: str) -> str | Recording | Picture:
 
 def _picture(fields: Fields) -> Picture:
     detail: Check[Literal["auto", "low", "high"]] = choice("auto", "low", "high")
-    return Picture(fields.required("url", _data_url), fields.optional("detail", detail, "auto"))
-
-
-def _data_url(value: Json, param: str) -> str:
-    """This server fetches nothing that a client names."""
-    url = text(MOST_URL_CHARS)(value, param)
-    if not url.startswith("data:image/"):
-        raise invalid(param, "a data: URL with a picture in it", url)
-    return url
+    return Picture(fields.required("url", picture_url(MOST_URL_CHARS)), fields.optional("detail", detail, "auto"))
 
 
 def _call(value: Json, param: str) -> Call:
@@ -211,12 +208,16 @@ def _call(value: Json, param: str) -> Call:
 def _tools(fields: Fields) -> Tools:
     nothing: list[Tool] = []
     tools = tuple(fields.optional("tools", each(_tool, MAX_TOOLS), nothing))
+    check_names([tool.name for tool in tools], lambda index: f"tools[{index}].function.name")
     auto: ToolChoice = "auto"
     wanted = fields.optional("tool_choice", _tool_choice, auto)
     if isinstance(wanted, NamedTool) and wanted.name not in {tool.name for tool in tools}:
         raise invalid("tool_choice.function.name", "the name of one of the tools", wanted.name)
     if wanted == "required" and not tools:
-        raise refused("tool_choice", "there are no tools to choose from; offer some with 'tools'.")
+        message = (
+            "Invalid value for 'tool_choice': 'required' needs at least one tool, but 'tools' is missing or empty."
+        )
+        raise FieldError(Problem("invalid_value", message, "tool_choice"))
     return Tools(tools, wanted, fields.optional("parallel_tool_calls", boolean, True))
 
 

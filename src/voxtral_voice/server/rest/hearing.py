@@ -45,6 +45,7 @@ class Ear:
     def __init__(self, runtime: Runtime, most: int) -> None:
         self.runtime = runtime
         self.decoder = Worker("decode", most)
+        runtime.closing.callback(self.decoder.close)
 
 
 class Hearing:
