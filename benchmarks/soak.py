@@ -186,6 +186,7 @@ def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
 
 
 async def soaked(minutes: float, sessions: int, seed: int) -> dict[str, Any]:
+    measured = commit()  # before somebody makes another
     async with server(seed) as watched:
         before = await watched.next_sample()
         soak = Soak(Counter(), [], asyncio.get_running_loop().time() + 60 * minutes)
@@ -199,7 +200,7 @@ async def soaked(minutes: float, sessions: int, seed: int) -> dict[str, Any]:
         during = [*watched.samples[:busy]]
     return {
         "command": f"python -m benchmarks.soak --minutes {minutes:g} --sessions {sessions} --seed {seed}",
-        "commit": commit(),
+        "commit": measured,
         "machine": machine(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "minutes": minutes,
