@@ -677,7 +677,7 @@ def test_a_session_that_is_made_ready_before_it_opens() -> None:
         "instructions": "Be brief.",
         "audio": {"input": {"format": {"type": "audio/pcma"}}},
     }
-    client = Client(opening=Opening(model="gpt-realtime", session_patch=patch))
+    client = Client(opening=Opening(session_patch=patch))
     [created] = client.events
     assert (created["session"]["instructions"], created["session"]["model"]) == ("Be brief.", "voxtral-voice")
     assert client.wire.settings == ev.Settings(instructions="Be brief.")

@@ -59,10 +59,9 @@ def no_sounds(_: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a client says before its first frame: in the URL, and in the session that its client secret stands for."""
+    """What a client says before its first frame: in the URL, and in the session that its client secret stands for.
+    Not `?model=`: the session has the server's own, whatever that says."""
 
-    model: str | None = None
-    """`?model=`. The session has the server's own, whatever this is."""
     intent: str | None = None
     """`?intent=`: "transcription" for a session of that type, where no client secret brings its own."""
     session_patch: JsonObject | None = None

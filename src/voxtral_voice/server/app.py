@@ -124,7 +124,7 @@ def opening(socket: WebSocket) -> Opening:
     if who.name:
         log.event("client_admitted", key=who.name)
     query = socket.query_params
-    return Opening(query.get("model"), query.get("intent"), who.session)
+    return Opening(query.get("intent"), who.session)
 
 
 class SecureHeaders:
