@@ -12,7 +12,7 @@ transcript.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -84,12 +84,29 @@ class Transcript:
     """ISO 639-1 code that the model heard or was told."""
 
 
+class TranscriptStream(Protocol):
+    """One turn, heard while it is said. One call at a time; closing it while one runs is fine."""
+
+    async def push(self, audio: Samples) -> str:
+        """More of the turn, 16 kHz, any length. Returns all words so far; they trail what was said by the engine's
+        delay."""
+
+    async def flush(self) -> Transcript:
+        """The words as if the turn ended here. The stream is as it was: more may follow, and another flush."""
+
+    async def aclose(self) -> None:
+        """Nothing more comes. Safe to call twice."""
+
+
 class Transcriber(Engine, Protocol):
     async def transcribe(self, audio: Samples, *, language: str | None, prompt: str, final: bool) -> Transcript:
         """audio: the turn so far, 16 kHz. language: ISO 639-1, or None to detect. prompt: words to expect, or "".
 
         final is False for a partial of a turn that still goes on: it may be cheaper, and gives way to final ones.
         """
+
+    def stream(self, *, language: str | None, prompt: str) -> TranscriptStream | None:
+        """A new turn begins. None: this engine hears a turn as a whole."""
 
 
 # --- responder --------------------------------------------------------------------------------------------------
@@ -118,12 +135,15 @@ class Call:
 class Message:
     role: Role
     text: str
+    """Of what is to be heard (`audio`) the words when they are known, else ""."""
     pictures: tuple[Picture, ...] = ()
     """The user's. An engine that cannot see leaves them out."""
     calls: tuple[Call, ...] = ()
     """The assistant's."""
     call_id: str | None = None
     """Of role tool: which call `text` is the output of."""
+    audio: Samples | None = field(default=None, compare=False, repr=False)
+    """The user's newest turn, 16 kHz; only for an engine that listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +210,10 @@ Piece = str | CallPiece | Finish
 
 
 class Responder(Engine, Protocol):
+    @property
+    def listens(self) -> bool:
+        """It hears the user's newest turn itself (`Message.audio`): no transcript is waited for."""
+
     def respond(
         self, messages: Sequence[Message], *, language: str | None, max_tokens: int | None, tools: Tools = NO_TOOLS
     ) -> AsyncGenerator[Piece, None]:

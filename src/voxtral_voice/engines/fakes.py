@@ -180,6 +180,9 @@ class FakeTranscriber(_Fake):
         self._next = 0
         self._latency_ms = latency_ms
 
+    def stream(self, *, language: str | None, prompt: str) -> None:
+        """It hears a turn as a whole."""
+
     async def transcribe(
         self,
         audio: Samples,
@@ -234,6 +237,7 @@ class FakeResponder(_Fake):
     """
 
     seam = "responder"
+    listens = False
 
     def __init__(
         self,

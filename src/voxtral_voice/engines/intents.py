@@ -152,6 +152,10 @@ class Intents:
         self._clock = clock
 
     @property
+    def listens(self) -> bool:
+        return self._fallback.listens
+
+    @property
     def name(self) -> str:
         return f"intents, then {self._fallback.name}"
 

@@ -53,6 +53,8 @@ class _Asked:
 
 
 class OpenAIResponder:
+    listens = False
+
     def __init__(self, remote: Remote) -> None:
         self._server = OpenAIServer("responder", remote)
         self._refused: frozenset[str] = frozenset()

@@ -34,6 +34,9 @@ class OpenAITranscriber:
     async def aclose(self) -> None:
         await self._server.aclose()
 
+    def stream(self, *, language: str | None, prompt: str) -> None:
+        """It hears a turn as a whole."""
+
     async def transcribe(
         self,
         audio: Samples,

@@ -82,6 +82,8 @@ _Stopped = Callable[[], bool]
 class SmolLM:
     """path: the GGUF file. threads: of one reply. max_sentences: a reply ends after so many."""
 
+    listens = False
+
     def __init__(self, path: Path, threads: int = 1, max_sentences: int = 2) -> None:
         self._path = path
         self._threads = threads

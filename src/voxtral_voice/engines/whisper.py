@@ -121,6 +121,9 @@ class Whisper:
         self._model = None
         self._worker.close()
 
+    def stream(self, *, language: str | None, prompt: str) -> None:
+        """It hears a turn as a whole."""
+
     async def transcribe(self, audio: Samples, *, language: str | None, prompt: str, final: bool) -> Transcript:
         model = self._checked(audio, language)
         texts: list[str] = []

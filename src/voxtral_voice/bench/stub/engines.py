@@ -66,6 +66,9 @@ class StubTranscriber(_Stub):
         self._recogniser = Recogniser([_speech(clip) for clip in plan.clips])
         self.unknown = 0
 
+    def stream(self, *, language: str | None, prompt: str) -> None:
+        """It hears a turn as a whole."""
+
     async def transcribe(
         self,
         audio: Samples,
@@ -94,6 +97,7 @@ class StubResponder(_Stub):
     """Answers the last thing the user said."""
 
     name = "stub responder"
+    listens = False
 
     def __init__(self, plan: StubPlan) -> None:
         self._plan = plan
