@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+"""No test asks the real hub; read when its library is imported, so it is set before that."""
+
+VOXTRAL_LIBRARIES: Final = ("torch", "transformers", "mistral_common", "huggingface_hub", "pynvml")
 
 
 def missing(what: str) -> None:
@@ -30,3 +37,13 @@ def model_files() -> Callable[[str], Path]:
         return path
 
     return locate
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before any fixture of tests marked `voxtral`, which import these libraries only when they run."""
+    if item.get_closest_marker("voxtral") is None:
+        return
+    absent = [name for name in VOXTRAL_LIBRARIES if find_spec(name) is None]
+    if absent:
+        missing(f"{', '.join(absent)} cannot be imported (make voxtral)")
