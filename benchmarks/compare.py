@@ -36,10 +36,10 @@ from benchmarks.peers.targets import TARGETS, RunningTarget, running
 from benchmarks.side_by_side import table, verdicts
 from voxtral_voice.bench import corpus
 from voxtral_voice.bench.clip import Clip
+from voxtral_voice.bench.machine import commit, machine
 from voxtral_voice.bench.measure import Measured, Script, Target, measure
 from voxtral_voice.bench.overhead import endpoint_wait_ms, overhead
 from voxtral_voice.bench.record import SessionRecord
-from voxtral_voice.bench.result import commit, machine
 from voxtral_voice.bench.score import figures
 from voxtral_voice.bench.stats import paired
 from voxtral_voice.bench.stub.plan import StubPlan

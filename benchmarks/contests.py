@@ -29,7 +29,7 @@ from voxtral_voice.audio.pcm import Samples
 from voxtral_voice.audio.resample import resample
 from voxtral_voice.bench import corpus
 from voxtral_voice.bench.clip import Clip
-from voxtral_voice.bench.result import commit, machine
+from voxtral_voice.bench.machine import commit, machine
 from voxtral_voice.conversation.contest import (
     TRANSCRIBE_AT_MS,
     TRANSCRIBE_EVERY_MS,

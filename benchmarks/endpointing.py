@@ -40,7 +40,7 @@ from voxtral_voice.audio.pcm import Samples
 from voxtral_voice.audio.resample import resample
 from voxtral_voice.bench import corpus
 from voxtral_voice.bench.clip import Clip
-from voxtral_voice.bench.result import commit, machine
+from voxtral_voice.bench.machine import commit, machine
 from voxtral_voice.bench.stats import DRAWS, SEED
 from voxtral_voice.conversation.endpoint import Signals, endpoint_wait_ms
 from voxtral_voice.conversation.events import TurnDetection

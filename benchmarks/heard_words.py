@@ -20,7 +20,7 @@ import orjson
 from voxtral_voice.audio.resample import resample
 from voxtral_voice.bench import ear
 from voxtral_voice.bench.corpus.voices import speaker
-from voxtral_voice.bench.result import commit
+from voxtral_voice.bench.machine import commit
 from voxtral_voice.bench.words import heard_words
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, SPEAK_RATE_HZ, SpeechChunk
 

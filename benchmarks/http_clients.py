@@ -31,7 +31,7 @@ import numpy as np
 import orjson
 import uvloop
 
-from voxtral_voice.bench.result import commit, machine
+from voxtral_voice.bench.machine import commit, machine
 from voxtral_voice.bench.stub.plan import NONE, Latencies, StubPlan
 from voxtral_voice.bench.stub.serve import Urls, serving, stub_engines
 from voxtral_voice.engines.openai_transcriber import _form, _wav

@@ -31,7 +31,7 @@ import uvloop
 from websockets.exceptions import WebSocketException
 
 from benchmarks.soak_callers import Violation, call
-from voxtral_voice.bench.result import commit, machine
+from voxtral_voice.bench.machine import commit, machine
 from voxtral_voice.config import Config, ServerConfig
 from voxtral_voice.engines import registry
 from voxtral_voice.engines.fakes import Broken, FakeResponder, FakeSpeaker, FakeTranscriber

@@ -32,8 +32,9 @@ from voxtral_voice.bench.capacity import Capacity
 from voxtral_voice.bench.clip import Clip
 from voxtral_voice.bench.ear import listened
 from voxtral_voice.bench.endpoint import DEFAULT
+from voxtral_voice.bench.machine import commit
 from voxtral_voice.bench.measure import Measured, Script, Target, measure, measure_capacity
-from voxtral_voice.bench.result import commit, result
+from voxtral_voice.bench.result import result
 from voxtral_voice.bench.server import serving
 from voxtral_voice.errors import VoiceError
 

@@ -26,7 +26,7 @@ import numpy as np
 from tests.e2e.speech import letter_errors, pitch_hz, word_errors
 from voxtral_voice.audio.pcm import Samples
 from voxtral_voice.audio.resample import resample
-from voxtral_voice.bench.result import commit, machine
+from voxtral_voice.bench.machine import commit, machine
 from voxtral_voice.conversation.phrases import PhraseSplitter
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, SPEAK_RATE_HZ, Speaker
 from voxtral_voice.engines.kokoro import Kokoro

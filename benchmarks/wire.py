@@ -29,7 +29,7 @@ import orjson
 from tests.realtime.make import VOICES
 from tests.realtime.steps import PIXEL, TOOL
 from voxtral_voice.audio.pcm import pcm16_to_float
-from voxtral_voice.bench.result import commit, machine
+from voxtral_voice.bench.machine import commit, machine
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.realtime.wire import Wire
 from voxtral_voice.server.connection import new_id

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
-from voxtral_voice.bench import result as result_module
 from voxtral_voice.bench.capacity import Capacity, Trial
 from voxtral_voice.bench.measure import Cost, Measured
 from voxtral_voice.bench.record import SessionRecord
-from voxtral_voice.bench.result import Result, commit, machine, result
+from voxtral_voice.bench.result import Result, result
 
 
 def measured(lateness_ms: float = 1.0, cost: Cost | None = None) -> Measured:
@@ -37,14 +32,3 @@ def test_cost_is_per_minute_of_the_callers_audio() -> None:
     run = written(measured(cost=Cost(cpu_s=3.0, audio_minutes=2.0, memory_mb=100.0)))["runs"][0]
     assert run["cost"]["cpu_s_per_audio_minute"] == 1.5
     assert written(measured())["runs"][0]["cost"] is None
-
-
-def test_where_and_of_what() -> None:
-    assert {"cpu", "cores", "memory_gb", "system", "python", "load_1min"} == machine().keys()
-    head = commit()
-    assert head is None or len(head.removesuffix("+changes")) == 40
-
-
-def test_outside_a_checkout_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(result_module, "__file__", str(tmp_path / "a" / "b" / "c" / "result.py"))
-    assert commit() is None

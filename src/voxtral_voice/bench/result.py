@@ -23,21 +23,14 @@ Knows: the format. Does not know: how anything was measured, how it is shown.
 
 from __future__ import annotations
 
-import os
-import platform
-import re
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
-
-import psutil
 
 from voxtral_voice import __version__
 from voxtral_voice.bench.capacity import Capacity
+from voxtral_voice.bench.machine import commit, machine
 from voxtral_voice.bench.measure import Cost, Measured
 from voxtral_voice.bench.score import Figures, figures, tradeoff
 
@@ -98,38 +91,3 @@ def _run(name: str, measured: Measured, found: Figures) -> Result:
 def _cost(cost: Cost) -> Result:
     work = None if cost.work is None else cost.work.as_json()
     return asdict(cost) | {"cpu_s_per_audio_minute": cost.cpu_s_per_audio_minute, "work": work}
-
-
-def machine() -> Result:
-    """Where it was measured; no names of people or hosts."""
-    return {
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 2**30),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "load_1min": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
-    }
-
-
-def _cpu() -> str:
-    if sys.platform == "linux":
-        found = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
-        if found:
-            return found.group(1).strip()
-    return platform.processor()
-
-
-def commit() -> str | None:
-    """Of the checkout that this package is run from; None when there is none, or no git."""
-    root = Path(__file__).parents[3]
-    if not (root / ".git").exists():
-        return None
-    try:
-        head, changes = (
-            subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True).stdout.strip()
-            for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--", "src"))
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head + ("+changes" if changes else "")
