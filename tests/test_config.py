@@ -159,8 +159,8 @@ def test_a_variable_that_is_read_elsewhere_is_no_unknown_setting(name: str) -> N
         ),
         (
             "profile",
-            "gpu",
-            "profile = \"gpu\" (from flag) cannot be used: it should be 'embedded', 'remote' or 'fake'.",
+            "cpu",
+            "profile = \"cpu\" (from flag) cannot be used: it should be 'embedded', 'gpu', 'remote' or 'fake'.",
         ),
         (
             "speaker.voice",
@@ -394,3 +394,144 @@ def test_a_server_for_its_starter_alone_is_open_to_it_and_to_nobody_else() -> No
     server = config.on_its_own().server
     assert (server.host, server.port, server.max_session_minutes) == ("127.0.0.1", 0, 5)
     assert (server.asks_for_a_key, server.tls_cert) == (False, "")
+
+
+# --- Voxtral --------------------------------------------------------------------------------------------------------
+
+
+def voxtral(profile: str = "gpu", **settings: str) -> tuple[Setting, ...]:
+    """Keyword `transcriber_url` is transcriber.url, all others are of the group voxtral."""
+    flags = [Setting("profile", profile, "--profile")]
+    for name, value in settings.items():
+        part, _, rest = name.partition("_")
+        key = f"{part}.url" if rest == "url" and part in ("transcriber", "responder") else f"voxtral.{name}"
+        flags.append(Setting(key, value, "flag"))
+    return tuple(flags)
+
+
+def chosen(profile: str = "gpu", **settings: str) -> Config:
+    return load(None, {}, voxtral(profile, **settings)).config
+
+
+URL = "http://127.0.0.1:8001/v1"
+
+
+def test_how_voxtral_listens_unless_told() -> None:
+    assert [chosen(profile).listen for profile in ("gpu", "fake", "embedded")] == [
+        "streaming",
+        "utterance",
+        "utterance",
+    ]
+    assert chosen("fake", listen="direct").listen == "direct"
+    assert chosen("embedded", listen="utterance").listen == "utterance"
+
+
+@pytest.mark.parametrize(
+    ("settings", "models"),
+    [
+        ({}, ("realtime", "mini")),
+        ({"responder_url": URL}, ("realtime",)),
+        ({"listen": "direct"}, ("mini",)),
+        ({"listen": "direct", "transcriber_url": URL}, ("mini",)),
+        ({"listen": "utterance", "responder_url": URL}, ("mini",)),
+        ({"listen": "utterance", "responder_url": URL, "transcriber_url": URL}, ()),
+        ({"listen": "direct", "vllm_url": URL}, ()),
+        ({"profile": "fake", "listen": "direct"}, ()),
+    ],
+)
+def test_which_voxtral_models_run_here(settings: dict[str, str], models: tuple[str, ...]) -> None:
+    assert chosen(**settings).voxtral_models == models
+
+
+def test_the_gpu_profile_needs_no_files_of_what_voxtral_does() -> None:
+    assert {file.part for file in chosen().model_files} == {"voice_activity", "turn_judge", "speaker"}
+
+
+@pytest.mark.parametrize("delay_ms", ["80", "160", "1200", "2400"])
+def test_a_delay_is_a_step_of_80_ms(delay_ms: str) -> None:
+    assert chosen(delay_ms=delay_ms).voxtral.delay_ms == int(delay_ms)
+
+
+@pytest.mark.parametrize("delay_ms", ["0", "79", "100", "1280", "2480", "-80"])
+def test_other_delays_are_refused(delay_ms: str) -> None:
+    assert refusal(flags=voxtral(delay_ms=delay_ms)) == (
+        f'voxtral.delay_ms = "{delay_ms}" (from flag) cannot be used: it should be a multiple of 80 from 80 to 1200, '
+        "or 2400."
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (
+            {"listen": "direct", "responder_url": URL},
+            "voxtral.listen = direct has Voxtral answer what it hears: leave responder.url out, or choose streaming or "
+            "utterance.",
+        ),
+        (
+            {"profile": "fake", "listen": "direct", "responder_url": URL},
+            "voxtral.listen = direct has Voxtral answer what it hears: leave responder.url out, or choose streaming or "
+            "utterance.",
+        ),
+        (
+            {"transcriber_url": URL},
+            "voxtral.listen = streaming hears with Voxtral Realtime: leave transcriber.url out, or choose utterance.",
+        ),
+        (
+            {"vllm_url": URL},
+            "The vLLM at voxtral.vllm_url hears, and nothing answers: set responder.url too, or leave voxtral.vllm_url "
+            "out.",
+        ),
+        (
+            {"listen": "direct", "vllm_url": URL, "backend": "transformers"},
+            "voxtral.vllm_url is for backend = vllm: leave one of the two out.",
+        ),
+        (
+            {"quantization": "fp8", "backend": "transformers"},
+            "voxtral.quantization is done by vLLM: leave it out, or choose backend = vllm.",
+        ),
+        (
+            {"listen": "direct", "vllm_url": URL, "quantization": "fp8"},
+            "voxtral.quantization is for a vLLM that is started here: start yours with it instead.",
+        ),
+        (
+            {"listen": "direct", "device": "transcriber=cuda:0,responder=cuda:1"},
+            'voxtral.device = "transcriber=cuda:0,responder=cuda:1" cannot be used: one model hears and answers here, '
+            "and it cannot be on cuda:0 and on cuda:1 at once.",
+        ),
+        (
+            {"profile": "embedded", "listen": "direct"},
+            "voxtral.listen is for Voxtral, and the embedded profile has none: add --profile gpu, or leave it out.",
+        ),
+        (
+            {"profile": "embedded", "vllm_url": URL},
+            "voxtral.vllm_url is for Voxtral, and the embedded profile has none: add --profile gpu, or leave it out.",
+        ),
+        (
+            {"profile": "fake", "device": "cuda:0"},
+            "voxtral.device is for Voxtral, and the fake profile has none: add --profile gpu, or leave it out.",
+        ),
+        (
+            {"device": "gpu1"},
+            'voxtral.device = "gpu1" (from flag) cannot be used: gpu1 is no device; cpu, cuda:0, cuda:1 and so on are.',
+        ),
+        (
+            {"quantization": "fp9"},
+            "voxtral.quantization = \"fp9\" (from flag) cannot be used: it should be '', 'fp8', 'fp8_per_tensor', "
+            "'fp8_per_block', 'fp8_per_channel', 'int8_per_channel_weight_only', 'mxfp8' or 'nvfp4_per_token'.",
+        ),
+        (
+            {"vllm_url": "http://me:pass@there/v1"},
+            "voxtral.vllm_url = (hidden) (from flag) cannot be used: it should hold no password: that is for api_key.",
+        ),
+    ],
+)
+def test_what_does_not_fit_voxtral_is_one_sentence(settings: dict[str, str], sentence: str) -> None:
+    assert refusal(flags=voxtral(**settings)) == sentence
+
+
+def test_two_models_may_be_on_two_devices() -> None:
+    placed = chosen(device="transcriber=cuda:0,responder=cuda:1").placement
+    assert (placed.transcriber, placed.responder, placed.speaker) == ("cuda:0", "cuda:1", "cpu")
+    alone = chosen(listen="direct", device="responder=cuda:1").placement
+    assert (alone.transcriber, alone.responder) == ("cuda:1", "cuda:1")

@@ -39,6 +39,10 @@ SHORT_FLAGS = {
     "--patience": "turns.patience",
     "--voice": "speaker.voice",
     "--record": "record.dir",
+    "--listen": "voxtral.listen",
+    "--vllm-url": "voxtral.vllm_url",
+    "--quantization": "voxtral.quantization",
+    "--device": "voxtral.device",
 }
 """Besides the flag that every setting has by its full name."""
 

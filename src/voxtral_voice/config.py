@@ -32,6 +32,8 @@ from pydantic_core import ErrorDetails
 
 from voxtral_voice.conversation.events import TurnDetection
 from voxtral_voice.conversation.policy import Policy
+from voxtral_voice.engines import placement
+from voxtral_voice.engines.placement import Listen, Placement
 from voxtral_voice.engines.remote import Remote, RemoteParts
 from voxtral_voice.engines.voices import EMBEDDED_VOICES
 from voxtral_voice.errors import ConfigError
@@ -55,6 +57,8 @@ _POLICY: Final = Policy()
 PLAIN_KEY: Final = re.compile(r"[!-~]+")
 """What a header can carry."""
 ORIGIN: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#@\s]+")
+DELAYS_MS: Final = (*range(80, 1201, 80), 2400)
+"""That Voxtral Realtime was trained for."""
 REMOTE_PARTS: Final = ("transcriber", "responder", "speaker")
 """That may run behind a URL."""
 SECRETS: Final = ("server.api_keys", *(f"{part}.api_key" for part in REMOTE_PARTS))
@@ -210,16 +214,7 @@ class EngineConfig(Part):
     @field_validator("url")
     @classmethod
     def _base_url(cls, url: str) -> str:
-        try:
-            parts = urlsplit(url)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:  # of a port or an address that is none
-            usable = False
-        if url and not usable:
-            raise ValueError("it should be a URL like http://127.0.0.1:8001/v1")
-        if "@" in url:
-            raise ValueError("it should hold no password: that is for api_key")
-        return url
+        return _base_url(url)
 
     @property
     def remote(self) -> Remote | None:
@@ -269,6 +264,106 @@ class SpeakerConfig(EngineConfig):
         return voice
 
 
+class VoxtralConfig(Part):
+    """Of the gpu profile."""
+
+    listen: Literal["", "streaming", "direct", "utterance"] = Field(
+        default="",
+        description="streaming = words while one talks, then a language model; direct = Voxtral answers from the sound "
+        "itself; utterance = the words when the turn is over, then a language model; empty = streaming in the gpu "
+        "profile, else utterance",
+    )
+    backend: Literal["", "vllm", "transformers"] = Field(
+        default="",
+        description="what runs Voxtral: vllm, as a process of its own, or transformers, in this process; empty = vllm "
+        "where its command or vllm_url is there, else transformers",
+    )
+    vllm_url: str = Field(
+        default="",
+        description="base URL of a vLLM that already serves the Voxtral model of the mode, e.g. "
+        "http://127.0.0.1:8001/v1; empty = one of our own is started",
+    )
+    vllm_command: str = Field(
+        default="", description="the vllm program; empty = that of 'make vllm', or beside our Python, or on the PATH"
+    )
+    realtime: str = Field(
+        default="mistralai/Voxtral-Mini-4B-Realtime-2602",
+        min_length=1,
+        description="Voxtral Realtime: a repository on the hub, REPOSITORY@REVISION, or a folder",
+    )
+    mini: str = Field(
+        default="mistralai/Voxtral-Mini-3B-2507",
+        min_length=1,
+        description="Voxtral Mini: a repository on the hub, REPOSITORY@REVISION, or a folder",
+    )
+    delay_ms: int = Field(
+        default=480,
+        description="by how much, in ms, streamed words trail what is said: more is more exact; 80 to 1200 in steps of "
+        "80, or 2400",
+    )
+    quantization: Literal[
+        "",
+        "fp8",
+        "fp8_per_tensor",
+        "fp8_per_block",
+        "fp8_per_channel",
+        "int8_per_channel_weight_only",
+        "mxfp8",
+        "nvfp4_per_token",
+    ] = Field(
+        default="",
+        description="how vLLM makes the weights smaller while it loads them, e.g. fp8; empty = as they are",
+    )
+    device: str = Field(
+        default="",
+        description="which engine runs where, e.g. transcriber=cuda:0,responder=cuda:1, or one device for both; "
+        "empty = cuda:0, and the speaker on the cpu",
+    )
+    memory_share: float = Field(
+        default=0.9, ge=0.05, le=1, description="share of a GPU's memory that vLLM may take, all its models together"
+    )
+    realtime_max_tokens: int = Field(
+        default=16_384,
+        ge=512,
+        le=131_072,
+        description="longest stretch that Voxtral Realtime hears, in tokens of 80 ms",
+    )
+    mini_max_tokens: int = Field(
+        default=8_192,
+        ge=1_024,
+        le=32_768,
+        description="longest conversation that Voxtral Mini reads, in tokens; 30 s of sound are 375",
+    )
+
+    @field_validator("vllm_url")
+    @classmethod
+    def _base_url(cls, url: str) -> str:
+        return _base_url(url)
+
+    @field_validator("delay_ms")
+    @classmethod
+    def _is_a_step(cls, delay_ms: int) -> int:
+        if delay_ms not in DELAYS_MS:
+            raise ValueError("it should be a multiple of 80 from 80 to 1200, or 2400")
+        return delay_ms
+
+    @field_validator("device")
+    @classmethod
+    def _can_be_read(cls, device: str) -> str:
+        placement.parse(device)
+        return device
+
+    @model_validator(mode="after")
+    def _of_vllm(self) -> Self:
+        if self.backend == "transformers" and self.vllm_url:
+            raise ValueError("voxtral.vllm_url is for backend = vllm: leave one of the two out")
+        if self.backend == "transformers" and self.quantization:
+            raise ValueError("voxtral.quantization is done by vLLM: leave it out, or choose backend = vllm")
+        if self.vllm_url and self.quantization:
+            raise ValueError("voxtral.quantization is for a vLLM that is started here: start yours with it instead")
+        return self
+
+
 class WeightsConfig(Part):
     dir: Path = Field(default_factory=default_weights_dir, description="folder that holds the model files")
     offline: bool = Field(default=False, description="never fetch a model file: use those in the folder, or fail")
@@ -303,10 +398,10 @@ class RecordConfig(Part):
 
 
 class Config(Part):
-    profile: Literal["embedded", "remote", "fake"] = Field(
+    profile: Literal["embedded", "gpu", "remote", "fake"] = Field(
         default="embedded",
-        description="which engines run: embedded = real models on the CPU, remote = behind URLs, fake = scripted, no "
-        "models; a part whose url is set runs there in any profile",
+        description="which engines run: embedded = small models on the CPU, gpu = Voxtral on an NVIDIA GPU, remote = "
+        "behind URLs, fake = scripted, no models; a part whose url is set runs there in any profile",
     )
     server: ServerConfig = ServerConfig()
     turns: TurnsConfig = TurnsConfig()
@@ -314,6 +409,7 @@ class Config(Part):
     transcriber: TranscriberConfig = TranscriberConfig()
     responder: ResponderConfig = ResponderConfig()
     speaker: SpeakerConfig = SpeakerConfig()
+    voxtral: VoxtralConfig = VoxtralConfig()
     weights: WeightsConfig = Field(default_factory=WeightsConfig)
     log: LogConfig = LogConfig()
     record: RecordConfig = RecordConfig()
@@ -329,6 +425,60 @@ class Config(Part):
         if self.speaker.voices and not self.speaker.url:
             raise ValueError("speaker.voices is for a speaker behind a URL: set speaker.url, or leave it out")
         return self
+
+    @model_validator(mode="after")
+    def _voxtral_fits_in(self) -> Self:
+        self._require_a_profile_with_voxtral()
+        if self.listen == "streaming" and self.transcriber.url:
+            raise ValueError(
+                "voxtral.listen = streaming hears with Voxtral Realtime: leave transcriber.url out, or choose utterance"
+            )
+        if self.listen == "direct" and self.responder.url:
+            raise ValueError(
+                "voxtral.listen = direct has Voxtral answer what it hears: leave responder.url out, or choose "
+                "streaming or utterance"
+            )
+        if self.listen == "streaming" and self.voxtral.vllm_url and not self.responder.url:
+            raise ValueError(
+                "The vLLM at voxtral.vllm_url hears, and nothing answers: set responder.url too, or leave "
+                "voxtral.vllm_url out"
+            )
+        try:
+            _ = self.placement
+        except ValueError as error:
+            raise ValueError(f'voxtral.device = "{self.voxtral.device}" cannot be used: {error}') from error
+        return self
+
+    def _require_a_profile_with_voxtral(self) -> None:
+        if self.profile == "gpu":
+            return
+        ours = ("backend", "vllm_url", "quantization", "device")
+        asked = [name for name in ours if getattr(self.voxtral, name)]
+        if self.profile != "fake" and self.listen != "utterance":
+            asked.insert(0, "listen")
+        if asked:
+            raise ValueError(
+                f"voxtral.{asked[0]} is for Voxtral, and the {self.profile} profile has none: add --profile gpu, or "
+                "leave it out"
+            )
+
+    @property
+    def listen(self) -> Listen:
+        return self.voxtral.listen or ("streaming" if self.profile == "gpu" else "utterance")
+
+    @property
+    def placement(self) -> Placement:
+        one_model = self.listen != "streaming" and not self.responder.url
+        return placement.place(placement.parse(self.voxtral.device), one_model=one_model)
+
+    @property
+    def voxtral_models(self) -> tuple[Literal["realtime", "mini"], ...]:
+        """Those that run on this machine."""
+        if self.profile != "gpu" or self.voxtral.vllm_url:
+            return ()
+        if self.listen == "streaming":
+            return ("realtime",) if self.responder.url else ("realtime", "mini")
+        return () if self.transcriber.url and self.responder.url else ("mini",)
 
     def on_its_own(self) -> Config:
         """The same for a server that only the program that starts it talks to: any free port of loopback, open."""
@@ -356,6 +506,19 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return (mapped or address).is_loopback
+
+
+def _base_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port or an address that is none
+        usable = False
+    if url and not usable:
+        raise ValueError("it should be a URL like http://127.0.0.1:8001/v1")
+    if "@" in url:
+        raise ValueError("it should hold no password: that is for api_key")
+    return url
 
 
 def _absolute(path: str) -> str:
@@ -510,7 +673,7 @@ def _sentence(error: ErrorDetails, chosen: Mapping[str, Setting]) -> str:
     setting = chosen[key]
     message = re.sub("^(Input|String|Value) should ", "it should ", message).split(", unable")[0]
     message = message.replace("a valid boolean", "true or false")
-    hidden = key in SECRETS or (key.endswith(".url") and "@" in str(setting.value))  # a URL with a password
+    hidden = key in SECRETS or (key.endswith("url") and "@" in str(setting.value))  # a URL with a password
     shown = "(hidden)" if hidden else json.dumps(setting.value, ensure_ascii=False, default=str)
     return f"{key} = {shown} (from {setting.origin}) cannot be used: {message}" + "." * (message[-1] not in ".?")
 

@@ -46,6 +46,11 @@ def test_the_names_that_engines_ask_for_are_there(name: str) -> None:
     assert name in {file.name for file in needed("embedded")}
 
 
+def test_the_gpu_profile_has_all_but_what_voxtral_does() -> None:
+    rest = {file.name for file in needed("embedded") if file.part not in ("transcriber", "responder")}
+    assert {file.name for file in needed("gpu")} == rest
+
+
 def test_the_remote_profile_has_only_what_listens_and_judges() -> None:
     assert {file.name for file in needed("remote")} == {"silero-vad-v5.onnx", "smart-turn-v3.2.onnx"}
 
