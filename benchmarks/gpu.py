@@ -454,18 +454,15 @@ def device_facts(device: torch.device) -> Facts:
 PARTS: Final[dict[str, Callable[[Bench], Facts]]] = {"mini": measure_mini, "realtime": measure_realtime}
 
 
-def measured(bench: Bench, parts: Sequence[str]) -> Facts:
-    """Part -> its figures; each part's model is gone before the next one's is built."""
-    found = {}
-    for name in parts:
-        if bench.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(bench.device)
-        with torch.inference_mode():
-            found[name] = PARTS[name](bench)
-        print(f"{name}: {found[name]}", flush=True)
-        gc.collect()
-        if bench.device.type == "cuda":
-            torch.cuda.empty_cache()
+def measured(bench: Bench, name: str) -> Facts:
+    """One part's figures; its model is gone afterwards."""
+    if bench.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(bench.device)
+    with torch.inference_mode():
+        found = PARTS[name](bench)
+    gc.collect()
+    if bench.device.type == "cuda":
+        torch.cuda.empty_cache()
     return found
 
 
@@ -474,16 +471,18 @@ def main(words: Sequence[str] | None = None) -> int:
     torch.manual_seed(0)
     torch.set_float32_matmul_precision("high")
     bench = Bench(torch.device(options.device), options.repeats, options.size == "tiny", tuple(options.streams))
-    written = {
+    written: Facts = {
         "command": " ".join(["python -m benchmarks.gpu", *(sys.argv[1:] if words is None else words)]),
         "commit": options.commit or commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "device": device_facts(bench.device),
         "weights": f"random, {options.size} size",
-        **measured(bench, options.parts),
     }
-    write(written, options.out)
+    for name in options.parts:
+        written[name] = measured(bench, name)
+        print(json.dumps({name: written[name]}, indent=2), flush=True)
+        write(written, options.out)
     return 0
 
 
