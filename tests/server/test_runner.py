@@ -78,6 +78,7 @@ class Watched:
     """A transcriber, a judge, a responder and a speaker that never end, and say when they begin and are stopped."""
 
     name = "watched"
+    listens = streams = False
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()

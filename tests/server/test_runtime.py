@@ -68,14 +68,14 @@ def test_an_engine_that_works_again_is_told_once(runtime: Runtime, caplog: pytes
 
 def test_every_setting_of_turns_and_playout_reaches_the_core() -> None:
     """Each is moved by one step, and its own field of the policy moves with it."""
-    base, plain = Config(profile="fake"), policy(Config(profile="fake"))
+    base, plain = Config(profile="fake"), policy(Config(profile="fake"), quick())
     for part, model in (("turns", TurnsConfig), ("playout", PlayoutConfig)):
         for key in model.model_fields.keys() - {"judge", "patience"}:  # patience goes with each session's settings
             value = getattr(getattr(base, part), key)
             moved = base.model_copy(update={part: model(**{key: value + 1})})
-            differing = [f.name for f in fields(Policy) if getattr(policy(moved), f.name) != getattr(plain, f.name)]
+            differing = [f.name for f in fields(Policy) if getattr(policy(moved, quick()), f.name) != getattr(plain, f.name)]
             assert differing == [key]
-            assert getattr(policy(moved), key) == value + 1
+            assert getattr(policy(moved, quick()), key) == value + 1
 
 
 def test_the_fake_profile_needs_no_files(tmp_path: Path) -> None:

@@ -80,7 +80,18 @@ class ToolOutput:
     output: str
 
 
-Shown = tuple[Role, str] | Picture | ToolCall | ToolOutput
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """The user's newest turn, for a responder that listens itself."""
+
+    item_id: str
+    start_sample: int
+    end_sample: int
+    text: str = ""
+    """Its words when they are known."""
+
+
+Shown = tuple[Role, str] | Picture | ToolCall | ToolOutput | Sound
 """One message of a prompt: (role, text), or one of the others."""
 
 
@@ -409,6 +420,8 @@ class Transcribe:
     language: str | None
     prompt: str
     final: bool
+    grows: bool = False
+    """It is the open turn, of which more may be asked: for a transcriber that hears a turn while it is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,8 +445,8 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """The responder may compute what is known of the prompt; the last message is the user's words so far. Answer with
-    WordsJudged(attempt), also when it fails."""
+    """The responder may compute what is known of the prompt; the last message is the user's words so far, or the Sound
+    of the turn. Answer with WordsJudged(attempt), also when it fails."""
 
     attempt: int
     messages: tuple[Shown, ...]
@@ -454,7 +467,8 @@ class Respond:
     reply_id: str
     messages: tuple[Shown, ...]
     """What to answer, oldest first, instructions as a leading system message when there are any. Pictures stand before
-    the user's words that they came with (perhaps ""). Calls and their outputs come in any order."""
+    the user's words that they came with (perhaps ""). Calls and their outputs come in any order. A Sound stands for
+    the words of the turn that is answered."""
     language: str | None
     max_tokens: int | None
     tools: tuple[Tool, ...] = ()

@@ -484,7 +484,8 @@ class Listener:
         self._under_way[self._attempts] = turn
         turn.attempt = self._attempts
         language, prompt = self.settings.language, self.settings.transcription_prompt
-        self._out.append(ev.Transcribe(self._attempts, turn.start_sample, end_sample, language, prompt, final))
+        grows = self._policy.streams and turn is self.turn
+        self._out.append(ev.Transcribe(self._attempts, turn.start_sample, end_sample, language, prompt, final, grows))
         return self._attempts
 
     def _attempts_at(self, turn: Turn) -> list[int]:

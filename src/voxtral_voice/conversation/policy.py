@@ -29,6 +29,10 @@ class Policy:
     """Sounds during a reply with less silence between them are one ("no, no, stop")."""
     partial_every_ms: int = 1000
     """New speech between two partial transcripts; 0 = none."""
+    streams: bool = False
+    """The transcriber hears a turn while it is said: it is given the new speech with each partial transcript."""
+    listens: bool = False
+    """The responder hears the newest turn itself: no answer waits for the words of the turn that it answers."""
     lead_ms: int = 200
     """Audio is sent at most this far ahead of what the client has played. So much of a reply is heard after a user has
     begun to interrupt it; a network whose delay varies by more makes gaps."""

@@ -89,16 +89,21 @@ class TranscriptStream(Protocol):
 
     async def push(self, audio: Samples) -> str:
         """More of the turn, 16 kHz, any length. Returns all words so far; they trail what was said by the engine's
-        delay."""
+        delay. When it fails or is cancelled, nothing but `aclose` is called any more."""
 
     async def flush(self) -> Transcript:
-        """The words as if the turn ended here. The stream is as it was: more may follow, and another flush."""
+        """The words as if the turn ended here. The stream is as it was, also when this is cancelled: more may follow,
+        and another flush. When it fails, nothing but `aclose` is called any more."""
 
     async def aclose(self) -> None:
         """Nothing more comes. Safe to call twice."""
 
 
 class Transcriber(Engine, Protocol):
+    @property
+    def streams(self) -> bool:
+        """It hears a turn while it is said: `stream` gives more than None."""
+
     async def transcribe(self, audio: Samples, *, language: str | None, prompt: str, final: bool) -> Transcript:
         """audio: the turn so far, 16 kHz. language: ISO 639-1, or None to detect. prompt: words to expect, or "".
 
@@ -106,7 +111,7 @@ class Transcriber(Engine, Protocol):
         """
 
     def stream(self, *, language: str | None, prompt: str) -> TranscriptStream | None:
-        """A new turn begins. None: this engine hears a turn as a whole."""
+        """A new turn begins; costs nothing before the first push. None: this engine hears a turn as a whole."""
 
 
 # --- responder --------------------------------------------------------------------------------------------------

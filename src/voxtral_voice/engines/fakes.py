@@ -21,6 +21,7 @@ from typing import Final
 import numpy as np
 
 from voxtral_voice.engines.base import (
+    LISTEN_RATE_HZ,
     NO_TOOLS,
     SPEAK_RATE_HZ,
     VAD_FRAME_SAMPLES,
@@ -50,6 +51,8 @@ TONE_AMPLITUDE: Final = 0.1
 WORD_MS: Final = 200.0
 GAP_MS: Final = 40.0
 FADE_MS: Final = 10.0
+STREAMED_WORD_MS: Final = 240.0
+"""Of speech, a word's worth."""
 ARGUMENT_CHARS: Final = 8
 """Of a call, one token's worth."""
 _STOPS: Final = " .!?।"
@@ -163,6 +166,9 @@ class FakeTranscriber(_Fake):
 
     A partial hears the first half of the next line's words. Silence is heard as "" and consumes no line; nor
     does a call that is cancelled. `lines` may be a function of the turn's audio instead.
+
+    streaming: it hears a turn while it is said, one line in each stream. A word is heard STREAMED_WORD_MS after the one
+    before it, and delay_ms later; a push takes push_ms, a flush flush_ms.
     """
 
     seam = "transcriber"
@@ -172,6 +178,10 @@ class FakeTranscriber(_Fake):
         lines: Sequence[str] | Callable[[Samples], str] = ("Hello there.", "How are you today?"),
         latency_ms: float = 60.0,
         *,
+        streaming: bool = False,
+        delay_ms: float = 480.0,
+        push_ms: float = 5.0,
+        flush_ms: float = 40.0,
         broken: Broken | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -179,9 +189,13 @@ class FakeTranscriber(_Fake):
         self._lines = lines
         self._next = 0
         self._latency_ms = latency_ms
+        self.streams = streaming
+        self.delay_ms, self.push_ms, self.flush_ms = delay_ms, push_ms, flush_ms
+        self.open_streams = 0
+        """Those that were not closed."""
 
-    def stream(self, *, language: str | None, prompt: str) -> None:
-        """It hears a turn as a whole."""
+    def stream(self, *, language: str | None, prompt: str) -> _FakeStream | None:  # noqa: ARG002
+        return _FakeStream(self, language or "en") if self.streams else None
 
     async def transcribe(
         self,
@@ -204,16 +218,52 @@ class FakeTranscriber(_Fake):
         return " ".join(words[: len(words) // 2])
 
 
+class _FakeStream:
+    """One turn of a streaming FakeTranscriber."""
+
+    def __init__(self, transcriber: FakeTranscriber, language: str) -> None:
+        self._transcriber, self._language = transcriber, language
+        self._audio = np.zeros(0, np.float32)
+        self._line: str | None = None
+        self._closed = False
+        transcriber.open_streams += 1
+
+    async def push(self, audio: Samples) -> str:
+        assert not self._closed
+        self._audio = np.concatenate((self._audio, audio))
+        await self._transcriber._step(self._transcriber.push_ms)
+        heard_ms = len(self._audio) * 1000 / LISTEN_RATE_HZ - self._transcriber.delay_ms
+        return " ".join(self._whole().split()[: max(0, int(heard_ms / STREAMED_WORD_MS))])
+
+    async def flush(self) -> Transcript:
+        assert not self._closed
+        await self._transcriber._step(self._transcriber.flush_ms)
+        return Transcript(self._whole(), self._language)
+
+    async def aclose(self) -> None:
+        self._transcriber.open_streams -= not self._closed
+        self._closed = True
+
+    def _whole(self) -> str:
+        if _is_silent(self._audio):
+            return ""
+        if self._line is None or callable(self._transcriber._lines):
+            self._line = self._transcriber._hear(self._audio, final=True)
+        return self._line
+
+
 # --- responder ----------------------------------------------------------------------------------------------
 
 
 def echo(messages: Sequence[Message]) -> str:
     """`You said: <last user text>.`, with one stop at the end; of pictures how many. `I found: <outputs>.` when the
-    last messages are what tools gave."""
+    last messages are what tools gave, `You spoke for <seconds> seconds.` when the last one is to be heard."""
     outputs = [m.text for m in takewhile(lambda m: m.role == "tool", reversed(messages))]
     if outputs:
         return f"I found: {' and '.join(reversed(outputs)).rstrip(_STOPS)}."
     said = next((m for m in reversed(messages) if m.role == "user"), Message("user", "nothing"))
+    if said.audio is not None:
+        return f"You spoke for {len(said.audio) / LISTEN_RATE_HZ:.1f} seconds."
     count = len(said.pictures)
     shown = f" You showed {count} picture{'s' if count > 1 else ''}." if count else ""
     return f"You said: {said.text.rstrip(_STOPS)}.{shown}"
@@ -233,11 +283,10 @@ class FakeResponder(_Fake):
 
     Where tools may be called, `fake_calls` decides whether they are: then it says before_calls, unless a call was
     demanded, and calls, ARGUMENT_CHARS of the arguments a token. finished: the probability that `prepare` gives the
-    user's words so far, after prepare_ms.
+    user's words so far, after prepare_ms. listens: it is given the sound of the newest turn.
     """
 
     seam = "responder"
-    listens = False
 
     def __init__(
         self,
@@ -248,6 +297,7 @@ class FakeResponder(_Fake):
         finished: Callable[[str], float | None] = no_opinion,
         prepare_ms: float = 20.0,
         before_calls: str = "Let me check.",
+        listens: bool = False,
         broken: Broken | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -258,11 +308,13 @@ class FakeResponder(_Fake):
         self._finished = finished
         self._prepare_ms = prepare_ms
         self._before_calls = before_calls
+        self.listens = listens
         self._calls = 0
 
     async def prepare(self, messages: Sequence[Message], *, language: str | None) -> float | None:  # noqa: ARG002
         await self._step(self._prepare_ms)
-        return self._finished(messages[-1].text)
+        words = messages[-1].text
+        return self._finished(words) if words else None
 
     async def respond(
         self,

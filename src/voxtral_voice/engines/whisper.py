@@ -97,6 +97,8 @@ class Whisper:
     with two workers not at all.
     """
 
+    streams = False
+
     def __init__(
         self, model_dir: Path, *, threads: int = 1, workers: int = 2, languages: Sequence[str] = LANGUAGES
     ) -> None:

@@ -39,6 +39,7 @@ USUAL: Final[dict[str, object]] = {
     "aside": False,
     "sound_ms": 0.0,
     "finish": "stop",
+    "grows": False,
 }
 """What a field of this name says when there is nothing to say."""
 

@@ -39,8 +39,8 @@ from voxtral_voice.realtime.wire import Incoming, Opening, Wire
 from voxtral_voice.server.alarm import Alarm
 from voxtral_voice.server.backlog import Backlog
 from voxtral_voice.server.ingest import WIRE_RATE_HZ, Ingest
-from voxtral_voice.server.runner import ENGINE_FAULTS, Runner
-from voxtral_voice.server.runtime import Runtime, policy
+from voxtral_voice.server.runner import Runner
+from voxtral_voice.server.runtime import ENGINE_FAULTS, Runtime, policy
 from voxtral_voice.server.sounds import Sounds
 
 SUBPROTOCOL: Final = "realtime"
@@ -118,7 +118,7 @@ class Connection:
         self._sounds = Sounds(self._ingest.audio)
         self._ignored: set[str] = set()
         self._recording = runtime.recording(self._session_id, self._ingest.audio)
-        self._session = self._recording.session(self._wire.settings, new_id, policy(runtime.config))
+        self._session = self._recording.session(self._wire.settings, new_id, policy(runtime.config, runtime.engines))
         self._voice_activity = runtime.engines.voice_activity.session()
         self._inbox: asyncio.Queue[ev.Event] = asyncio.Queue(INBOX)  # full: the bringer waits
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue(OUTBOX)  # full: the client is cut off
@@ -379,6 +379,9 @@ class Connection:
                 self._asides.add(notice.reply_id)
         elif isinstance(notice, ev.ReplyEnded):
             self._asides.discard(notice.reply_id)
+        elif isinstance(notice, ev.SpeechStopped):
+            assert self._runner is not None
+            self._runner.turn_is_over()
         elif isinstance(notice, ev.AudioCommitted):
             assert self._runner is not None
             self._runner.committed()

@@ -5,15 +5,16 @@ Knows: both vocabularies, the core's and the engines'. Does not know: models, wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.engines.base import Call, Message, NamedTool, Picture, Tool, Tools
+from voxtral_voice.engines.base import Call, Message, NamedTool, Picture, Samples, Tool, Tools
 
 
-def messages(shown: Iterable[ev.Shown]) -> list[Message]:
-    """Pictures go with the user's words behind them; calls in a row, and what was said before them, are one message."""
+def messages(shown: Iterable[ev.Shown], heard: Callable[[ev.Sound], Samples]) -> list[Message]:
+    """Pictures go with the user's words behind them; calls in a row, and what was said before them, are one message.
+    heard: the audio of a turn."""
     made: list[Message] = []
     pictures: list[Picture] = []
     for part in shown:
@@ -24,6 +25,8 @@ def messages(shown: Iterable[ev.Shown]) -> list[Message]:
                 _add_call(made, Call(call_id, name, arguments))
             case ev.ToolOutput(call_id, output):
                 made.append(Message("tool", output, call_id=call_id))
+            case ev.Sound():
+                made.append(Message("user", part.text, audio=heard(part)))
             case (role, text):
                 made.append(Message(role, text, tuple(pictures)))
                 pictures.clear()

@@ -5,24 +5,39 @@ Knows: tasks, timeouts, which engine is behind which command. Does not know: who
 Every piece of work is a task of the connection's group: one per transcription or judgement, and one per reply, in which
 the responder and the speaker are a group of their own. Stopping is cancelling the task, which stops the engine within a
 step. An engine that fails or takes too long becomes an event (`ReplyFailed`, `TranscriptFailed`); the session goes on.
+
+Where the transcriber hears a turn while it is said, the turn has a `TurnStream`, and what is new of it is pushed with
+each transcription. A push goes on when its transcription is abandoned: the audio is needed for the next.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Final
+
+import numpy as np
 
 from voxtral_voice.audio.frames import InputBuffer
 from voxtral_voice.audio.pcm import BYTES_PER_SAMPLE, pcm16_to_float
 from voxtral_voice.audio.resample import resample
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.engines.base import LISTEN_RATE_HZ, SPEAK_RATE_HZ, Piece, Samples
+from voxtral_voice.engines.base import (
+    LISTEN_RATE_HZ,
+    SPEAK_RATE_HZ,
+    Message,
+    Piece,
+    Samples,
+    Transcript,
+    TranscriptStream,
+)
 from voxtral_voice.errors import EngineError
 from voxtral_voice.server.answer import Answer
 from voxtral_voice.server.prompt import messages, tools
-from voxtral_voice.server.runtime import Runtime
+from voxtral_voice.server.runtime import ENGINE_FAULTS, Runtime
+from voxtral_voice.server.turn_stream import TurnStream
 from voxtral_voice.server.work import Account, Outcome
 
 TRANSCRIBE_S: Final = 20.0
@@ -44,8 +59,7 @@ MAX_PHRASE_AUDIO_S: Final = 120.0
 """A phrase of n characters has at most PHRASE_AUDIO_S + n * PHRASE_AUDIO_S_PER_CHAR of audio, some seven times what
 speech takes, and never more than this; so much more when it is spoken slower. Beyond it the speaker does not end."""
 
-ENGINE_FAULTS: Final = (EngineError, RuntimeError, ValueError, OSError, TimeoutError)
-"""What model libraries raise when a piece of work fails."""
+NO_SOUND: Final = np.empty(0, np.float32)
 
 Tell = Callable[[ev.Event], Coroutine[None, None, None]]
 
@@ -66,6 +80,12 @@ class Runner:
         """Replies that the client knows of, until they are stopped."""
         self._replies: dict[str, asyncio.Task[None]] = {}
         self._phrases: dict[str, asyncio.Queue[ev.Speak]] = {}
+        self._stream: TurnStream | None = None
+        """Of the turn that goes on."""
+        self._streamed: tuple[int, str | None, str] | None = None
+        """Which turn that is, and what it is heard as."""
+        self._sound: tuple[int, int, Samples] = (0, 0, NO_SOUND)
+        """Of the newest turn that a responder may be given: its place and its audio."""
 
     def run(self, command: ev.EngineCommand) -> None:
         """Begin or stop a piece of work; never waits."""
@@ -75,13 +95,15 @@ class Runner:
             case ev.Judge(attempt):
                 self._begin_attempt(attempt, self._judge(command, self._slice(command), self._account(attempt)))
             case ev.Prepare(attempt):
-                self._begin_attempt(attempt, self._prepare(command, self._account(attempt)))
+                shown = messages(command.messages, self._heard)
+                self._begin_attempt(attempt, self._prepare(command, shown, self._account(attempt)))
             case ev.Abandon(attempt):
                 self._settle(attempt, "dropped")
                 for task in self._attempts.pop(attempt, []):
                     task.cancel()
             case ev.Respond(reply_id):
-                self._begin_reply(reply_id, self._reply(command, self._account(reply_id)))
+                shown = messages(command.messages, self._heard)
+                self._begin_reply(reply_id, self._reply(command, shown, self._account(reply_id)))
             case ev.Recite(reply_id):
                 self._begin_reply(reply_id, self._recite(reply_id, self._account(reply_id)))
             case ev.Speak():
@@ -110,6 +132,12 @@ class Runner:
         for attempt in [key for key in self._accounts if isinstance(key, int)]:
             self._settle(attempt, "used")
 
+    def turn_is_over(self) -> None:
+        """Nothing more will be said in it; what is under way is heard to its end."""
+        if self._stream is not None:
+            self._stream.end()
+        self._stream = self._streamed = None
+
     def _account(self, key: int | str) -> Account:
         account = self._accounts.setdefault(key, Account(self._runtime.metrics.work))
         if key in self._released:
@@ -126,7 +154,36 @@ class Runner:
         account = self._account(job.attempt)
         if not job.final:  # people read it while it lasts
             self._settle(job.attempt, "used")
-        self._begin_attempt(job.attempt, self._transcribe(job, self._slice(job), account))
+        if job.final and self._runtime.engines.responder.listens:
+            self._heard(job)
+        if job.grows:
+            self._stream_attempt(job, account)
+        else:
+            hear = partial(self._hear_whole, job, self._slice(job), account)
+            self._begin_attempt(job.attempt, self._transcribe(job, hear))
+
+    def _stream_attempt(self, job: ev.Transcribe, account: Account) -> None:
+        stream = self._stream_of(job)
+        stream.add(self._audio.slice(stream.taken_to, job.end_sample))
+        hear = partial(self._hear_stream, job, stream, account)
+        if job.final:
+            self._group.create_task(self._push(stream, account))
+            self._begin_attempt(job.attempt, self._transcribe(job, hear))
+        else:
+            self._group.create_task(self._transcribe(job, hear))
+
+    def _stream_of(self, job: ev.Transcribe) -> TurnStream:
+        turn = (job.start_sample, job.language, job.prompt)
+        if self._stream is None or self._streamed != turn:
+            self.turn_is_over()
+            self._stream, self._streamed = TurnStream(partial(self._begin_stream, job), job.start_sample), turn
+            self._group.create_task(self._stream.keep())
+        return self._stream
+
+    def _begin_stream(self, job: ev.Transcribe) -> TranscriptStream:
+        stream = self._runtime.engines.transcriber.stream(language=job.language, prompt=job.prompt)
+        assert stream is not None, "the policy says that it streams"
+        return stream
 
     def _begin_attempt(self, attempt: int, work: Coroutine[None, None, None]) -> None:
         task = self._group.create_task(work)
@@ -153,21 +210,38 @@ class Runner:
         async with self._item_places:
             audio = await asyncio.to_thread(_listened_to, pcm)
             whole = ev.Transcribe(job.attempt, 0, len(audio), job.language, job.prompt, final=True)
-            await self._transcribe(whole, audio, account)
+            await self._transcribe(whole, partial(self._hear_whole, whole, audio, account))
 
-    async def _transcribe(self, job: ev.Transcribe, audio: Samples, account: Account) -> None:
+    async def _hear_whole(self, job: ev.Transcribe, audio: Samples, account: Account) -> Transcript:
+        async with asyncio.timeout(TRANSCRIBE_S):
+            with account.working("transcriber"):
+                return await self._runtime.engines.transcriber.transcribe(
+                    audio, language=job.language, prompt=job.prompt, final=job.final
+                )
+
+    async def _hear_stream(self, job: ev.Transcribe, stream: TurnStream, account: Account) -> Transcript:
+        async with stream.place:
+            with account.working("transcriber"):
+                return await stream.flush() if job.final else Transcript(await stream.words(), job.language or "")
+
+    async def _push(self, stream: TurnStream, account: Account) -> None:
+        """What is to be flushed. When it fails, the flush tries it once more, from the turn's beginning."""
         try:
-            async with asyncio.timeout(TRANSCRIBE_S):
+            async with stream.place:
                 with account.working("transcriber"):
-                    heard = await self._runtime.engines.transcriber.transcribe(
-                        audio, language=job.language, prompt=job.prompt, final=job.final
-                    )
+                    await stream.words()
+        except ENGINE_FAULTS as error:
+            self._runtime.failed("transcriber", error)
+
+    async def _transcribe(self, job: ev.Transcribe, hear: Callable[[], Awaitable[Transcript]]) -> None:
+        try:
+            heard = await hear()
         except ENGINE_FAULTS as error:
             message = self._runtime.failed("transcriber", error)
             await self._tell(ev.TranscriptFailed(job.attempt, f"transcriber: {message}"))
         else:
             self._runtime.worked("transcriber")
-            await self._tell(ev.TranscriptHeard(job.attempt, heard.text, heard.language, job.final))
+            await self._tell(ev.TranscriptHeard(job.attempt, heard.text, heard.language or None, job.final))
 
     async def _judge(self, job: ev.Judge, audio: Samples, account: Account) -> None:
         try:
@@ -181,14 +255,19 @@ class Runner:
             if probability is not None:
                 await self._tell(ev.TurnJudged(job.attempt, probability))
 
-    async def _prepare(self, job: ev.Prepare, account: Account) -> None:
+    def _heard(self, turn: ev.Sound | ev.Transcribe) -> Samples:
+        """Its audio, taken at once and kept: the input buffer may be told to forget it before the reply begins."""
+        if self._sound[:2] != (turn.start_sample, turn.end_sample):
+            audio = self._audio.slice(turn.start_sample, turn.end_sample)
+            self._sound = (turn.start_sample, turn.end_sample, audio)
+        return self._sound[2]
+
+    async def _prepare(self, job: ev.Prepare, shown: Sequence[Message], account: Account) -> None:
         probability = None
         try:
             async with asyncio.timeout(PREPARE_S):
                 with account.working("responder"):
-                    probability = await self._runtime.engines.responder.prepare(
-                        messages(job.messages), language=job.language
-                    )
+                    probability = await self._runtime.engines.responder.prepare(shown, language=job.language)
         except ENGINE_FAULTS as error:
             self._runtime.failed("responder", error)  # the reply will say so
         await self._tell(ev.WordsJudged(job.attempt, probability))
@@ -199,18 +278,18 @@ class Runner:
         self._phrases[reply_id] = asyncio.Queue(MAX_PHRASES)  # full: the reply fails
         self._replies[reply_id] = self._group.create_task(work)
 
-    async def _reply(self, job: ev.Respond, account: Account) -> None:
+    async def _reply(self, job: ev.Respond, shown: Sequence[Message], account: Account) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._respond(job, account))
+            group.create_task(self._respond(job, shown, account))
             group.create_task(self._speak(job.reply_id, self._phrases[job.reply_id], account))
 
     async def _recite(self, reply_id: str, account: Account) -> None:
         await self._speak(reply_id, self._phrases[reply_id], account)
 
-    async def _respond(self, job: ev.Respond, account: Account) -> None:
+    async def _respond(self, job: ev.Respond, shown: Sequence[Message], account: Account) -> None:
         answer = Answer(job)
         try:
-            async with aclosing(self._pieces(job)) as pieces:
+            async with aclosing(self._pieces(job, shown)) as pieces:
                 while True:
                     with account.working("responder"):
                         async with asyncio.timeout(RESPOND_STEP_S):
@@ -226,9 +305,9 @@ class Runner:
             self._runtime.worked("responder")
             await self._tell(answer.end)
 
-    def _pieces(self, job: ev.Respond) -> AsyncGenerator[Piece, None]:
+    def _pieces(self, job: ev.Respond, shown: Sequence[Message]) -> AsyncGenerator[Piece, None]:
         return self._runtime.engines.responder.respond(
-            messages(job.messages), language=job.language, max_tokens=job.max_tokens, tools=tools(job)
+            shown, language=job.language, max_tokens=job.max_tokens, tools=tools(job)
         )
 
     def _stop_reply(self, reply_id: str) -> None:

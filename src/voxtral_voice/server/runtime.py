@@ -25,6 +25,12 @@ from voxtral_voice.server.auth import Auth
 from voxtral_voice.server.tick import Tick
 from voxtral_voice.weights.fetch import ensure
 
+ENGINE_FAULTS: Final = (EngineError, RuntimeError, ValueError, OSError, TimeoutError)
+"""What model libraries raise when a piece of work fails."""
+STREAMED_EVERY_MS: Final = 160
+"""A transcriber that streams is given so much new speech at a time: two of the steps of Voxtral Realtime, which makes a
+token of each 80 ms. Less, and there are more calls than the 32 ms frames of voice activity keep apart; more, and as
+much more is left to be heard when the user falls silent."""
 LAG_EVERY_S: Final = 0.1
 LAG_WINDOW: Final = 100
 """10 s of measurements."""
@@ -92,12 +98,15 @@ def start_recorder(config: Config) -> Recorder | None:
     return Recorder(Path(record.dir), content=record.content) if record.dir else None
 
 
-def policy(config: Config) -> Policy:
+def policy(config: Config, engines: Engines) -> Policy:
     turns, playout = config.turns, config.playout
+    streams = engines.transcriber.streams
     return Policy(
         onset_ms=turns.onset_ms,
         tentative_silence_ms=turns.tentative_silence_ms,
-        partial_every_ms=turns.partial_every_ms,
+        partial_every_ms=STREAMED_EVERY_MS if streams else turns.partial_every_ms,
+        streams=streams,
+        listens=engines.responder.listens,
         lead_ms=playout.lead_ms,
         chunk_ms=playout.chunk_ms,
     )

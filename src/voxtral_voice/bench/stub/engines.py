@@ -60,6 +60,7 @@ class StubTranscriber(_Stub):
     """`unknown` counts the requests whose audio was no clip."""
 
     name = "stub transcriber"
+    streams = False
 
     def __init__(self, plan: StubPlan) -> None:
         self._plan = plan

@@ -11,8 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from voxtral_voice.server.rest import errors
-from voxtral_voice.server.runner import ENGINE_FAULTS
-from voxtral_voice.server.runtime import Runtime
+from voxtral_voice.server.runtime import ENGINE_FAULTS, Runtime
 from voxtral_voice.server.work import Account
 
 T = TypeVar("T")
