@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import orjson
+import pybase64
 import pytest
 
 from voxtral_voice.engines.base import NO_TOOLS, Call, Message, NamedTool, Picture, Tool, ToolChoice, Tools
-from voxtral_voice.engines.openai_chat import INSTRUCTIONS, messages_json, tool_fields
+from voxtral_voice.engines.openai_audio import wav
+from voxtral_voice.engines.openai_chat import INSTRUCTIONS, message_json, messages_json, tool_fields
 from voxtral_voice.engines.prompt import A_PICTURE, NO_OUTPUT_YET
 
 SYSTEM = Message("system", "Be brief.")
@@ -41,6 +44,14 @@ def test_pictures_are_parts_of_the_users_message() -> None:
     assert chat(shown) == [{"role": "user", "content": [*parts, {"type": "text", "text": "What is this?"}]}]
     assert chat(Message("user", "", (low, auto))) == [{"role": "user", "content": parts}]
     assert chat(shown, pictures=False) == [{"role": "user", "content": f"{A_PICTURE} {A_PICTURE} What is this?"}]
+
+
+def test_sound_goes_out_instead_of_its_words() -> None:
+    audio = np.linspace(-1, 1, 99, dtype=np.float32)
+    [part] = sent(message_json(Message("user", "Hello", audio=audio)))["content"]
+    assert part["type"] == "input_audio"
+    assert part["input_audio"]["format"] == "wav"
+    assert pybase64.b64decode(part["input_audio"]["data"]) == wav(audio)
 
 
 def test_calls_and_their_outputs() -> None:

@@ -243,7 +243,7 @@ async def test_clients_are_told_neither_where_it_is_nor_what_it_said(respond: Re
 
 async def test_clients_are_not_told_where_nothing_answers() -> None:
     async with odd_server(never) as server, started(server) as client:
-        client._url = "http://127.0.0.1:9/v1"
+        client.url = "http://127.0.0.1:9/v1"
         with pytest.raises(EngineError) as caught:
             async with client.post("/work", b"{}"):
                 pytest.fail("it was sent")

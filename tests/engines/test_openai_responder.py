@@ -8,8 +8,6 @@ from contextlib import aclosing, asynccontextmanager
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.engines.chat_server import FORMS, USAGE, WORDS, ChatServer, Form, order_fault
 from tests.engines.odd_server import (
@@ -23,10 +21,10 @@ from tests.engines.odd_server import (
     stream,
     write_chunk,
 )
-from voxtral_voice.engines import openai_responder
+from voxtral_voice.engines import openai_responder, openai_stream
 from voxtral_voice.engines.base import NO_TOOLS, Call, CallPiece, Finish, Message, Picture, Piece, Tool, Tools, Usage
 from voxtral_voice.engines.openai_chat import INSTRUCTIONS
-from voxtral_voice.engines.openai_responder import Events, OpenAIResponder
+from voxtral_voice.engines.openai_responder import OpenAIResponder
 from voxtral_voice.engines.prompt import A_PICTURE
 from voxtral_voice.engines.remote import Remote
 from voxtral_voice.errors import EngineError, RequestError
@@ -200,7 +198,7 @@ async def test_a_whole_answer_instead_of_a_stream() -> None:
 
 
 async def test_a_server_that_stays_on_the_line_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_responder, "DRAIN_S", 0.01)
+    monkeypatch.setattr(openai_stream, "DRAIN_S", 0.01)
 
     async def respond(_: Request, writer: asyncio.StreamWriter) -> None:
         begin_stream(writer)
@@ -505,7 +503,7 @@ async def test_an_answer_that_is_withheld_is_not_the_engines_fault() -> None:
 
 
 async def test_a_line_without_end_is_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_responder, "MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(openai_stream, "MAX_LINE_BYTES", 1000)
     assert str(await failure_of(stream(b"data: " + b"x" * 2000))) == (
         "URL/chat/completions sent a line of more than 1000 bytes."
     )
@@ -520,14 +518,3 @@ async def test_a_reply_that_is_closed_early_closes_its_request() -> None:
         async with aclosing(responder.respond(HELLO, language=None, max_tokens=None)) as pieces:
             assert await anext(pieces) == "One"
         await server.left.wait()
-
-
-@given(st.lists(st.text(alphabet="ab ", min_size=1).map(str.strip).filter(bool)), st.data())
-def test_events_do_not_depend_on_how_they_are_cut(texts: list[str], data: st.DataObject) -> None:
-    whole = b"".join(event(text.encode()) for text in texts)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)))))
-    events, found = Events(), []
-    for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True):
-        found += events.feed(whole[start:end])
-    assert found == [text.encode() for text in texts]
-    assert events.unfinished == 0

@@ -1,6 +1,6 @@
 """What a chat completion is asked with, in OpenAI's format. Pure.
 
-Knows: messages, pictures, tools as JSON. Does not know: HTTP, answers, which order servers insist on (`prompt`).
+Knows: messages, pictures, sound, tools as JSON. Does not know: HTTP, answers, which order servers insist on (`prompt`).
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from typing import Final
 
 import orjson
+import pybase64
 
-from voxtral_voice.engines.base import Message, NamedTool, Picture, Tool, ToolChoice, Tools
+from voxtral_voice.engines.base import Message, NamedTool, Picture, Samples, Tool, ToolChoice, Tools
+from voxtral_voice.engines.openai_audio import wav
 from voxtral_voice.engines.prompt import in_order, without_pictures
 
 INSTRUCTIONS: Final = Message(
@@ -24,7 +26,7 @@ def messages_json(messages: Sequence[Message], *, pictures: bool) -> list[dict[s
     """pictures: False says in words that they were there."""
     head = [] if messages and messages[0].role == "system" else [INSTRUCTIONS]
     shown = (m if pictures else without_pictures(m) for m in (*head, *in_order(messages)))
-    return [_message(m) for m in shown]
+    return [message_json(m) for m in shown]
 
 
 def tool_fields(tools: Tools) -> dict[str, object]:
@@ -39,7 +41,7 @@ def tool_fields(tools: Tools) -> dict[str, object]:
     return fields if tools.choice == "auto" else {**fields, "tool_choice": _choice(tools.choice)}
 
 
-def _message(message: Message) -> dict[str, object]:
+def message_json(message: Message) -> dict[str, object]:
     if message.role == "tool":
         return {"role": "tool", "tool_call_id": message.call_id, "content": message.text}
     if message.calls:
@@ -56,6 +58,9 @@ def _message(message: Message) -> dict[str, object]:
 
 
 def _content(message: Message) -> object:
+    """Sound instead of its words."""
+    if message.audio is not None:
+        return [_sound(message.audio)]
     if not message.pictures:
         return message.text
     words = [{"type": "text", "text": message.text}] if message.text else []
@@ -65,6 +70,10 @@ def _content(message: Message) -> object:
 def _picture(picture: Picture) -> dict[str, object]:
     detail = {} if picture.detail == "auto" else {"detail": picture.detail}
     return {"type": "image_url", "image_url": {"url": picture.url, **detail}}
+
+
+def _sound(audio: Samples) -> dict[str, object]:
+    return {"type": "input_audio", "input_audio": {"data": pybase64.b64encode_as_string(wav(audio)), "format": "wav"}}
 
 
 def _valid(arguments: str) -> str:

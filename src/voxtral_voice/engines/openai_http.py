@@ -45,14 +45,16 @@ class OpenAIServer:
 
     def __init__(self, seam: str, remote: Remote) -> None:
         self.model = remote.model
+        self.listed: Mapping[str, Mapping[str, Any]] = {}
+        """The models that the server lists, by name, known after `start`; none when it has no such list."""
         self._seam = seam
-        self._url = remote.url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {remote.api_key}"} if remote.api_key else {}
+        self.url = remote.url.rstrip("/")
+        self.headers = {"Authorization": f"Bearer {remote.api_key}"} if remote.api_key else {}
         self._client: aiohttp.ClientSession | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.model or 'a model'} at {self._url}"
+        return f"{self.model or 'a model'} at {self.url}"
 
     async def start(self) -> None:
         """Open the pool, and ask the server for its models: does it answer, and to this key? Raises EngineError.
@@ -62,7 +64,7 @@ class OpenAIServer:
         self._client = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_S),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-            headers=self._headers,
+            headers=self.headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
@@ -72,7 +74,7 @@ class OpenAIServer:
                 await self._ask_for_models()
             started = True
         except TimeoutError:
-            raise self.error(f"{self._url} did not answer within {START_S:g} s: is it the right URL?") from None
+            raise self.error(f"{self.url} did not answer within {START_S:g} s: is it the right URL?") from None
         finally:
             if not started:
                 await self.aclose()
@@ -88,12 +90,13 @@ class OpenAIServer:
                 raise await self._refusal(answer)
             if answer.status != 200 and not self.model:
                 raise self.error(f"{await self._found(answer)} Name the model to use with {self._seam}.model.")
-            listed = _model_ids(await self._whole(answer)) if answer.status == 200 else ()
+            self.listed = _models(await self._whole(answer)) if answer.status == 200 else {}
         if self.model:
             return
+        listed = list(self.listed)
         if len(listed) != 1:
             found = f"lists {len(listed)} models ({', '.join(listed[:5])})" if listed else "does not say what it serves"
-            raise self.error(f"{self._url} {found}: name the one to use with {self._seam}.model.")
+            raise self.error(f"{self.url} {found}: name the one to use with {self._seam}.model.")
         self.model = listed[0]
 
     # --- requests -----------------------------------------------------------------------------------------------
@@ -111,7 +114,7 @@ class OpenAIServer:
         client = self._client
         if client is None:
             raise EngineError(self._seam, f"The {self._seam} is not running: await start() first.")
-        url = self._url + path
+        url = self.url + path
         try:
             response = await _requested(client, method, url, **options)
             async with response:
@@ -215,6 +218,9 @@ class Answer:
             raise self.error("sent JSON that is no object", f": {_shown(body)}")
         return content
 
+    def broken_off(self) -> EngineError:
+        return self._server.error(f"The answer of {self.url} broke off in the middle.", BROKE_OFF)
+
     def error(self, did: str, more: str = "") -> EngineError:
         """more: of the sentence, for the log alone."""
         return self._server.error(sentence(f"{self.url} {did}{more}"), did)
@@ -264,14 +270,14 @@ def _message_of(body: bytes) -> str:
     return _short(said if isinstance(said, str) else orjson.dumps(said or content).decode())
 
 
-def _model_ids(body: bytes) -> tuple[str, ...]:
-    """() for anything but OpenAI's list, of names."""
+def _models(body: bytes) -> dict[str, Mapping[str, Any]]:
+    """{} for anything but OpenAI's list, of names."""
     try:
         data = orjson.loads(body).get("data")
-        names = tuple(str(model["id"]) for model in data)
+        models = {str(model["id"]): model for model in data}
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
-        return ()
-    return names if all(0 < len(name) <= MAX_NAME_CHARS and name.isprintable() for name in names) else ()
+        return {}
+    return models if all(0 < len(name) <= MAX_NAME_CHARS and name.isprintable() for name in models) else {}
 
 
 def _short(text: str) -> str:

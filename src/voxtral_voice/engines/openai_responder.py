@@ -1,21 +1,18 @@
 """Responder behind any URL that speaks OpenAI's `/chat/completions`, streamed.
 
-Knows: that request's options and what to do without one that a server refuses, server-sent events. Does not know: how
-messages and tools are written (`openai_chat`), how calls are put together (`openai_calls`), HTTP's failures
-(`openai_http`), sessions.
+Knows: that request's options and what to do without one that a server refuses, what a chunk says. Does not know: how
+messages and tools are written (`openai_chat`), how calls are put together (`openai_calls`), events (`openai_stream`),
+HTTP's failures (`openai_http`), sessions.
 
-Sampling is the server's own. The parser takes what servers really send: events without blank lines between them, with
-or without a space behind "data:", comments, chunks without choices, thoughts beside the content (which are not spoken),
-and a whole answer instead of a stream. It insists on an end, `[DONE]` or a finish reason: without one the answer broke
-off.
+Sampling is the server's own unless it is given. Thoughts beside the content are not spoken. An answer needs an end,
+`[DONE]` or a finish reason: without one it broke off.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, suppress
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -24,22 +21,21 @@ import orjson
 from voxtral_voice.engines.base import NO_TOOLS, Finish, Message, Piece, Tools, Usage
 from voxtral_voice.engines.openai_calls import Calls
 from voxtral_voice.engines.openai_chat import messages_json, tool_fields
-from voxtral_voice.engines.openai_http import BROKE_OFF, Answer, OpenAIServer, loaded, message_in
+from voxtral_voice.engines.openai_http import Answer, OpenAIServer
+from voxtral_voice.engines.openai_stream import chunks, part_of, reason_of, text_of
 from voxtral_voice.engines.prompt import call_ids
 from voxtral_voice.engines.remote import Remote
 from voxtral_voice.errors import EngineError, RequestError
 
 PATH: Final = "/chat/completions"
-MAX_LINE_BYTES: Final = 1024 * 1024
 MAX_CALLS_CHARS: Final = 1024 * 1024
 """Of all tool calls of one answer: a server that sends more does not come to an end."""
 MAX_NAME_CHARS: Final = 256
 """Of a tool: no API takes one that is longer."""
-DONE: Final = b"[DONE]"
-DRAIN_S: Final = 0.2
 DISPENSABLE: Final = ("stream_options", "parallel_tool_calls", "max_tokens")
 """Fields that some servers refuse and that an answer can do without; in place of `max_tokens` goes its newer name."""
 NEW_LIMIT: Final = "max_completion_tokens"
+NOTHING: Final[Mapping[str, object]] = {}
 _OF_PICTURES: Final = re.compile(r"image|picture|vision|multi-?modal", re.IGNORECASE)
 
 
@@ -55,8 +51,17 @@ class _Asked:
 class OpenAIResponder:
     listens = False
 
-    def __init__(self, remote: Remote) -> None:
+    def __init__(
+        self,
+        remote: Remote,
+        *,
+        written: Callable[..., list[dict[str, object]]] = messages_json,
+        sampling: Mapping[str, object] = NOTHING,
+    ) -> None:
+        """written: the messages as the server wants them, as `messages_json`. sampling: fields of every request."""
         self._server = OpenAIServer("responder", remote)
+        self._written = written
+        self._sampling = sampling
         self._refused: frozenset[str] = frozenset()
         """What the server was found not to take."""
         self._counts = False
@@ -84,8 +89,8 @@ class OpenAIResponder:
         reading = _Reading(Calls(call_ids(messages)) if tools.may_call else None)
         async with AsyncExitStack() as stack:
             answer = await self._asked(stack, messages, {**_limit(max_tokens), **tool_fields(tools)})
-            async with aclosing(self._chunks(answer)) as chunks:
-                async for chunk in chunks:
+            async with aclosing(chunks(answer)) as found:
+                async for chunk in found:
                     for piece in self._pieces(answer, chunk, reading):
                         yield piece
         for piece in reading.end():
@@ -100,7 +105,7 @@ class OpenAIResponder:
     async def _asked(self, stack: AsyncExitStack, messages: Sequence[Message], options: Mapping[str, object]) -> Answer:
         """Asked again with less where the server refuses what can be done without; it is remembered. Pictures are tried
         each time: it may be a single one that is refused."""
-        wishes = {"stream_options": {"include_usage": True}, **options}
+        wishes = {"stream_options": {"include_usage": True}, **self._sampling, **options}
         way = _Asked(self._refused)
         while True:
             request = self._request(messages, wishes, way)
@@ -118,7 +123,7 @@ class OpenAIResponder:
                 return answer
 
     def _request(self, messages: Sequence[Message], wishes: Mapping[str, object], way: _Asked) -> dict[str, object]:
-        shown = messages_json(messages, pictures=way.pictures)
+        shown = self._written(messages, pictures=way.pictures)
         request: dict[str, object] = {"model": self._server.model, "messages": shown, "stream": True}
         request |= {name: wish for name, wish in wishes.items() if name not in way.refused}
         if "max_tokens" in way.refused and "max_tokens" in wishes:
@@ -141,41 +146,8 @@ class OpenAIResponder:
 
     # --- reading ------------------------------------------------------------------------------------------------
 
-    async def _chunks(self, answer: Answer) -> AsyncGenerator[Mapping[str, Any], None]:
-        """Until the end of the answer. Raises EngineError when it breaks off."""
-        if answer.kind == "application/json":
-            yield await answer.json()
-            return
-        events, pieces, ended = Events(), answer.pieces(), False
-        async for piece in pieces:
-            for event in self._read(events, piece, answer):
-                if event == DONE:
-                    await _drain(pieces)
-                    return
-                chunk = self._chunk(event, answer)
-                ended = ended or _reason(chunk) is not None
-                yield chunk
-        if not ended:
-            raise self._server.error(f"The answer of {answer.url} broke off in the middle.", BROKE_OFF)
-
-    def _read(self, events: Events, piece: bytes, answer: Answer) -> list[bytes]:
-        found = events.feed(piece)
-        if events.unfinished > MAX_LINE_BYTES:
-            raise answer.error(f"sent a line of more than {MAX_LINE_BYTES} bytes")
-        return found
-
-    def _chunk(self, event: bytes, answer: Answer) -> Mapping[str, Any]:
-        try:
-            chunk = loaded(event)
-        except ValueError as error:
-            shown = repr(event[:80].decode(errors="replace"))
-            raise answer.error("sent an event that is not JSON", f": {shown}") from error
-        return chunk if isinstance(chunk, dict) else {}
-
     def _pieces(self, answer: Answer, chunk: Mapping[str, Any], reading: _Reading) -> list[Piece]:
-        """Raises EngineError for an error event and for an answer that is withheld."""
-        if (failure := message_in(chunk)) is not None:
-            raise answer.error("failed at the answer", f": {failure}")
+        """Raises EngineError for an answer that is withheld, or that does not come to an end."""
         pieces = reading.of(chunk)
         if reading.calls_size > MAX_CALLS_CHARS:
             raise answer.error(f"calls tools with more than {MAX_CALLS_CHARS} characters")
@@ -205,10 +177,10 @@ class _Reading:
 
     def of(self, chunk: Mapping[str, Any]) -> list[Piece]:
         """Pieces that can go out now."""
-        self.reason = _reason(chunk) or self.reason
+        self.reason = reason_of(chunk) or self.reason
         self._usage = _usage(chunk) or self._usage
-        part = _part(chunk)
-        text = _text(part.get("content"))
+        part = part_of(chunk)
+        text = text_of(part.get("content"))
         pieces: list[Piece] = [text] if text else []
         return [*pieces, *self._calls.take(part.get("tool_calls"))] if self._calls else pieces
 
@@ -218,30 +190,6 @@ class _Reading:
         return [*rest, Finish("length" if cut_off else "stop", self._usage)]
 
 
-class Events:
-    """The data of server-sent events (HTML Living Standard, 9.2), one line each, from pieces cut anywhere."""
-
-    def __init__(self) -> None:
-        self._rest = b""
-
-    @property
-    def unfinished(self) -> int:
-        """Bytes of the line that has not ended."""
-        return len(self._rest)
-
-    def feed(self, piece: bytes) -> list[bytes]:
-        *lines, self._rest = (self._rest + piece).split(b"\n")
-        return [data for line in lines if line.startswith(b"data:") and (data := line[5:].strip())]
-
-
-async def _drain(pieces: AsyncIterator[bytes]) -> None:
-    """Read on to the end of the body, which is due at once, so that the connection can be used again."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_S):
-            async for _ in pieces:
-                pass
-
-
 def _limit(max_tokens: int | None) -> dict[str, object]:
     return {} if max_tokens is None else {"max_tokens": max_tokens}
 
@@ -249,32 +197,6 @@ def _limit(max_tokens: int | None) -> dict[str, object]:
 def _names(refusal: str, field: str) -> bool:
     """The refusal is about this field. `max_tokens` too large, says many a server; that it has another name, few."""
     return (NEW_LIMIT if field == "max_tokens" else field) in refusal
-
-
-def _choice(chunk: Mapping[str, Any]) -> Mapping[str, Any]:
-    choices = chunk.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    return choice if isinstance(choice, dict) else {}
-
-
-def _part(chunk: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The delta of a chunk of a stream, or the message of a whole answer."""
-    choice = _choice(chunk)
-    part = choice.get("delta") or choice.get("message")
-    return part if isinstance(part, dict) else {}
-
-
-def _text(content: object) -> str:
-    """Of a text, or of its parts (Mistral's servers think in some of them)."""
-    if isinstance(content, list):
-        parts = (part for part in content if isinstance(part, dict) and part.get("type") == "text")
-        return "".join(map(_text, (part.get("text") for part in parts)))
-    return content if isinstance(content, str) else ""
-
-
-def _reason(chunk: Mapping[str, Any]) -> str | None:
-    reason = _choice(chunk).get("finish_reason")
-    return reason if isinstance(reason, str) and reason else None
 
 
 def _usage(chunk: Mapping[str, Any]) -> Usage | None:
