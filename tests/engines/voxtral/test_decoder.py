@@ -124,8 +124,57 @@ def test_what_is_added_is_heard(decoder: Decoder) -> None:
     decoder.end(copy)
 
 
+@pytest.mark.parametrize("usual", [0, 1, 2])
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 40])
+def test_guessing_writes_the_same(decoder: Decoder, usual: int, count: int) -> None:
+    """usual: a token that never comes, the commonest one, and the first one."""
+    import torch
+
+    sequence = decoder.begin()
+    token = first(decoder.read(sequence, decoder.embed(PROMPT)))
+    copy = decoder.copy(sequence)
+    added = torch.randn(count, small.WIDTH, generator=torch.Generator().manual_seed(4)) * 0.02
+    tokens = decoder.follow([copy], [token], added[:, None])[0]
+    never = next(word for word in range(small.WORDS) if word not in tokens)
+    guess = (never, max(set(tokens), key=tokens.count), tokens[0])[usual]
+    assert decoder.follow_guessing(sequence, token, added, guess) == tokens
+    assert sequence.length == copy.length
+    decoder.end(sequence)
+    decoder.end(copy)
+
+
+def test_guessing_to_the_last_place(decoder: Decoder) -> None:
+    sequence = decoder.begin()
+    decoder.read(sequence, decoder.embed([3] * (TOKENS - 12)))
+    copy = decoder.copy(sequence)
+    tokens = decoder.follow([copy], [3], nothing(12))[0]
+    assert decoder.follow_guessing(sequence, 3, nothing(12)[:, 0], tokens[0]) == tokens
+    with pytest.raises(EngineError, match=f"room for {TOKENS} tokens"):
+        decoder.follow_guessing(sequence, 3, nothing(1)[:, 0], 3)
+    decoder.end(sequence)
+    decoder.end(copy)
+
+
+def test_a_usual_token_takes_fewer_passes(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    from voxtral_voice.engines.voxtral import decoder as module
+
+    sequence = decoder.begin()
+    decoder.read(sequence, decoder.embed(PROMPT))
+    passes = 0
+
+    def work(step: module._Step) -> None:
+        nonlocal passes
+        passes += 1
+        step.chosen.fill_(77)
+
+    monkeypatch.setattr(module._Step, "_work", work)
+    assert decoder.follow_guessing(sequence, 5, nothing(17)[:, 0], 77) == [77] * 17
+    assert passes == 3
+    decoder.end(sequence)
+
+
 def test_recording_ahead_changes_nothing(decoder: Decoder) -> None:
-    decoder.warm(2, 100)
+    decoder.warm(2, 100, guessing=True)
     test_a_run_of_steps_is_the_same(decoder)
 
 

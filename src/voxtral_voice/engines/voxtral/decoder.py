@@ -23,6 +23,9 @@ BATCHES: Final = (1, 2, 4, 8, 16, 32)
 """Sequences in one step: their number is filled up to the next of these, since each has a graph of its own."""
 SHORTEST: Final = 512
 """A step looks at 512, 1024, ... places for keys, whichever holds its longest sequence."""
+GUESSES: Final = 8
+"""Tokens that are looked at in one pass when most of them can be guessed: as long as the weights are what takes the
+time, eight cost little more than one."""
 WARM_UPS: Final = 2
 """Runs before a graph is recorded: libraries choose their kernels in them."""
 
@@ -64,7 +67,7 @@ class Decoder:
         self._free = list(range(sequences))
         self._spare = sequences
         """The place of what only fills up a batch."""
-        self._steps: dict[tuple[int, int], _Step] = {}
+        self._steps: dict[tuple[int, int, int], _Step] = {}
 
     # --- sequences ----------------------------------------------------------------------------------------------
 
@@ -114,55 +117,77 @@ class Decoder:
     def step(self, sequences: Sequence[Written], last: Sequence[int], added: Tensor | None = None) -> Tensor:
         """One token more for each. last: the newest token of each, not read yet. added: [n, width], to its embedding.
         Returns logits [n, words], valid until the next call."""
-        step = self._placed(sequences, last, 1)
-        step.run(added)
+        step = self._placed(sequences, [[token] for token in last], 1)
+        step.run(None if added is None else added[:, None])
         self._lengthen(sequences, 1)
-        return step.logits[: len(sequences)]
+        return step.logits[: len(sequences), 0]
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def follow(self, sequences: Sequence[Written], last: Sequence[int], added: Tensor) -> list[list[int]]:
         """Several tokens more for each, always the likeliest. added: [steps, n, width]. Returns ids per sequence."""
-        step = self._placed(sequences, last, added.shape[0])
+        step = self._placed(sequences, [[token] for token in last], added.shape[0])
         chosen = torch.empty((added.shape[0], len(sequences)), dtype=torch.long, device=self.device)
         for index in range(added.shape[0]):
-            step.run(added[index])
-            chosen[index] = step.last[: len(sequences)]
+            step.run(added[index][:, None])
+            chosen[index] = step.chosen[: len(sequences), 0]
+            step.go_on()
         self._lengthen(sequences, added.shape[0])
         ids: list[list[int]] = chosen.T.tolist()
         return ids
 
-    def warm(self, batches: int, tokens: int) -> None:
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def follow_guessing(self, sequence: Written, last: int, added: Tensor, usual: int) -> list[int]:
+        """As `follow`, for one sequence in which the token `usual` comes most of the time: GUESSES tokens are looked at
+        in one pass as if all were that, and those stand that come out so, with the first that does not."""
+        self._require_room(sequence, added.shape[0])
+        ids: list[int] = []
+        while len(ids) < added.shape[0]:
+            wanted = added.shape[0] - len(ids)
+            if sequence.length + GUESSES > self.tokens:
+                ids += self.follow([sequence], [last], added[len(ids) :, None])[0]
+                break
+            step = self._placed([sequence], [[last, *[usual] * (GUESSES - 1)]], GUESSES)
+            step.run(added[None, len(ids) : len(ids) + GUESSES])
+            found = _agreed(step.chosen[0].tolist(), usual)[:wanted]
+            self._lengthen([sequence], len(found))
+            ids += found
+            last = ids[-1]
+        return ids
+
+    def warm(self, batches: int, tokens: int, *, guessing: bool = False) -> None:
         """Record the steps of up to so many sequences of up to so many tokens, so that no user waits for that."""
-        for size in (size for size in BATCHES if size <= filled(batches)):
+        sizes = [(size, 1) for size in BATCHES if size <= filled(batches)]
+        for size, count in [*sizes, *([(1, GUESSES)] if guessing else [])]:
             places = SHORTEST
             while places < 2 * tokens:
-                self._step(size, min(places, self.tokens))
+                self._step(size, count, min(places, self.tokens))
                 places *= 2
 
     def _lengthen(self, sequences: Sequence[Written], count: int) -> None:
         for sequence in sequences:
             sequence.length += count
 
-    def _placed(self, sequences: Sequence[Written], last: Sequence[int], count: int) -> _Step:
+    def _placed(self, sequences: Sequence[Written], tokens: Sequence[Sequence[int]], count: int) -> _Step:
+        """A step ready to run, on these tokens of each. count: so many tokens are read from here on."""
         for sequence in sequences:
             self._require_room(sequence, count)
         longest = max(sequence.length for sequence in sequences) + count
         places = SHORTEST
         while places < longest:
             places *= 2
-        step = self._step(filled(len(sequences)), min(places, self.tokens))
+        step = self._step(filled(len(sequences)), len(tokens[0]), min(places, self.tokens))
         empty = step.size - len(sequences)
         step.place(
             [sequence.place for sequence in sequences] + [self._spare] * empty,
             [sequence.length for sequence in sequences] + [0] * empty,
-            [*last, *[0] * empty],
+            [*map(list, tokens), *[[0] * len(tokens[0])] * empty],
         )
         return step
 
-    def _step(self, size: int, places: int) -> _Step:
-        key = (size, places)
+    def _step(self, size: int, count: int, places: int) -> _Step:
+        key = (size, count, places)
         if key not in self._steps:
-            self._steps[key] = _Step(self, size, places)
+            self._steps[key] = _Step(self, size, count, places)
         return self._steps[key]
 
     def _require_room(self, sequence: Written, count: int) -> None:
@@ -182,43 +207,52 @@ class Decoder:
 
 
 class _Step:
-    """One step of `size` sequences that look at the first `places` places; on CUDA a recorded one."""
+    """`count` tokens more of `size` sequences that look at the first `places` places; on CUDA a recorded one."""
 
-    def __init__(self, decoder: Decoder, size: int, places: int) -> None:
+    def __init__(self, decoder: Decoder, size: int, count: int, places: int) -> None:
         self._decoder, self.size = decoder, size
         device = decoder.device
-        self.last = torch.zeros(size, dtype=torch.long, device=device)
+        self._tokens = torch.zeros((size, count), dtype=torch.long, device=device)
+        self.chosen = torch.zeros((size, count), dtype=torch.long, device=device)
+        """The likeliest token behind each."""
         self._places = torch.full((size,), decoder._spare, dtype=torch.long, device=device)
-        self._positions = torch.zeros(size, dtype=torch.long, device=device)
-        self._added = torch.zeros((size, decoder.width), dtype=decoder.dtype, device=device)
+        self._starts = torch.zeros(size, dtype=torch.long, device=device)
+        self._added = torch.zeros((size, count, decoder.width), dtype=decoder.dtype, device=device)
         self._range = torch.arange(places, device=device)
-        self._memory = _Rows(decoder._keys, decoder._values, self._places, self._positions, places)
+        self._count = torch.arange(count, device=device)
         self.logits: Tensor = torch.empty(0)
+        """[size, count, words]."""
         self._graph = self._record() if device.type == "cuda" else None
 
-    def place(self, places: list[int], positions: list[int], last: list[int]) -> None:
+    def place(self, places: list[int], starts: list[int], tokens: list[list[int]]) -> None:
         self._places.copy_(torch.tensor(places))
-        self._positions.copy_(torch.tensor(positions))
-        self.last.copy_(torch.tensor(last))
+        self._starts.copy_(torch.tensor(starts))
+        self._tokens.copy_(torch.tensor(tokens))
 
     def run(self, added: Tensor | None) -> None:
-        """`last` is the tokens that came out after it."""
+        """added: [sequences, tokens, width], no more than there are here."""
         self._added.zero_()
         if added is not None:
-            self._added[: added.shape[0]] = added
+            self._added[: added.shape[0], : added.shape[1]] = added
         if self._graph is None:
             self._work()
         else:
             self._graph.replay()
 
+    def go_on(self) -> None:
+        """The next run takes what was chosen; for one token at a time."""
+        self._tokens.copy_(self.chosen)
+        self._starts.add_(1)
+
     def _work(self) -> None:
         decoder = self._decoder
-        embedded = (decoder._embedding(self.last) + self._added)[:, None]
-        mask = self._range <= self._positions[:, None]
-        states = decoder._states(embedded, self._positions[:, None], mask[:, None, None], self._memory)
-        self.logits = decoder._head(states[:, -1])
-        self.last.copy_(self.logits.argmax(-1))
-        self._positions.add_(1)
+        embedded = decoder._embedding(self._tokens) + self._added
+        positions = self._starts[:, None] + self._count
+        mask = self._range <= positions[:, :, None]
+        memory = _Rows(decoder._keys, decoder._values, self._places, positions, len(self._range))
+        states = decoder._states(embedded, positions, mask[:, None], memory)
+        self.logits = decoder._head(states)
+        self.chosen.copy_(self.logits.argmax(-1))
 
     def _record(self) -> torch.cuda.CUDAGraph:
         stream = torch.cuda.Stream()
@@ -226,7 +260,6 @@ class _Step:
         with torch.inference_mode(), torch.cuda.stream(stream):
             for _ in range(WARM_UPS):
                 self._work()
-            self._positions.zero_()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.inference_mode(), torch.cuda.graph(graph):
@@ -252,7 +285,7 @@ class _Row:
 
 
 class _Rows:
-    """The same, for one token of each of several sequences."""
+    """The same, for tokens of several sequences. positions: [size, tokens]; most: places that are looked at."""
 
     def __init__(self, keys: Tensor, values: Tensor, places: Tensor, positions: Tensor, most: int) -> None:
         self._keys, self._values, self._places, self._positions, self._most = keys, values, places, positions, most
@@ -261,7 +294,8 @@ class _Rows:
         return self._put(self._keys[layer], keys), self._put(self._values[layer], values)
 
     def _put(self, block: Tensor, new: Tensor) -> Tensor:
-        block[self._places, :, self._positions] = new[:, :, 0]
+        """new: [size, heads, tokens, width]."""
+        block[self._places[:, None], :, self._positions] = new.transpose(1, 2)
         return block[:, :, : self._most].index_select(0, self._places)
 
     def get_seq_length(self, *_: object) -> int:
@@ -270,3 +304,9 @@ class _Rows:
 
 def filled(count: int) -> int:
     return next((size for size in BATCHES if size >= count), count)
+
+
+def _agreed(chosen: list[int], usual: int) -> list[int]:
+    """The tokens up to the first that is not the usual one, that one too: behind it a wrong one was looked at."""
+    count = next((i for i, token in enumerate(chosen) if token != usual), len(chosen) - 1)
+    return chosen[: count + 1]
