@@ -3,16 +3,19 @@
 Knows: the convolutions' memory, the window of keys and values, CUDA graphs. Does not know: mel frames' making, text,
 threads: one call at a time.
 
-As in `decoder`, the memory of all streams lies in one block and the work is recorded once per size on CUDA. Of keys and
-values only the model's window is kept, in a ring: what lies in a cell of it follows from how far the stream is. Several
+As in `decoder`, the keys and values of all streams lie in one block and the work is recorded once per size on CUDA. Of
+them only the model's window is kept, in a ring: what lies in a cell of it follows from how far the stream is. Several
 tokens are taken at once where they are there (a stream's beginning, the padding behind its end): each frame still sees
 what it would have seen alone.
+
+The ring is longer than the window, so that an end can be tried without a copy (`fork`): what the trial writes lies
+behind the stream's own frames, and the stream writes over it when it goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import torch
@@ -30,14 +33,16 @@ class Heard:
     """One stream."""
 
     place: int
+    tails: tuple[Tensor, ...]
+    """What each convolution has seen last: [channels, frames]."""
     frames: int = 0
     """Of the encoder, heard so far."""
 
 
 class Encoder:
-    """model: VoxtralRealtimeModel. streams: at most, at once."""
+    """model: VoxtralRealtimeModel. streams: at most, at once. ahead: tokens that a fork may go beyond its stream."""
 
-    def __init__(self, model: Any, *, streams: int, seam: str) -> None:
+    def __init__(self, model: Any, *, streams: int, seam: str, ahead: int = 0) -> None:
         self._model, self._tower, self._seam = model, model.audio_tower, seam
         config = model.config.audio_config
         self._window: int = config.sliding_window
@@ -45,11 +50,11 @@ class Encoder:
         weight: Tensor = self._tower.embedder.conv1.weight
         self.device, self.dtype = weight.device, weight.dtype
         self.width: int = model.config.text_config.hidden_size
-        self.cells = self._window + PIECES[0] * self._per_token
+        self.cells = self._window + max(PIECES[0], ahead) * self._per_token
         shape = (config.num_hidden_layers, streams + 1, config.num_key_value_heads, self.cells, config.head_dim)
         self._keys = torch.zeros(shape, dtype=self.dtype, device=self.device)
         self._values = torch.zeros(shape, dtype=self.dtype, device=self.device)
-        self._tails = [self._tail(conv, streams + 1) for conv in self._convolutions]
+        self._silence = tuple(self._tail(conv) for conv in self._convolutions)
         self._free = list(range(streams))
         self._spare = streams
         """The place of what only fills up a batch."""
@@ -59,19 +64,16 @@ class Encoder:
     def _convolutions(self) -> tuple[Any, Any]:
         return self._tower.embedder.conv1, self._tower.embedder.conv2
 
-    def _tail(self, conv: Any, places: int) -> Tensor:
-        """What a convolution has seen last, of each stream."""
-        return torch.zeros((places, conv.in_channels, conv.left_pad), dtype=self.dtype, device=self.device)
+    def _tail(self, conv: Any) -> Tensor:
+        """What a convolution has seen before anything."""
+        return torch.zeros((conv.in_channels, conv.left_pad), dtype=self.dtype, device=self.device)
 
     # --- streams ------------------------------------------------------------------------------------------------
 
     def begin(self) -> Heard:
         if not self._free:
             raise EngineError(self._seam, f"All {self._spare} places of the model are taken: try again later.")
-        stream = Heard(self._free.pop())
-        for tail in self._tails:
-            tail[stream.place] = 0
-        return stream
+        return Heard(self._free.pop(), self._silence)
 
     def end(self, stream: Heard) -> None:
         """Safe to call twice."""
@@ -82,13 +84,16 @@ class Encoder:
     def copy(self, stream: Heard) -> Heard:
         """One that goes on from here by itself."""
         other = self.begin()
-        other.frames = stream.frames
+        other.frames, other.tails = stream.frames, stream.tails
         used = min(stream.frames, self.cells)
         for block in (self._keys, self._values):
             block[:, other.place, :, :used] = block[:, stream.place, :, :used]
-        for tail in self._tails:
-            tail[other.place] = tail[stream.place]
         return other
+
+    def fork(self, stream: Heard) -> Heard:
+        """One that goes up to `ahead` tokens on from here, to see what comes of it, while the stream waits. It has the
+        stream's place and is not ended; when the stream goes on, its forks are over."""
+        return replace(stream)
 
     # --- hearing ------------------------------------------------------------------------------------------------
 
@@ -101,7 +106,8 @@ class Encoder:
         for piece in _pieces(tokens):
             step = self._step(filled(len(streams)), piece)
             heard.append(step.run(streams, mel[:, :, done * frames : (done + piece) * frames]).clone())
-            for stream in streams:
+            for stream, *tails in zip(streams, *step.tails, strict=False):
+                stream.tails = tuple(tail.clone() for tail in tails)
                 stream.frames += piece * self._per_token
             done += piece
         return torch.cat(heard, dim=1)
@@ -119,12 +125,13 @@ class Encoder:
             self._steps[key] = _Step(self, size, tokens)
         return self._steps[key]
 
-    def _embed(self, mel: Tensor, places: Tensor) -> Tensor:
-        """Both convolutions, each behind what it saw last. Returns [size, frames, channels]."""
+    def _embed(self, mel: Tensor, tails: Sequence[Tensor]) -> Tensor:
+        """Both convolutions, each behind what it saw last, which becomes what it sees now. Returns [size, frames,
+        channels]."""
         sound = mel
-        for conv, tail in zip(self._convolutions, self._tails, strict=True):
-            sound = torch.cat([tail[places], sound], dim=2)
-            tail[places] = sound[:, :, sound.shape[2] - conv.left_pad :]
+        for conv, tail in zip(self._convolutions, tails, strict=True):
+            sound = torch.cat([tail, sound], dim=2)
+            tail.copy_(sound[:, :, sound.shape[2] - conv.left_pad :])
             sound = nn.functional.gelu(nn.functional.conv1d(sound, conv.weight, conv.bias, stride=conv.stride))
         return sound.transpose(1, 2)
 
@@ -144,6 +151,7 @@ class _Step:
         device, frames = encoder.device, tokens * encoder._per_token
         bins = encoder._convolutions[0].in_channels
         self._mel = torch.zeros((size, bins, 2 * frames), dtype=encoder.dtype, device=device)
+        self.tails = [tail.expand(size, -1, -1).clone() for tail in encoder._silence]
         self._places = torch.full((size,), encoder._spare, dtype=torch.long, device=device)
         self._starts = torch.zeros(size, dtype=torch.long, device=device)
         self._frames = torch.arange(frames, device=device)
@@ -158,6 +166,8 @@ class _Step:
         self._starts.copy_(torch.tensor([stream.frames for stream in streams] + [0] * empty))
         self._mel.zero_()
         self._mel[: len(streams)] = mel
+        for tails, seen in zip(self.tails, zip(*(stream.tails for stream in streams), strict=True), strict=True):
+            tails[: len(streams)] = torch.stack(seen)
         if self._graph is None:
             self._work()
         else:
@@ -166,7 +176,7 @@ class _Step:
 
     def _work(self) -> None:
         encoder = self._encoder
-        embedded = encoder._embed(self._mel, self._places)
+        embedded = encoder._embed(self._mel, self.tails)
         positions = self._starts[:, None] + self._frames
         states = encoder._tower(
             inputs_embeds=embedded,

@@ -1,0 +1,200 @@
+"""Voxtral-Mini-4B-Realtime, loaded through transformers, and its three steps: hear, read the prompt, write a token.
+
+Knows: the checkpoint's files and what may be wrong with them, log-mel frames, devices. Does not know: which step is
+due, threads: one call at a time.
+
+Hearing and writing are apart: the audio of all tokens of a stretch's end is heard in one go, and then one token at a
+time is written to what was heard. `Encoder` and `Decoder` hold the memory of all streams; here a stream is a `Place` in
+each. A step changes neither the place nor the stretch it is for, only memory behind them: who asked for it goes on from
+its result, or does not.
+
+Source: the model card of mistralai/Voxtral-Mini-4B-Realtime-2602; `VoxtralRealtimeForConditionalGeneration.forward` of
+transformers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from voxtral_voice.engines.base import Samples
+from voxtral_voice.engines.voxtral.decoder import Decoder, Written
+from voxtral_voice.engines.voxtral.encoder import Encoder, Heard
+from voxtral_voice.engines.voxtral.realtime_stream import Framing
+from voxtral_voice.errors import EngineError
+
+SEAM: Final = "transcriber"
+KIND: Final = "voxtral_realtime"
+"""`model_type` of its config."""
+STREAMS: Final = 8
+"""Turns heard at once: on CUDA 330 MB each, whether used or not."""
+LONGEST_TOKENS: Final = 1024
+"""Of one stretch: 82 s."""
+_FILES: Final = ("config.json", "tekken.json", "processor_config.json")
+_FLOOR: Final = 1e-10
+"""Least power, before its logarithm."""
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """One stretch's, in the memory of the model."""
+
+    heard: Heard
+    written: Written
+
+
+class RealtimeModel:
+    """path: a folder with a checkpoint. device: "cuda:0", "cpu". delay_ms: a multiple of 80. Raises EngineError."""
+
+    def __init__(self, path: Path, device: str, delay_ms: int) -> None:
+        _require(path, device)
+        with told(f"{path} cannot be loaded as Voxtral Realtime"):
+            model, processor = _load(path, device)
+            words = processor.tokenizer.tokenizer.instruct_tokenizer
+            self.framing = _framing(processor, delay_ms)
+            self.prompt = [*words.start(), *words.audio_encoder.encode_streaming_tokens(delay_ms)]
+            self.piece: Callable[[int], bytes] = cache(words.tokenizer.id_to_byte_piece)
+            """Of a token's text; none of a control token."""
+            self.device: torch.device = model.device
+            self.encoder = Encoder(model.model, streams=STREAMS, seam=SEAM, ahead=self.framing.ending_tokens)
+            time = torch.full((1,), float(self.framing.delay_tokens), device=self.device, dtype=model.dtype)
+            with torch.inference_mode():
+                delay = {"t_cond": model.model.time_embedding(time)[None]}
+            body, head = model.model.language_model, model.lm_head
+            self.decoder = Decoder(body, head, sequences=STREAMS, tokens=LONGEST_TOKENS, seam=SEAM, fixed=delay)
+            self._mel = _Mel(processor.feature_extractor, self.device)
+
+    def begin(self) -> Place:
+        """For a new stretch."""
+        return Place(self.encoder.begin(), self.decoder.begin())
+
+    def end(self, place: Place) -> None:
+        """Safe to call twice."""
+        self.encoder.end(place.heard)
+        self.decoder.end(place.written)
+
+    def hear(self, steps: Sequence[tuple[Heard, Samples]]) -> list[tuple[Heard, Tensor]]:
+        """The audio of the next tokens, of one length for all. Returns each stream as it is then, and [token, width];
+        those that were given stay as they were."""
+        with told("Voxtral Realtime failed while it heard"):
+            streams = [self.encoder.fork(stream) for stream, _ in steps]
+            heard = self.encoder.hear(streams, self._mel(np.stack([audio for _, audio in steps])))
+            return list(zip(streams, heard, strict=True))
+
+    def read(self, steps: Sequence[tuple[Written, Tensor]]) -> list[int]:
+        """The prompt, to what was heard with it: [token, width]. Returns the first id of each."""
+        with told("Voxtral Realtime failed while it read"):
+            prompt = self.decoder.embed(self.prompt)
+            return [int(self.decoder.read(sequence, prompt + heard).argmax()) for sequence, heard in steps]
+
+    def write(self, steps: Sequence[tuple[Written, int, Tensor]]) -> list[int]:
+        """One token more of each: its last id, and what is heard with it, [width]. Returns the next ids."""
+        sequences, last, heard = zip(*steps, strict=True)
+        with told("Voxtral Realtime failed while it wrote"):
+            return [ids[0] for ids in self.decoder.follow(sequences, last, torch.stack(heard)[None])]
+
+    def warm(self) -> None:
+        """Record what is replayed on CUDA."""
+        with told("Voxtral Realtime cannot be warmed up"):
+            self.encoder.warm(STREAMS)
+            self.decoder.warm(STREAMS, LONGEST_TOKENS)
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """What torch and the loading libraries raise, in one sentence."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except torch.OutOfMemoryError as error:
+        raise EngineError(SEAM, f"{what}: the GPU's memory is full ({_first_line(error)}).") from error
+    except (RuntimeError, OSError, ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+        raise EngineError(SEAM, f"{what} ({type(error).__name__}: {_first_line(error)}).") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n", 1)[0].removesuffix(".")
+
+
+# --- the checkpoint -----------------------------------------------------------------------------------------------
+
+
+def _require(path: Path, device: str) -> None:
+    """Before anything is loaded."""
+    for name in _FILES:
+        if not (path / name).is_file():
+            raise EngineError(SEAM, f"{path / name} is missing: fetch Voxtral Realtime again.")
+    try:
+        kind = json.loads((path / "config.json").read_bytes()).get("model_type")
+    except (ValueError, AttributeError) as error:
+        raise EngineError(SEAM, f"{path / 'config.json'} is damaged: fetch Voxtral Realtime again.") from error
+    if kind != KIND:
+        raise EngineError(SEAM, f"{path} holds a model of type {kind!r}; streaming takes Voxtral-Mini-4B-Realtime.")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise EngineError(SEAM, f"Voxtral Realtime was to run on {device}, but torch finds no CUDA here.")
+
+
+def _load(path: Path, device: str) -> tuple[Any, Any]:
+    """The model and its processor."""
+    from safetensors import SafetensorError
+    from transformers import VoxtralRealtimeForConditionalGeneration, VoxtralRealtimeProcessor
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    try:
+        model, found = VoxtralRealtimeForConditionalGeneration.from_pretrained(
+            path,
+            dtype=torch.bfloat16 if device.startswith("cuda") else torch.float32,
+            attn_implementation="sdpa",
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except SafetensorError as error:
+        raise EngineError(SEAM, f"The weights in {path} are damaged ({error}): fetch them again.") from error
+    if found["missing_keys"] or found["mismatched_keys"]:
+        raise EngineError(SEAM, f"The weights in {path} are not complete: fetch Voxtral Realtime again.")
+    return model.to(device).eval(), VoxtralRealtimeProcessor.from_pretrained(path, local_files_only=True)
+
+
+def _framing(processor: Any, delay_ms: int) -> Framing:
+    audio, mel = processor.mistral_common_audio_config, processor.feature_extractor
+    return Framing(
+        token_samples=audio.raw_audio_length_per_tok,
+        ahead_samples=mel.win_length // 2 - mel.hop_length,
+        before_samples=mel.win_length // 2,
+        left_tokens=audio.n_left_pad_tokens,
+        delay_tokens=audio.get_num_delay_tokens(delay_ms),
+        right_tokens=audio.n_right_pad_tokens(delay_ms),
+        end_id=processor.tokenizer.tokenizer.instruct_tokenizer.tokenizer.eos_id,
+    )
+
+
+# --- frames -------------------------------------------------------------------------------------------------------
+
+
+class _Mel:
+    """Log-mel frames as the checkpoint's feature extractor makes them, of whole frames and on the model's device."""
+
+    def __init__(self, extractor: Any, device: torch.device) -> None:
+        self._samples, self._hop = extractor.n_fft, extractor.hop_length
+        self._window = torch.hann_window(self._samples, device=device)
+        self._filters = torch.from_numpy(extractor.mel_filters.T).to(device, torch.float32)
+        self._least = extractor.global_log_mel_max - 8.0
+
+    def __call__(self, audio: Samples) -> Tensor:
+        """audio: [stream, samples]. Returns [stream, band, frame]."""
+        sound = torch.from_numpy(audio).to(self._window.device)
+        spectrum = torch.stft(sound, self._samples, self._hop, window=self._window, center=False, return_complex=True)
+        log = (self._filters @ spectrum.abs() ** 2).clamp(min=_FLOOR).log10()
+        mel: Tensor = (log.clamp(min=self._least) + 4.0) / 4.0
+        return mel
