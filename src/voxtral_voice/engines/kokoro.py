@@ -32,6 +32,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 
 from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples, SpeechChunk, Voice, WordTime
 from voxtral_voice.engines.phonemes import Language, Phonemizer, Utterance
+from voxtral_voice.engines.placement import CPU, index
 from voxtral_voice.engines.trim import Trimmed, pause_after_ms, trim
 from voxtral_voice.engines.voices import EMBEDDED_VOICES, gain_db
 from voxtral_voice.engines.worker import Worker
@@ -45,6 +46,7 @@ WORD_TIMES_LATE_MS: Final = 40.0
 """Durations put a word's onset 15 to 60 ms behind its onset in the audio, Kokoro's and the student's alike."""
 MIN_SPEED: Final = 0.25
 MAX_SPEED: Final = 4.0
+CUDA: Final = "CUDAExecutionProvider"
 _FRAMES_OUTPUT: Final = "/encoder/Clip_output_0"
 _STYLE_SHAPE: Final = (510, 1, 256)
 _WARM_UP: Final[Mapping[str, str]] = {"en": "Hello.", "hi": "नमस्ते।"}
@@ -59,12 +61,14 @@ class Kokoro:
     """A Speaker with the eight embedded voices.
 
     model_path: the ONNX file. voices_dir: the folder of `<voice>.bin`. threads: of the model; one phrase at a time.
+    device: "cpu", or "cuda:0" and so on where ONNX runtime was built for it.
     """
 
-    def __init__(self, model_path: Path, voices_dir: Path, threads: int = 2) -> None:
+    def __init__(self, model_path: Path, voices_dir: Path, threads: int = 2, device: str = CPU) -> None:
         self._model_path = model_path
         self._voices_dir = voices_dir
         self._threads = threads
+        self._device = device
         self._worker = Worker("kokoro")
         self._phonemizer = Phonemizer()
         self._session: onnxruntime.InferenceSession | None = None
@@ -72,7 +76,7 @@ class Kokoro:
 
     @property
     def name(self) -> str:
-        return f"{self._model_path.stem} on {self._threads} threads"
+        return f"{self._model_path.stem} on {self._device if self._device != CPU else f'{self._threads} threads'}"
 
     @property
     def voices(self) -> Mapping[str, Voice]:
@@ -104,7 +108,9 @@ class Kokoro:
 
     def _load(self) -> None:
         self._styles = {voice: read_styles(self._voices_dir / f"{voice}.bin") for voice in self.voices}
-        self._session = open_model(self._model_path, extra_output=_FRAMES_OUTPUT, threads=self._threads)
+        self._session = open_model(
+            self._model_path, extra_output=_FRAMES_OUTPUT, threads=self._threads, device=self._device
+        )
         for language, text in _WARM_UP.items():
             voice = next(voice.id for voice in self.voices.values() if voice.language == language)
             for _ in self._chunks(text, voice, 1.0, onnxruntime.RunOptions()):
@@ -208,9 +214,9 @@ def read_styles(path: Path) -> Styles:
     return styles
 
 
-def open_model(path: Path, *, extra_output: str, threads: int) -> onnxruntime.InferenceSession:
-    """A session on the CPU whose threads sleep between runs, and that also returns one inner float tensor. Raises
-    EngineError naming the file."""
+def open_model(path: Path, *, extra_output: str, threads: int, device: str = CPU) -> onnxruntime.InferenceSession:
+    """A session whose threads sleep between runs, and that also returns one inner float tensor. Raises EngineError
+    naming the file, or the device that ONNX runtime cannot use."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -218,12 +224,26 @@ def open_model(path: Path, *, extra_output: str, threads: int) -> onnxruntime.In
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     model = with_output(read_file(path), extra_output)
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(model, options, providers=providers(device))
     except ONNX_ERRORS as error:
         reason = str(error).splitlines()[0][:200]
         raise EngineError("speaker", f"{path} is not a usable model ({reason}): fetch it again.") from error
     session._model_bytes = None  # ONNX runtime keeps the bytes for a fall-back that we do not use
     return session
+
+
+def providers(device: str) -> list[str | tuple[str, dict[str, int]]]:
+    """What ONNX runtime computes with, best first. Raises EngineError."""
+    number = index(device)
+    if number is None:
+        return ["CPUExecutionProvider"]
+    if CUDA not in onnxruntime.get_available_providers():
+        raise EngineError(
+            "speaker",
+            f"The speaker cannot run on {device}: this ONNX runtime computes on the CPU only. Leave the speaker out of "
+            "--device, or put onnxruntime-gpu in the place of onnxruntime.",
+        )
+    return [(CUDA, {"device_id": number}), "CPUExecutionProvider"]
 
 
 def with_output(model: bytes, tensor: str) -> bytes:

@@ -8,8 +8,8 @@ where they are built, so that the fakes need no native library.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
@@ -23,9 +23,12 @@ from voxtral_voice.engines.fakes import (
     FakeVoiceActivity,
 )
 from voxtral_voice.engines.intents import Intents
+from voxtral_voice.engines.placement import CPU, Listen
 from voxtral_voice.engines.remote import RemoteParts
 from voxtral_voice.engines.silence_alone import SilenceAlone
 from voxtral_voice.engines.voices import EMBEDDED_VOICES
+from voxtral_voice.engines.voxtral_parts import Model, Process, VoxtralOptions, parts
+from voxtral_voice.errors import EngineError
 
 LANGUAGES: Final = tuple(dict.fromkeys(voice.language for voice in EMBEDDED_VOICES.values()))
 """What the transcriber may hear when it is not told: the languages that can be answered aloud."""
@@ -37,22 +40,24 @@ WHISPER_FILES: Final = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """One engine per seam, shared by all sessions."""
+    """One engine per seam, shared by all sessions, and the processes that some of them are in."""
 
     voice_activity: VoiceActivity
     turn_judge: TurnJudge
     transcriber: Transcriber
     responder: Responder
     speaker: Speaker
+    processes: Mapping[str, Process] = field(default_factory=dict)
+    """By name, in the order of their start."""
 
     async def start(self) -> None:
-        """Start all at once. When one fails all are closed, and its EngineError is raised."""
+        """Start the processes one after the other, as each takes its share of a GPU; then all engines at once. When one
+        fails all are closed, and its EngineError is raised."""
         started = False
         try:
-            outcomes = await asyncio.gather(*(e.start() for e in self._all().values()), return_exceptions=True)
-            for failure in outcomes:
-                if failure is not None:
-                    raise failure
+            for process in self.processes.values():
+                await process.start()
+            await _all_of(engine.start() for engine in self._all().values())
             started = True
         finally:
             if not started:
@@ -60,17 +65,34 @@ class Engines:
 
     async def aclose(self) -> None:
         """Close all, also when one of them fails at it; then raise the first failure. Safe to call twice."""
-        outcomes = await asyncio.gather(*(e.aclose() for e in self._all().values()), return_exceptions=True)
-        for failure in outcomes:
-            if failure is not None:
-                raise failure
+        try:
+            await _all_of(engine.aclose() for engine in self._all().values())
+        finally:
+            await _all_of(process.aclose() for process in self.processes.values())
 
     def names(self) -> dict[str, str]:
         """Seam -> what runs there."""
         return {seam: engine.name for seam, engine in self._all().items()}
 
+    def failing(self) -> dict[str, str]:
+        """Process -> why it cannot be used now."""
+        return {name: why for name, process in self.processes.items() if (why := process.failing) is not None}
+
     def _all(self) -> dict[str, Engine]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            "voice_activity": self.voice_activity,
+            "turn_judge": self.turn_judge,
+            "transcriber": self.transcriber,
+            "responder": self.responder,
+            "speaker": self.speaker,
+        }
+
+
+async def _all_of(work: Iterable[Awaitable[None]]) -> None:
+    """Side by side, each to its end; then the first failure is raised."""
+    for failure in await asyncio.gather(*work, return_exceptions=True):
+        if failure is not None:
+            raise failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +145,38 @@ def embedded(locate: Callable[[str], Path], options: EmbeddedOptions, remote: Re
     )
 
 
-def fake_with(remote: RemoteParts) -> Engines:
+def fake_with(remote: RemoteParts, listen: Listen = "utterance") -> Engines:
     """The scripted engines, but for what is remote."""
     return fake(
-        transcriber=_remote_transcriber(remote),
-        responder=_remote_responder(remote),
+        transcriber=_remote_transcriber(remote) or FakeTranscriber(streaming=listen == "streaming"),
+        responder=_remote_responder(remote) or FakeResponder(listens=listen == "direct"),
         speaker=_remote_speaker(remote),
+    )
+
+
+def gpu(
+    locate: Callable[[str], Path],
+    checkpoints: Mapping[Model, Path],
+    options: EmbeddedOptions,
+    voxtral: VoxtralOptions,
+    remote: RemoteParts = NOTHING_REMOTE,
+) -> Engines:
+    """Voxtral hears and, where nobody else does, answers; the rest as in the embedded profile. checkpoints: folders of
+    voxtral.models. Raises EngineError when something that is needed is not on this machine."""
+    from voxtral_voice.engines.silero import Silero
+
+    ours = parts(voxtral, checkpoints) if voxtral.models or voxtral.vllm_url else None
+    transcriber = _remote_transcriber(remote) or (ours.transcriber if ours else None)
+    responder = _remote_responder(remote) or _with_intents(ours.responder if ours else None, options)
+    if transcriber is None or responder is None:
+        raise EngineError("transcriber" if transcriber is None else "responder", "Neither Voxtral nor a URL is for it.")
+    return Engines(
+        Silero(locate("silero-vad-v5.onnx")),
+        _turn_judge(locate, options),
+        transcriber,
+        responder,
+        _remote_speaker(remote) or _embedded_speaker(locate, options, voxtral.placement.speaker),
+        ours.processes if ours else {},
     )
 
 
@@ -187,12 +235,16 @@ def _embedded_responder(locate: Callable[[str], Path], options: EmbeddedOptions)
     return Intents(model, _local_time) if options.intents else model
 
 
-def _embedded_speaker(locate: Callable[[str], Path], options: EmbeddedOptions) -> Speaker:
+def _with_intents(responder: Responder | None, options: EmbeddedOptions) -> Responder | None:
+    return Intents(responder, _local_time) if responder and options.intents else responder
+
+
+def _embedded_speaker(locate: Callable[[str], Path], options: EmbeddedOptions, device: str = CPU) -> Speaker:
     from voxtral_voice.engines.kokoro import Kokoro
     from voxtral_voice.engines.student import Student, WithStudent
 
     voices_dir = _folder(locate, [f"voices/{voice}.bin" for voice in EMBEDDED_VOICES])
-    kokoro = Kokoro(locate("kokoro-v1.0-int8.onnx"), voices_dir, threads=options.speaker_threads)
+    kokoro = Kokoro(locate("kokoro-v1.0-int8.onnx"), voices_dir, threads=options.speaker_threads, device=device)
     return WithStudent(kokoro, Student()) if options.student else kokoro
 
 

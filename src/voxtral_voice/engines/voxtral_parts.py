@@ -1,0 +1,220 @@
+"""What Voxtral does in the gpu profile: hears, answers, or both, through vLLM or in this process.
+
+Knows: which engine a mode and a backend make, which models and processes they share, and what this machine has to have
+for that. Does not know: the other engines (`registry`), where checkpoints come from. Libraries are imported where an
+engine is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+from voxtral_voice.engines.base import Responder, Transcriber
+from voxtral_voice.engines.placement import CPU, Listen, Placement
+from voxtral_voice.engines.remote import Remote
+from voxtral_voice.errors import EngineError
+
+if TYPE_CHECKING:
+    from voxtral_voice.engines.gpu import Need
+    from voxtral_voice.engines.vllm.launch import Serve
+    from voxtral_voice.engines.vllm.process import VllmProcess
+
+Backend = Literal["vllm", "transformers"]
+Model = Literal["realtime", "mini"]
+
+LIBRARIES: Final = {"torch": "torch", "transformers": "transformers", "mistral_common": "mistral-common"}
+"""(To import: to install) of the models in this process."""
+SESSIONS: Final = 8
+"""At once, that the memory of a GPU has to be enough for."""
+
+
+class Process(Protocol):
+    """What runs beneath engines, and is started before them."""
+
+    @property
+    def failing(self) -> str | None:
+        """Why it cannot be used now."""
+
+    async def start(self) -> None:
+        """Until it can be used. Raises EngineError."""
+
+    async def aclose(self) -> None:
+        """Safe to call twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoxtralOptions:
+    listen: Listen = "streaming"
+    backend: Backend = "vllm"
+    models: tuple[Model, ...] = ("realtime", "mini")
+    """That run on this machine."""
+    placement: Placement = field(default_factory=Placement)
+    delay_ms: int = 480
+    vllm_url: str = ""
+    """Of one that runs already; "" = a process of our own for each model."""
+    vllm_command: str = ""
+    quantization: str = ""
+    memory_share: float = 0.9
+    realtime_max_tokens: int = 16_384
+    mini_max_tokens: int = 8_192
+
+    def device(self, model: Model) -> str:
+        """Where it runs. Mini also hears, but for streaming, and is then where the transcriber is."""
+        placed = self.placement
+        return placed.responder if model == "mini" and self.listen == "streaming" else placed.transcriber
+
+    def share(self, model: Model) -> float:
+        """Of the memory of its GPU: two models on one have half of it each, as they are much the same size."""
+        beside = [other for other in self.models if self.device(other) == self.device(model)]
+        return self.memory_share / len(beside)
+
+
+@dataclass(frozen=True, slots=True)
+class VoxtralParts:
+    transcriber: Transcriber
+    """Where it is not wanted it is not started."""
+    responder: Responder | None
+    """None: somebody else answers."""
+    processes: Mapping[str, Process] = field(default_factory=dict)
+    """By name; in the order in which they are started, one after the other."""
+
+
+def require(options: VoxtralOptions) -> None:
+    """Is what this machine has enough? Touches no weights and no network. Raises EngineError."""
+    if options.placement.speaker != CPU:
+        from voxtral_voice.engines.kokoro import providers
+
+        providers(options.placement.speaker)
+    if not options.models:
+        return
+    if options.backend == "transformers":
+        _require_libraries()
+    else:
+        _command(options)
+    if needs := [_need(options, model) for model in options.models if options.device(model) != CPU]:
+        from voxtral_voice.engines import gpu
+
+        gpu.require(needs)
+
+
+def parts(options: VoxtralOptions, checkpoints: Mapping[Model, Path]) -> VoxtralParts:
+    """Not started. checkpoints: folders, in the layout of the backend. Raises EngineError."""
+    if options.backend == "transformers":
+        return _in_process(options, checkpoints)
+    if options.vllm_url:
+        return _on_vllm(options, {model: Remote(options.vllm_url) for model in _wanted(options.listen)}, {})
+    processes = {model: _process(options, model, checkpoints[model]) for model in options.models}
+    places = {model: Remote(process.url, serve.model) for model, (serve, process) in processes.items()}
+    return _on_vllm(options, places, {f"vllm {model}": process for model, (_, process) in processes.items()})
+
+
+def _wanted(listen: Listen) -> tuple[Model, ...]:
+    """What one vLLM of somebody else serves."""
+    return ("realtime",) if listen == "streaming" else ("mini",)
+
+
+# --- what has to be here ----------------------------------------------------------------------------------------
+
+
+def _require_libraries() -> None:
+    absent = [name for module, name in LIBRARIES.items() if find_spec(module) is None]
+    if absent:
+        raise EngineError(
+            "transcriber",
+            f"Voxtral in this process needs {', '.join(absent)}: run 'make voxtral', or let vLLM run it ('make vllm').",
+        )
+
+
+def _command(options: VoxtralOptions) -> Path:
+    from voxtral_voice.engines.vllm.launch import find
+
+    found = find(options.vllm_command)
+    if found is None:
+        named = f"There is no program {options.vllm_command}" if options.vllm_command else "There is no vllm"
+        raise EngineError(
+            "transcriber",
+            f"{named}, which is to run Voxtral: run 'make vllm', name another with --voxtral-vllm-command, use one "
+            "that runs with --vllm-url, or do without by --voxtral-backend transformers.",
+        )
+    return found
+
+
+def _need(options: VoxtralOptions, model: Model) -> Need:
+    from voxtral_voice.engines import gpu
+
+    device, quantization = options.device(model), options.quantization
+    if model == "mini":
+        return gpu.mini_need(
+            device, quantization=quantization, max_model_len=options.mini_max_tokens, sessions=SESSIONS
+        )
+    return gpu.realtime_need(
+        device, quantization=quantization, max_model_len=options.realtime_max_tokens, sessions=SESSIONS
+    )
+
+
+# --- through vLLM -----------------------------------------------------------------------------------------------
+
+
+def _process(options: VoxtralOptions, model: Model, checkpoint: Path) -> tuple[Serve, VllmProcess]:
+    from voxtral_voice.engines.vllm import launch
+    from voxtral_voice.engines.vllm.process import VllmProcess
+
+    command, device, share = _command(options), options.device(model), options.share(model)
+    if model == "mini":
+        serve = launch.mini(
+            command,
+            str(checkpoint),
+            device=device,
+            max_model_len=options.mini_max_tokens,
+            memory_share=share,
+            quantization=options.quantization,
+        )
+    else:
+        serve = launch.realtime(
+            command,
+            str(checkpoint),
+            device=device,
+            max_model_len=options.realtime_max_tokens,
+            memory_share=share,
+            quantization=options.quantization,
+            max_sessions=SESSIONS,
+        )
+    return serve, VllmProcess(serve.argv, log_prefix=f"vllm {model}", environment=serve.environment)
+
+
+def _on_vllm(options: VoxtralOptions, places: Mapping[Model, Remote], processes: Mapping[str, Process]) -> VoxtralParts:
+    from voxtral_voice.engines.vllm.chat import VllmChat
+    from voxtral_voice.engines.vllm.realtime import VllmRealtime
+    from voxtral_voice.engines.vllm.transcription import VllmTranscriber
+
+    mini = places.get("mini")
+    responder = VllmChat(mini, listens=options.listen == "direct") if mini else None
+    transcriber: Transcriber
+    if options.listen == "streaming":
+        transcriber = VllmRealtime(places["realtime"], options.delay_ms)
+    else:
+        transcriber = VllmTranscriber(places["mini"])
+    return VoxtralParts(transcriber, responder, processes)
+
+
+# --- in this process --------------------------------------------------------------------------------------------
+
+
+def _in_process(options: VoxtralOptions, checkpoints: Mapping[Model, Path]) -> VoxtralParts:
+    from voxtral_voice.engines.voxtral.mini_model import MiniModel
+    from voxtral_voice.engines.voxtral.mini_responder import MiniResponder
+    from voxtral_voice.engines.voxtral.mini_transcriber import MiniTranscriber
+    from voxtral_voice.engines.voxtral.realtime_transcriber import RealtimeTranscriber
+
+    mini = MiniModel(checkpoints["mini"], options.device("mini")) if "mini" in checkpoints else None
+    responder = MiniResponder(mini, listens=options.listen == "direct") if mini else None
+    transcriber: Transcriber
+    if mini is None or options.listen == "streaming":
+        transcriber = RealtimeTranscriber(checkpoints["realtime"], options.device("realtime"), options.delay_ms)
+    else:
+        transcriber = MiniTranscriber(mini)
+    return VoxtralParts(transcriber, responder, {})
