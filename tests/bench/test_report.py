@@ -95,7 +95,7 @@ def test_the_table_has_a_line_for_every_fact(one: dict[str, Any]) -> None:
     lines = report.text(one).splitlines()
     assert lines[0].startswith("ws://there/v1/realtime, 20")
     assert lines[2] == "endpoint: default"
-    table = dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in lines[3:])
+    table = dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in lines[3 : lines.index("", 3)])
     assert table["V2V p95"].startswith("12.8 s")
     assert table["wire time p50"].startswith("400 ms")
     assert table["V2V p50, buffered"].split()[:2] == ["465", "ms"]
@@ -111,6 +111,32 @@ def test_the_table_has_a_line_for_every_fact(one: dict[str, Any]) -> None:
     assert table["server memory"].startswith("512 MB")
     assert table["send lateness p99"].startswith("3.0 ms")
     assert "VOID" not in lines[-1]
+
+
+def test_every_target_has_a_line_with_its_verdict(one: dict[str, Any]) -> None:
+    lines = report.text(one).splitlines()
+    first = next(i for i, line in enumerate(lines) if line.split() == ["target", "p50", "p95", "wanted"])
+    rows = {cells[0]: cells[1:] for line in lines[first + 1 :] if (cells := re.split(r"\s{2,}", line.strip()))}
+    assert rows["preprocessing"][:4] == ["64 ms", "64 ms", "< 50 ms", "missed"]
+    assert rows["understanding (Voxtral)"][:4] == ["100 ms", "100 ms", "< 150 ms", "met"]
+    assert rows["response, intents"][:4] == ["–", "–", "< 50 ms", "not tried"]
+    assert rows["V2V"][2:4] == ["< 500 ms", "met at p50"]
+    words = Page(report.html(one)).words
+    assert "Against the targets" in words
+    assert report.html(one).count('<span class="bad">missed</span>') == 1
+
+
+def test_a_result_that_is_older_than_the_targets_can_be_read(one: dict[str, Any]) -> None:
+    older = copy.deepcopy(one)
+    del older["runs"][0]["figures"]["targets"], older["machine"]["libraries"]
+    assert "wanted" not in report.text(older)
+    assert "Against the targets" not in Page(report.html(older)).words
+
+
+def test_the_gpus_are_named_beside_the_machine(one: dict[str, Any]) -> None:
+    gpus = [{"name": "NVIDIA H100 80GB HBM3"}, {"name": "NVIDIA L4"}]
+    found = Page(report.html(one | {"machine": one["machine"] | {"gpus": gpus}})).words
+    assert "NVIDIA H100 80GB HBM3 · NVIDIA L4 · " in found
 
 
 def test_a_void_run_says_so_last() -> None:

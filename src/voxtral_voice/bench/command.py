@@ -28,7 +28,7 @@ from voxtral_voice.bench.result import result
 from voxtral_voice.bench.server import serving
 from voxtral_voice.errors import BenchError
 
-STANDARD: Final = ("questions", "hold", "tap")
+STANDARD: Final = ("questions", "intents", "hold", "tap")
 FOR_CAPACITY: Final = ("questions",)
 WARM_UP: Final = 3
 INTERRUPTED: Final = 130

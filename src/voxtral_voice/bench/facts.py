@@ -86,6 +86,39 @@ def lateness(run: Json) -> Fact:
     return Fact("send lateness p99", f"{found['p99_ms']:.1f} ms", rests_on, bool(late))
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Of the table of targets."""
+
+    target: str
+    p50: str
+    p95: str
+    limit: str
+    verdict: str
+    rests_on: str
+
+    @property
+    def bad(self) -> bool:
+        return self.verdict == "missed"
+
+
+def against_targets(run: Json) -> list[Line]:
+    """None of a result that is older than the table."""
+    return [_against(each) for each in run["figures"].get("targets", ())]
+
+
+def _against(judged: Json) -> Line:
+    measured, limit = judged["measured_ms"], judged["limit_ms"]
+    return Line(
+        target=judged["target"],
+        p50=ms(point(measured, "p50")),
+        p95=ms(point(measured, "p95")),
+        limit="" if limit is None else f"< {ms(limit)}",
+        verdict=judged["verdict"],
+        rests_on=_joined(judged["what"], f"{measured['n']} turns" if measured["n"] else ""),
+    )
+
+
 def _latency(figures: Json) -> Iterator[Fact]:
     latency = figures["latency"]
     v2v = latency["v2v_ms"]

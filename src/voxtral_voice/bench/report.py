@@ -7,13 +7,26 @@ Transcripts and errors are a stranger's words: every text is escaped, and the pa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
 from html import escape
 from importlib.resources import files
 from string import Template
 from typing import Any, Final
 
 from voxtral_voice.bench import charts
-from voxtral_voice.bench.facts import Fact, facts, headline, interval, lateness, ms, one_line, percent, point
+from voxtral_voice.bench.facts import (
+    Fact,
+    Line,
+    against_targets,
+    facts,
+    headline,
+    interval,
+    lateness,
+    ms,
+    one_line,
+    percent,
+    point,
+)
 from voxtral_voice.bench.score import VOID_LATENESS_MS
 from voxtral_voice.bench.stats import Point, front
 
@@ -60,6 +73,7 @@ def text(result: Json) -> str:
     for run in result["runs"]:
         lines += ["", f"endpoint: {run['name']}"]
         lines += [_line(fact) for fact in [*facts(run), lateness(run)]]
+        lines += _targets_text(run)
     for kind, curve in (result["tradeoff"] or {}).items():
         lines += ["", f"speed against patience: {CURVES[kind]}"]
         lines += map(_line, _numbers(curve))
@@ -68,6 +82,15 @@ def text(result: Json) -> str:
     if capacity := result["capacity"]:
         lines += ["", "capacity", *map(_line, [*_capacity_facts(capacity), *map(_trial_fact, capacity["trials"])])]
     return "\n".join([*lines, *_warnings(result)])
+
+
+def _targets_text(run: Json) -> list[str]:
+    found = [("target", "p50", "p95", "wanted", "", ""), *map(astuple, against_targets(run))]
+    rows = [
+        f"  {name:{LABEL_WIDTH}}{p50:>9}{p95:>10}{limit:>11}  {verdict:14}{on}"
+        for name, p50, p95, limit, verdict, on in found
+    ]
+    return ["", *(row.rstrip() for row in rows)] if len(rows) > 1 else []
 
 
 def _warnings(result: Json) -> Iterable[str]:
@@ -171,7 +194,8 @@ def html(result: Json) -> str:
 
 
 def _machine(machine: Json) -> str:
-    return f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gb']} GB, {machine['system']}"
+    computer = f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gb']} GB, {machine['system']}"
+    return " · ".join([*(gpu["name"] for gpu in machine.get("gpus", ())), computer])
 
 
 def _section(title: str, *inside: str) -> str:
@@ -188,6 +212,7 @@ def _run(run: Json, title: str) -> str:
         [
             _section(title, _tiles(first, "tiles headline"), _tiles(rest, "tiles")),
             f'<div class="pair">{_section("Where the time goes", *_stages(run))}{_distribution(run)}</div>',
+            _section("Against the targets", _targets(run)),
             _section("In parts", _parts(figures)),
             _section("By what was done", _conditions(figures)),
         ]
@@ -259,6 +284,15 @@ def _mark(name: str, spread: Json) -> charts.Mark:
 
 
 # --- tables
+
+
+def _targets(run: Json) -> str:
+    return _table(("", "p50", "p95", "wanted", "", ""), [_target_row(line) for line in against_targets(run)])
+
+
+def _target_row(line: Line) -> Cells:
+    *figures, verdict, rests_on = map(escape, astuple(line))
+    return [*figures, f'<span class="bad">{verdict}</span>' if line.bad else verdict, rests_on]
 
 
 def _parts(figures: Json) -> str:

@@ -22,6 +22,7 @@ from voxtral_voice.bench.clip import INTENT
 from voxtral_voice.bench.player import PLAY_RATE_HZ
 from voxtral_voice.bench.record import Lost, Refused, SessionRecord
 from voxtral_voice.bench.stats import Estimate, Point, Share, Spread, Tradeoff
+from voxtral_voice.bench.targets import Judged, judged
 from voxtral_voice.bench.turn import TurnFigures, turns
 
 VOID_LATENESS_MS: Final = 10.0
@@ -171,6 +172,7 @@ class Figures:
     """The server's own stages, when it sends them."""
     endpoint_ms: Spread | None
     """Last voiced sample -> commit, as the server says; None when it does not."""
+    targets: tuple[Judged, ...]
     statuses: dict[str, int]
     """Of what wanted an answer."""
     refused: int
@@ -217,6 +219,7 @@ def figures(records: Sequence[SessionRecord], jitter_ms: float = 0.0) -> Figures
         right_answers=_right_answers(turn for turn in wanted if turn.condition != INTENT),
         stages_ms=_stages(plain),
         endpoint_ms=_endpoint(plain),
+        targets=judged(plain, intents),
         statuses=dict(sorted(Counter(turn.status for turn in wanted).items())),
         refused=len(refused),
         refusals=_reasons(refused),
