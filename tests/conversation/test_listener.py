@@ -39,6 +39,10 @@ class Ear:
             self.listener.received = self.listener.heard_to
         return [edge for edge in edges if edge is not None]
 
+    def fall_silent(self, now: float) -> None:
+        self.listener.settle(now, now)
+        self.listener.transcribe_turn()
+
     def take(self) -> list[ev.Command]:
         taken = self.out.copy()
         self.out.clear()
@@ -59,7 +63,7 @@ def test_the_padding_never_reaches_into_the_turn_before() -> None:
     ear.hear(5, 0.9)
     ear.listener.open_turn()
     ear.hear(5, 0.0)
-    ear.listener.speculate(1.0, 1.0)
+    ear.fall_silent(1.0)
     ear.listener.commit_turn(2.0)
     ear.take()
     ear.hear(3, 0.9)
@@ -73,7 +77,7 @@ def test_a_silence_is_transcribed_at_once_and_judged_a_little_later() -> None:
     ear.listener.open_turn()
     ear.hear(3, 0.0)
     ear.take()
-    ear.listener.speculate(1.0, 1.0)
+    ear.fall_silent(1.0)
     ear.listener.judge_if_due()
     [job] = ear.take()
     assert isinstance(job, ev.Transcribe)
@@ -91,7 +95,7 @@ def test_only_the_last_silence_is_judged() -> None:
     ear.hear(10, 0.9)
     ear.listener.open_turn()
     ear.hear(3, 0.0)
-    ear.listener.speculate(1.0, 1.0)
+    ear.fall_silent(1.0)
     assert not ear.listener.judged(ev.TurnJudged(0, 0.9))
     assert ear.listener.judged(ev.TurnJudged(1, 0.9))
     assert ear.listener.open.judged == 0.9
@@ -106,7 +110,7 @@ def test_server_vad_needs_no_judge(kind: str, asked: int) -> None:
     ear.hear(10, 0.9)
     ear.listener.open_turn()
     ear.hear(10, 0.0)
-    ear.listener.speculate(1.0, 1.0)
+    ear.fall_silent(1.0)
     ear.listener.judge_if_due()
     assert names(ear.take()).count("Judge") == asked
 
@@ -150,7 +154,7 @@ def test_a_committed_turn_waits_for_its_words() -> None:
     ear.hear(10, 0.9)
     ear.listener.open_turn()
     ear.hear(3, 0.0)
-    ear.listener.speculate(1.0, 1.0)
+    ear.fall_silent(1.0)
     turn = ear.listener.commit_turn(1.5)
     assert ear.listener.awaited() == [turn]
     assert ear.history.messages("") == ()
@@ -169,7 +173,7 @@ def test_a_lost_transcript_is_told() -> None:
     ear = Ear()
     ear.hear(10, 0.9)
     ear.listener.open_turn()
-    ear.listener.speculate(1.0, 1.0)
+    ear.fall_silent(1.0)
     turn = ear.listener.transcript_failed(ev.TranscriptFailed(1, "transcriber: gone"))
     assert turn is ear.listener.open
     ear.listener.commit_turn(2.0)
@@ -268,7 +272,7 @@ def test_words_are_told_when_two_partials_agree_and_are_never_taken_back() -> No
         ear.listener.transcribe_partial_if_due()
         ear.listener.transcript(ev.TranscriptHeard(attempt, text, "en", False), 1.0)
     assert [c.delta for c in ear.out if isinstance(c, ev.TranscriptDelta)] == ["what is"]
-    ear.listener.speculate(2.0, 2.0)
+    ear.fall_silent(2.0)
     turn = ear.listener.transcript(ev.TranscriptHeard(5, "which is the capital", "en", True), 2.1)
     assert turn is not None
     ear.take()
@@ -309,7 +313,7 @@ def test_a_sound_that_is_kept_begins_the_next_turn_and_its_silence_is_not_transc
     assert ear.take() == []
     ear.hear(60, 0.0)
     ear.listener.open_turn()
-    ear.listener.speculate(1.0, 1.0)
+    ear.fall_silent(1.0)
     [_, job] = ear.take()
     assert isinstance(job, ev.Transcribe)
     assert (job.start_sample, job.end_sample) == (0, 10 * FRAME_SAMPLES + samples(LONGEST_TAIL_MS))

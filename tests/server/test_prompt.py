@@ -13,7 +13,11 @@ def heard(sound: ev.Sound) -> Samples:
 
 def test_words_are_messages_of_their_roles() -> None:
     shown: tuple[ev.Shown, ...] = (("system", "Be kind."), ("user", "hello"), ("assistant", "Hi."))
-    assert messages(shown, heard) == [Message("system", "Be kind."), Message("user", "hello"), Message("assistant", "Hi.")]
+    assert messages(shown, heard) == [
+        Message("system", "Be kind."),
+        Message("user", "hello"),
+        Message("assistant", "Hi."),
+    ]
 
 
 def test_pictures_go_with_the_words_behind_them() -> None:

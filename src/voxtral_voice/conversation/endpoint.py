@@ -82,6 +82,8 @@ class Signals:
     language: str | None = None
     ending: float | None = None
     """`odds_of_ending` of the words; None: found from them."""
+    judging: bool = True
+    """The words that are there may be judged yet."""
 
 
 def endpoint_wait_ms(detection: TurnDetection, signals: Signals) -> float:
@@ -98,7 +100,7 @@ def endpoint_wait_ms(detection: TurnDetection, signals: Signals) -> float:
     shortest, longest = _at(SHORTEST_MS, patience), _at(LONGEST_MS, patience)
     doubt = _probability(STEEPNESS * (_at(_even_odds(signals), patience) - log_odds(signals)))
     wait = shortest * math.pow(longest / shortest, doubt)
-    if signals.words is not None and signals.words_judged is None:
+    if signals.words is not None and signals.words_judged is None and signals.judging:
         wait = max(wait, UNJUDGED_MS)
     return wait
 

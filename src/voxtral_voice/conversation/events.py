@@ -702,7 +702,7 @@ class Speculated:
 
     outcome: Literal["begun", "kept", "dropped"]
     text: str
-    """The user's words that it answers."""
+    """The user's words that it answers; "" when the responder heard them before they were transcribed."""
 
 
 @dataclass(frozen=True, slots=True)

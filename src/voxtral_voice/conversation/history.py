@@ -17,6 +17,7 @@ from voxtral_voice.conversation.events import (
     ItemStatus,
     OutputItem,
     Shown,
+    Sound,
 )
 
 
@@ -70,19 +71,21 @@ class History:
         """In place of the one with its id. Nothing happens when that was deleted in the meantime."""
         self._items = [item if old.id == item.id else old for old in self._items]
 
-    def messages(self, instructions: str, chosen: Sequence[Shown | ItemReference] | None = None) -> tuple[Shown, ...]:
+    def messages(
+        self,
+        instructions: str,
+        chosen: Sequence[Shown | ItemReference] | None = None,
+        sound: Sound | None = None,
+    ) -> tuple[Shown, ...]:
         """Instructions first (as a system message), then all that has something to say, oldest first; or in place of
-        that what was chosen."""
+        that what was chosen. sound: shown in place of its item's words."""
         system: tuple[Shown, ...] = (("system", instructions),) if instructions else ()
-        parts = map(shown, self._items) if chosen is None else map(self._resolved, chosen)
-        return system + tuple(chain.from_iterable(parts))
+        entries = self._items if chosen is None else map(self._resolved, chosen)
+        return system + tuple(chain.from_iterable(_shown(entry, sound) for entry in entries))
 
-    def _resolved(self, chosen: Shown | ItemReference) -> tuple[Shown, ...]:
-        """Nothing, for an item that was deleted in the meantime."""
-        if not isinstance(chosen, ItemReference):
-            return (chosen,)
-        item = self.get(chosen.item_id)
-        return () if item is None else shown(item)
+    def _resolved(self, chosen: Shown | ItemReference) -> Shown | Entry | None:
+        """None for an item that was deleted in the meantime."""
+        return self.get(chosen.item_id) if isinstance(chosen, ItemReference) else chosen
 
     def _index_behind(self, after: str | None) -> int:
         if after is None:
@@ -93,6 +96,12 @@ class History:
             if item.id == after:
                 return index + 1
         raise KeyError(after)
+
+
+def _shown(part: Shown | Entry | None, sound: Sound | None) -> tuple[Shown, ...]:
+    if not isinstance(part, Item | CallItem | OutputItem):
+        return () if part is None else (part,)
+    return (sound,) if sound is not None and sound.item_id == part.id else shown(part)
 
 
 def shown(item: Entry) -> tuple[Shown, ...]:

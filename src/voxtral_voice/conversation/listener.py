@@ -31,6 +31,8 @@ SOUND_PADDING_MS: Final = 200
 """Audio from before a sound during a reply that is transcribed with it."""
 SOUND_MS: Final = 4_000
 """Of a longer one the end is transcribed."""
+LOOK_EVERY_MS: Final = 1_000
+"""New speech before the responder is shown the words of a turn that goes on once more, however often these are told."""
 LONGEST_TAIL_MS: Final = 500
 """Silence behind a turn that is transcribed with it; there is more when it waited for the end of a reply."""
 USUAL_SHARE: Final = 0.3
@@ -58,6 +60,8 @@ class Turn:
     """Sample behind the last partial transcript."""
     partial_text: str = ""
     """The last partial, to compare the next one with."""
+    looked_at: int | None = None
+    """Sample behind the partial that the responder was shown."""
     stable_text: str = ""
     """Words that were already told to the client."""
     transcript: str | None = None
@@ -88,6 +92,11 @@ class Turn:
         """The transcript is there, or will never be."""
         return self.transcript is not None or self.lost is not None
 
+    @property
+    def sound(self) -> ev.Sound:
+        """Up to its tentative end."""
+        return ev.Sound(self.item_id, self.start_sample, self.transcribed_to, self.transcript or "")
+
 
 class Listener:
     """settings: kept up to date by the session. out: the session's commands go here, in order."""
@@ -109,6 +118,8 @@ class Listener:
         """The sound that is heard during a reply."""
         self.usual_db: float | None = None
         """The user's level in the turns before."""
+        self._newest: Turn | None = None
+        """Of those that were heard to their end, or to what may be it."""
         self.heard_to = 0
         """Behind the last frame that voice activity has judged."""
         self.received = 0
@@ -343,16 +354,28 @@ class Listener:
 
     # --- is it over? --------------------------------------------------------------------------------------------
 
-    def speculate(self, now: float, heard_at: float) -> None:
-        """The user is silent: have the turn transcribed and judged as if it were over. heard_at: when the last frame
-        came."""
+    def settle(self, now: float, heard_at: float) -> Turn:
+        """The user is silent: the turn may be over. heard_at: when the last frame came."""
         turn = self.open
         self._abandon(turn)
         heard_ago = max(0, self.heard_to - turn.end_sample) / RATE_HZ
         turn.timeline = Timeline(speech_end=heard_at - heard_ago, tentative_end=now)
         turn.transcribed_to, turn.waited = min(self.heard_to, turn.end_sample + samples(LONGEST_TAIL_MS)), 0
-        self._transcribe(turn, turn.transcribed_to, final=True)
         turn.unjudged = self.detection.kind == "semantic_vad"
+        return turn
+
+    def transcribe_turn(self) -> None:
+        """As if it were over."""
+        self._transcribe(self.open, self.open.transcribed_to, final=True)
+
+    @property
+    def next_attempt(self) -> int:
+        return self._attempts + 1
+
+    def can_be_heard(self, turn: Turn) -> bool:
+        """By the responder itself, so that nothing waits for its words: the audio of the newest turn is kept for that.
+        Not when it is known to have no words."""
+        return self._policy.listens and turn is self._newest and turn.transcript != ""
 
     def judge_if_due(self) -> None:
         """The judge is asked a little later: it was trained on speech with some silence behind it."""
@@ -364,7 +387,8 @@ class Listener:
     def signals(self) -> Signals:
         """What is known about the turn's end."""
         turn = self.open
-        return Signals(turn.judged, turn.transcript, turn.words_judged, turn.language, turn.facts.ending)
+        judging, ending = not self._policy.listens, turn.facts.ending
+        return Signals(turn.judged, turn.transcript, turn.words_judged, turn.language, ending, judging)
 
     def judged(self, event: ev.TurnJudged) -> bool:
         """Take a judgement. False: it is of an earlier silence."""
@@ -374,8 +398,11 @@ class Listener:
         return True
 
     def words_judged(self, event: ev.WordsJudged) -> bool:
-        """Take the responder's view of the words. False: they are of an earlier silence, or a partial's."""
-        if self.turn is None or event.attempt != self.turn.attempt or self.turn.transcript is None:
+        """Take the responder's view of the words, or of their sound. False: they are of an earlier silence, or a
+        partial's."""
+        if self.turn is None or event.attempt != self.turn.attempt:
+            return False
+        if self.turn.transcript is None and not self._policy.listens:
             return False
         self.turn.words_judged = event.probability
         self.turn.prepared = True
@@ -409,14 +436,19 @@ class Listener:
             return None
         turn.transcript, turn.language = event.text.strip(), event.language
         turn.facts = event.facts or NO_FACTS
-        turn.timeline = replace(turn.timeline, transcript=now)
+        if not self._policy.listens:  # nothing waits for it
+            turn.timeline = replace(turn.timeline, transcript=now)
         return turn
 
     def partial(self, event: ev.TranscriptHeard) -> str | None:
-        """The words of the turn that goes on, if these are they."""
-        turn = self.turn
-        words = event.text.strip()
-        return words if words and turn is not None and event.attempt == turn.attempt and not event.final else None
+        """The words of the turn that goes on, if these are they and the responder is to have a look at them."""
+        turn, words = self.turn, event.text.strip()
+        if not words or turn is None or event.attempt != turn.attempt or event.final or self._policy.listens:
+            return None
+        if turn.looked_at is not None and turn.partial_to - turn.looked_at < samples(LOOK_EVERY_MS):
+            return None
+        turn.looked_at = turn.partial_to
+        return words
 
     @property
     def spoken_on_ms(self) -> float:
@@ -484,6 +516,8 @@ class Listener:
         self._under_way[self._attempts] = turn
         turn.attempt = self._attempts
         language, prompt = self.settings.language, self.settings.transcription_prompt
+        if final:
+            turn.transcribed_to, self._newest = end_sample, turn
         grows = self._policy.streams and turn is self.turn
         self._out.append(ev.Transcribe(self._attempts, turn.start_sample, end_sample, language, prompt, final, grows))
         return self._attempts

@@ -94,12 +94,13 @@ class Replies:
 
     # --- beginning ----------------------------------------------------------------------------------------------
 
-    def prepare(self, options: ev.ReplyOptions, turn: Turn) -> None:
-        """Begin to answer a turn whose words are there; nothing leaves before `release`."""
+    def prepare(self, options: ev.ReplyOptions, turn: Turn, *, listens: bool = False) -> None:
+        """Begin to answer a turn whose words are there, or which the responder hears itself (listens); nothing leaves
+        before `release`."""
         reply = self._new(options)
-        self.answering = turn
+        self.answering, reply.listens = turn, listens
         if not turn.committed:
-            reply.guessed = turn.transcript
+            reply.guessed = turn.transcript or ""
             self._tell_guess(reply, "begun")
         self._respond(reply)
 
@@ -162,7 +163,7 @@ class Replies:
         reply.waiting.clear()
 
     def start(self, options: ev.ReplyOptions, turn: Turn | None, *, waits: bool) -> None:
-        """A reply that the client is told of at once. waits: for words (`go_on`), the turn's or also older ones."""
+        """A reply that the client is told of at once. waits: for words, the turn's or older ones, until `go_on`."""
         self.drop_parked()
         reply = self._new(options)
         self.answering, reply.waits = turn, waits
@@ -209,10 +210,11 @@ class Replies:
         if self._cut is not None and item_id in (None, self._cut.item_id):
             self._cut = None
 
-    def go_on(self) -> None:
-        """The words that the started reply waited for are in the history."""
-        self._under_way.waits = False
-        self._respond(self._under_way)
+    def go_on(self, *, listens: bool = False) -> None:
+        """The words that the started reply waited for are in the history. listens: as in `prepare`."""
+        reply = self._under_way
+        reply.waits, reply.listens = False, listens
+        self._respond(reply)
 
     def fail(self, message: str) -> None:
         """A speculative reply's failure is told when it is released: the client may know nothing of it before."""
@@ -231,17 +233,18 @@ class Replies:
         self.current = reply
         return reply
 
-    def preparation(self, attempt: int, words: str, language: str | None) -> ev.Prepare:
-        """For an answer to the user's words so far."""
-        messages = (*self._history.messages(self.settings.instructions), ("user", words))
-        return ev.Prepare(attempt, messages, language)
+    def preparation(self, attempt: int, said: str | ev.Sound, language: str | None) -> ev.Prepare:
+        """For an answer to the user's words so far, or to the turn as it sounds."""
+        last: ev.Shown = ("user", said) if isinstance(said, str) else said
+        return ev.Prepare(attempt, (*self._history.messages(self.settings.instructions), last), language)
 
     def _respond(self, reply: Reply) -> None:
         turn, chosen, want = self.answering, reply.options.input, wanted(reply.options, self.settings)
-        messages = self._history.messages(want.instructions, chosen)
-        if chosen is None and turn is not None and not turn.committed and turn.transcript:
-            messages += (("user", turn.transcript),)
-        language = turn.language if turn is not None else self.settings.language
+        sound = turn.sound if turn is not None and reply.listens else None
+        messages = self._history.messages(want.instructions, chosen, sound)
+        if chosen is None and turn is not None and not turn.committed:
+            messages += (sound,) if sound is not None else (("user", turn.transcript or ""),)
+        language = turn.language if turn is not None and turn.transcript is not None else self.settings.language
         tools, choice, parallel = want.tools, want.tool_choice, want.parallel_tool_calls
         self._out.append(ev.Respond(reply.id, messages, language, want.max_tokens, tools, choice, parallel))
 

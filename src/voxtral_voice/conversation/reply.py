@@ -105,7 +105,9 @@ class Reply:
         self.options = ReplyOptions()
         """What the client asked for, when it asked for this reply."""
         self.guessed: str | None = None
-        """The user's words that it answers, if it was begun before their turn was over."""
+        """The user's words that it answers, if it was begun before their turn was over; "" when they are not known."""
+        self.listens = False
+        """The responder hears the turn that it answers."""
         self.released = False
         """The client knows of it."""
         self.waits = False

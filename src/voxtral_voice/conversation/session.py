@@ -84,7 +84,7 @@ class Session:
         if self.state is State.HEARING and not self._listener.speaking:  # what was heard during a reply is over already
             self._signal(Signal.SILENCE, now)
         if (due := self._begin_at()) is not None and now >= due:
-            self._replies.prepare(self._asked or ev.ReplyOptions(), self._listener.open)
+            self._prepare(self._asked or ev.ReplyOptions(), self._listener.open)
         commands = self._out.copy()
         self._out.clear()
         return commands
@@ -324,7 +324,11 @@ class Session:
     # --- is the turn over? --------------------------------------------------------------------------------------
 
     def _speculate(self, now: float) -> None:
-        self._listener.speculate(now, min(now, self._heard_at))
+        turn = self._listener.settle(now, min(now, self._heard_at))
+        if self._policy.listens and self._wants_reply:
+            attempt, language = self._listener.next_attempt, self.settings.language
+            self._out.append(self._replies.preparation(attempt, turn.sound, language))
+        self._listener.transcribe_turn()
         self._arm_endpoint(now)
 
     def _arm_endpoint(self, _: float) -> None:
@@ -340,6 +344,8 @@ class Session:
             return None
         if not turn.prepared or not self._wants_reply or turn.dropped >= self._policy.max_dropped:
             return None
+        if turn.transcript == "":
+            return None
         if self._missing(self._asked or ev.ReplyOptions()):
             return None
         return deadline - self._policy.begin_before_ms / 1000
@@ -353,8 +359,13 @@ class Session:
             self._signal(Signal.JUDGED, now)
 
     def _park_speculation(self, _: float) -> None:
+        """What the responder answered as it heard it is dropped: nobody could tell if more sound is more words."""
         self._listener.go_on()
-        self._replies.park()
+        if not self._policy.listens:
+            self._replies.park()
+        elif self._replies.current is not None:
+            self._listener.open.dropped += 1
+            self._replies.drop()
 
     def _drop_speculation(self, _: float) -> None:
         self._replies.drop()
@@ -385,11 +396,14 @@ class Session:
             self._expect(turn, now)
 
     def _expect(self, turn: Turn, now: float) -> None:
-        """The words of a turn that may be over: have the responder read them, unless their answer is there already."""
+        """The words of a turn that may be over: have the responder read them, unless it has heard them itself, or their
+        answer is there already."""
         if self._replies.parked is not None and not self._replies.unpark(turn, now):
             turn.dropped += 1
-        if turn.transcript and self._wants_reply:
+        if turn.transcript and self._wants_reply and not self._policy.listens:
             self._out.append(self._replies.preparation(turn.attempt, turn.transcript, turn.language))
+        if turn.transcript == "":
+            self._replies.drop()
         self._signal(Signal.JUDGED, now)
 
     # --- the reply ----------------------------------------------------------------------------------------------
@@ -435,17 +449,28 @@ class Session:
         self._asides.go_on(lambda options: not self._missing(options))
         if (reply := self._replies.waiting) is None:
             self._answer_if_due(now)
-        elif (turn := self._replies.answering) is not None and turn.lost is not None:
+        else:
+            self._go_on_with(reply)
+
+    def _go_on_with(self, reply: Reply) -> None:
+        """The client was told of it; it waits for words."""
+        turn = self._replies.answering
+        listens = turn is not None and self._listener.can_be_heard(turn)
+        if turn is not None and turn.lost is not None and not listens:
             self._replies.fail(turn.lost)
-        elif not self._missing(reply.options):
-            self._replies.go_on()
+        elif not self._missing(reply.options, turn if listens else None):
+            self._replies.go_on(listens=listens)
 
     def _answer_if_due(self, now: float) -> None:
-        """A turn that is over, when its words are there and those before it."""
+        """A turn that is over, when its words are there, or need not be, and those before it."""
         turn = self._replies.answering
-        if turn is None or not self._replies.awaits_words or not turn.settled:
+        if turn is None or not self._replies.awaits_words:
             return
-        if not turn.transcript or not self._missing(self._asked or ev.ReplyOptions()):
+        listens = self._listener.can_be_heard(turn)
+        if not (turn.settled or listens):
+            return
+        hopeless = not turn.transcript and not listens
+        if hopeless or not self._missing(self._asked or ev.ReplyOptions(), turn):
             self._answer(turn, self._take_ask(), now)
 
     def _take_ask(self) -> ev.ReplyOptions | None:
@@ -454,18 +479,21 @@ class Session:
         return asked
 
     def _answer(self, turn: Turn, asked: ev.ReplyOptions | None, now: float) -> None:
-        """A committed turn is settled and its reply is due. asked: what the client wants of it, if it has said so."""
+        """The reply to a committed turn is due. asked: what the client wants of it, if it has said so."""
         options = asked or ev.ReplyOptions()
-        if turn.lost is not None:
+        if turn.transcript or self._listener.can_be_heard(turn):
+            if not self._replies.unpark(turn, now):
+                self._prepare(options, turn)
+            self._replies.release(options.request)
+        elif turn.lost is not None:
             self._replies.start(options, turn, waits=True)
             self._replies.fail(turn.lost)
-        elif turn.transcript:
-            if not self._replies.unpark(turn, now):
-                self._replies.prepare(options, turn)
-            self._replies.release(options.request)
         else:
             self._replies.drop_parked()
             self._answer_nothing(asked, now)
+
+    def _prepare(self, options: ev.ReplyOptions, turn: Turn) -> None:
+        self._replies.prepare(options, turn, listens=self._listener.can_be_heard(turn))
 
     def _answer_nothing(self, asked: ev.ReplyOptions | None, now: float) -> None:
         """The turn has no words. What it interrupted goes on or begins again, else there is nothing to say."""
@@ -489,11 +517,11 @@ class Session:
         missing = self._missing(self._ask)
         self._replies.start(self._ask, self._asker(self._ask, missing), waits=bool(missing))
 
-    def _missing(self, options: ev.ReplyOptions) -> list[Turn]:
-        """What the reply is to see, and whose words are not there yet. Not what was deleted."""
+    def _missing(self, options: ev.ReplyOptions, but: Turn | None = None) -> list[Turn]:
+        """What the reply is to see, and whose words are not there yet. Not what was deleted, nor `but`."""
         awaited = self._listener.awaited()
         said = self._said(options) if awaited else []
-        return [turn for turn in awaited if turn.item_id in said]
+        return [turn for turn in awaited if turn.item_id in said and turn is not but]
 
     def _asker(self, options: ev.ReplyOptions, missing: list[Turn]) -> Turn | None:
         """The one of them that is the last said, so that there is no answer without its words."""
@@ -533,7 +561,7 @@ class Session:
             self._replies.drop()
             options = self._asked or ev.ReplyOptions()
             if self._wants_reply and not self._missing(options):
-                self._replies.prepare(options, turn)
+                self._prepare(options, turn)
 
     def _create_reply(self, event: ev.CreateReply, now: float) -> None:
         options = event.options
