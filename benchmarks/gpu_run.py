@@ -1,0 +1,140 @@
+"""Everything that a machine with a GPU can tell, in one command: is it fit, what does each piece cost, what does a
+caller wait for. Voxtral has random weights of the real size, so nothing of it is downloaded.
+
+    scripts/gpu FOLDER                                   # all of it: half an hour
+    scripts/gpu FOLDER --short                           # a few of each: some minutes
+    scripts/gpu FOLDER --steps pieces                    # doctor, pieces, bench: one or more of them
+    scripts/gpu FOLDER --modes direct -- --speaker-url http://127.0.0.1:9000/v1    # what follows -- is the server's
+    scripts/gpu FOLDER --short --size tiny --device cpu  # anywhere: does it run?
+
+Left in FOLDER: pieces.json (`benchmarks.gpu`), MODE.json and MODE.html (`voxtral-voice bench`) for each way to listen,
+and steps.json: each step's command, whether it worked, how long it took. A step that fails does not keep the next ones
+from being tried; the exit status tells.
+
+What means something: how long each stage takes, what a turn costs, memory. What does not: every word, so word errors
+and right answers; and what hangs on words, which is when a turn counts as over and how long an answer is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[1]
+PYTHON: Final = (sys.executable, "-m")
+MODES: Final = ("streaming", "direct", "utterance")
+STEPS: Final = ("doctor", "pieces", "bench")
+KINDS: Final = ("realtime", "mini")
+WRITE: Final = (
+    "import sys, pathlib; from voxtral_voice.engines.voxtral.random_weights import write; "
+    "write(pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3], device=sys.argv[4])"
+)
+"""In a process of its own, which gives the GPU back."""
+REPEATS: Final = {True: 5, False: 20}
+TURNS: Final = {True: 6, False: 40}
+BARGE_INS: Final = {True: 1, False: 5}
+"""By whether it is short."""
+CLIPS: Final = "questions,intents"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    name: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    name: str
+    command: str
+    status: int
+    wall_s: float
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    options = parse(words)
+    options.out.mkdir(parents=True, exist_ok=True)
+    place = TemporaryDirectory() if options.weights is None else nullcontext(str(options.weights))
+    with place as folder:
+        done = [run(step) for step in steps(options, Path(folder))]
+    written = [asdict(each) for each in done]
+    (options.out / "steps.json").write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+    print("\n".join(f"{'ok' if not each.status else f'FAILED ({each.status})':12} {each.name}" for each in done))
+    return int(any(each.status for each in done))
+
+
+def run(step: Step) -> Done:
+    print(f"\n== {step.name}", flush=True)
+    began = time.monotonic()
+    status = subprocess.run(step.command, cwd=ROOT, check=False).returncode
+    return Done(step.name, " ".join(step.command[1:]), status, round(time.monotonic() - began, 1))
+
+
+def steps(options: argparse.Namespace, weights: Path) -> Iterator[Step]:
+    """weights: where checkpoints are written, or lie already."""
+    if "doctor" in options.steps:
+        yield Step("doctor", (*PYTHON, "voxtral_voice", "doctor", "--gpu", *_server(options, weights)))
+    if "pieces" in options.steps:
+        yield Step("pieces", _pieces(options))
+    if "bench" in options.steps:
+        wanted = [kind for kind in KINDS if kind == "mini" or "streaming" in options.modes]
+        for kind in wanted:
+            if not (weights / kind / "config.json").is_file():
+                command = (sys.executable, "-c", WRITE, str(weights / kind), kind, options.size, options.device)
+                yield Step(f"random weights, {kind}", command)
+        for mode in options.modes:
+            yield Step(mode, _bench(options, weights, mode))
+
+
+def _pieces(options: argparse.Namespace) -> tuple[str, ...]:
+    flags = ("--device", options.device, "--size", options.size, "--repeats", str(REPEATS[options.short]))
+    commit = ("--commit", options.commit) if options.commit else ()
+    return (*PYTHON, "benchmarks.gpu", *flags, *commit, "--out", str(options.out / "pieces.json"))
+
+
+def _bench(options: argparse.Namespace, weights: Path, mode: str) -> tuple[str, ...]:
+    said = ("--clips", options.clips, "--turns", str(options.turns or TURNS[options.short]), "--echoes", "0")
+    over = ("--barge-ins", str(BARGE_INS[options.short]))
+    files = ("--json", str(options.out / f"{mode}.json"), "--html", str(options.out / f"{mode}.html"))
+    flags = (*said, *over, *files, "--listen", mode, *_server(options, weights), *options.server)
+    return (*PYTHON, "voxtral_voice", "bench", *flags)
+
+
+def _server(options: argparse.Namespace, weights: Path) -> tuple[str, ...]:
+    """Flags of `voxtral-voice`."""
+    checkpoints = [word for kind in KINDS for word in (f"--voxtral-{kind}", str(weights / kind))]
+    return ("--profile", "gpu", "--voxtral-backend", "transformers", "--device", options.device, *checkpoints)
+
+
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    ours = [*(sys.argv[1:] if words is None else words)]
+    server = ours[ours.index("--") + 1 :] if "--" in ours else []
+    parser = argparse.ArgumentParser(
+        prog="scripts/gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, metavar="FOLDER", help="for the results")
+    parser.add_argument("--short", action="store_true", help="a few of everything")
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=[*STEPS])
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=[*MODES])
+    parser.add_argument("--clips", default=CLIPS, help=f"sets of clips ({CLIPS})")
+    parser.add_argument("--turns", type=int, help=f"of each mode ({TURNS[False]}, with --short {TURNS[True]})")
+    parser.add_argument("--weights", type=Path, help="folder to keep the random weights in, or in which they are")
+    parser.add_argument("--size", choices=["real", "tiny"], default="real", help="of the models")
+    parser.add_argument("--device", default="cuda:0", help="cuda:0 (default), cpu")
+    parser.add_argument("--commit", help="of the source, where there is no git")
+    options = parser.parse_args(ours[: -len(server) - 1] if "--" in ours else ours)
+    options.out, options.server = options.out.absolute(), server
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""The steps of the one command for machines with a GPU, and what is left of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from benchmarks import gpu_run
+from benchmarks.gpu_run import Step, main, parse, steps
+
+
+def planned(*words: str, weights: Path = Path("weights")) -> list[Step]:
+    return [*steps(parse(["out", *words]), weights)]
+
+
+def names(found: Sequence[Step]) -> list[str]:
+    return [step.name for step in found]
+
+
+def test_all_of_it_by_default() -> None:
+    weights = ["random weights, realtime", "random weights, mini"]
+    assert names(planned()) == ["doctor", "pieces", *weights, "streaming", "direct", "utterance"]
+
+
+def test_only_what_is_asked_for() -> None:
+    assert names(planned("--steps", "pieces")) == ["pieces"]
+    assert names(planned("--steps", "bench", "--modes", "direct")) == ["random weights, mini", "direct"]
+
+
+def test_weights_that_are_there_are_used(tmp_path: Path) -> None:
+    (tmp_path / "mini").mkdir()
+    (tmp_path / "mini" / "config.json").touch()
+    assert names(planned("--steps", "bench", "--modes", "utterance", weights=tmp_path)) == ["utterance"]
+
+
+def test_the_servers_flags_come_last() -> None:
+    (*_, last) = planned("--modes", "direct", "--", "--speaker-url", "http://127.0.0.1:9/v1")
+    assert last.command[-2:] == ("--speaker-url", "http://127.0.0.1:9/v1")
+    assert last.command[last.command.index("--listen") + 1] == "direct"
+    assert last.command[last.command.index("--voxtral-mini") + 1] == "weights/mini"
+
+
+def test_a_short_run_has_fewer_of_everything() -> None:
+    usual, short = planned(), planned("--short")
+    for flag, index in (("--turns", -1), ("--barge-ins", -1), ("--repeats", 1)):
+        less, more = (int(each[index].command[each[index].command.index(flag) + 1]) for each in (short, usual))
+        assert less < more
+
+
+def test_a_step_that_fails_does_not_keep_the_next_from_being_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = [Step("one", (sys.executable, "-c", "raise SystemExit(3)")), Step("two", (sys.executable, "-c", "pass"))]
+    monkeypatch.setattr(gpu_run, "steps", lambda options, weights: made)
+    assert main([str(tmp_path / "out")]) == 1
+    done = json.loads((tmp_path / "out" / "steps.json").read_text())
+    assert [(each["name"], each["status"]) for each in done] == [("one", 3), ("two", 0)]
+    assert "FAILED (3)   one" in capsys.readouterr().out
