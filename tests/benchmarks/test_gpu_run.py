@@ -55,7 +55,7 @@ def test_a_step_that_fails_does_not_keep_the_next_from_being_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = [Step("one", (sys.executable, "-c", "raise SystemExit(3)")), Step("two", (sys.executable, "-c", "pass"))]
-    monkeypatch.setattr(gpu_run, "steps", lambda options, weights: made)
+    monkeypatch.setattr(gpu_run, "steps", lambda *_: made)
     assert main([str(tmp_path / "out")]) == 1
     done = json.loads((tmp_path / "out" / "steps.json").read_text())
     assert [(each["name"], each["status"]) for each in done] == [("one", 3), ("two", 0)]
