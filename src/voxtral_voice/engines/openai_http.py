@@ -131,11 +131,11 @@ class OpenAIServer:
             raise self.error(f"{url} {did}.", did) from error
         except aiohttp.ClientResponseError as error:
             raise self.error(
-                f"{url} does not answer in HTTP ({_short(error.message)}): is it the right URL?",
+                f"{url} does not answer in HTTP ({short(error.message)}): is it the right URL?",
                 "does not answer in HTTP",
             ) from error
         except aiohttp.ClientError as error:
-            reason = _short(str(error)) or type(error).__name__
+            reason = short(str(error)) or type(error).__name__
             raise self.error(f"{url} cannot be asked ({reason}).", "cannot be asked") from error
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> EngineError:
@@ -154,7 +154,7 @@ class OpenAIServer:
         status, said = response.status, _message_of(await self._whole(response))
         found = f"{response.url} answered with status {status}" + (f": {said}" if said else "")
         if 300 <= status < 400:
-            found += f"; it points to {_short(response.headers.get('Location', 'nowhere'))}."
+            found += f"; it points to {short(response.headers.get('Location', 'nowhere'))}."
         return sentence(found)
 
     async def _whole(self, response: aiohttp.ClientResponse) -> bytes:
@@ -255,7 +255,7 @@ def message_in(content: Mapping[str, Any]) -> str | None:
     if error is None:
         return None
     message = error.get("message") if isinstance(error, Mapping) else error
-    return _short(str(message or orjson.dumps(error, default=str).decode()))
+    return short(str(message or orjson.dumps(error, default=str).decode()))
 
 
 def _message_of(body: bytes) -> str:
@@ -263,11 +263,11 @@ def _message_of(body: bytes) -> str:
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return _short(body.decode(errors="replace"))
+        return short(body.decode(errors="replace"))
     if not isinstance(content, dict):
-        return _short(str(content))
+        return short(str(content))
     said = message_in(content) or content.get("message") or content.get("detail")
-    return _short(said if isinstance(said, str) else orjson.dumps(said or content).decode())
+    return short(said if isinstance(said, str) else orjson.dumps(said or content).decode())
 
 
 def _models(body: bytes) -> dict[str, Mapping[str, Any]]:
@@ -280,7 +280,7 @@ def _models(body: bytes) -> dict[str, Mapping[str, Any]]:
     return models if all(0 < len(name) <= MAX_NAME_CHARS and name.isprintable() for name in models) else {}
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
     """In one line, of characters that leave a terminal as it is."""
     line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text[: 10 * SHOWN_CHARS].split()))
     return line if len(line) <= SHOWN_CHARS else line[:SHOWN_CHARS] + "..."

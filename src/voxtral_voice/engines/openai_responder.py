@@ -59,7 +59,7 @@ class OpenAIResponder:
         sampling: Mapping[str, object] = NOTHING,
     ) -> None:
         """written: the messages as the server wants them, as `messages_json`. sampling: fields of every request."""
-        self._server = OpenAIServer("responder", remote)
+        self.server = OpenAIServer("responder", remote)
         self._written = written
         self._sampling = sampling
         self._refused: frozenset[str] = frozenset()
@@ -69,13 +69,13 @@ class OpenAIResponder:
 
     @property
     def name(self) -> str:
-        return self._server.name
+        return self.server.name
 
     async def start(self) -> None:
-        await self._server.start()
+        await self.server.start()
 
     async def aclose(self) -> None:
-        await self._server.aclose()
+        await self.server.aclose()
 
     async def respond(
         self,
@@ -110,7 +110,7 @@ class OpenAIResponder:
         while True:
             request = self._request(messages, wishes, way)
             try:
-                answer = await stack.enter_async_context(self._server.post(PATH, orjson.dumps(request)))
+                answer = await stack.enter_async_context(self.server.post(PATH, orjson.dumps(request)))
             except EngineError as refusal:
                 less = self._less(way, request, refusal, shown=way.pictures and any(m.pictures for m in messages))
                 if less is None:
@@ -124,7 +124,7 @@ class OpenAIResponder:
 
     def _request(self, messages: Sequence[Message], wishes: Mapping[str, object], way: _Asked) -> dict[str, object]:
         shown = self._written(messages, pictures=way.pictures)
-        request: dict[str, object] = {"model": self._server.model, "messages": shown, "stream": True}
+        request: dict[str, object] = {"model": self.server.model, "messages": shown, "stream": True}
         request |= {name: wish for name, wish in wishes.items() if name not in way.refused}
         if "max_tokens" in way.refused and "max_tokens" in wishes:
             request[NEW_LIMIT] = wishes["max_tokens"]
@@ -155,7 +155,7 @@ class OpenAIResponder:
             raise answer.error(f"calls a tool by a name of more than {MAX_NAME_CHARS} characters")
         if reading.reason == "content_filter":
             did = "withholds the answer (content_filter)"
-            raise self._server.refused(f"{answer.url} {did}.", did)
+            raise self.server.refused(f"{answer.url} {did}.", did)
         return pieces
 
 

@@ -1,0 +1,106 @@
+"""Responder behind vLLM's `/v1/chat/completions`: Voxtral Mini, which answers words, or the sound of them.
+
+Knows: how Voxtral wants to be asked, what is worth computing ahead, how long to wait. Does not know: requests and
+answers of chats (`openai_responder`), messages (`chat_messages`), HTTP's failures (`openai_http`), sessions.
+
+vLLM keeps what it computed of a prompt, sound included, so that the next prompt that begins alike costs only what is
+new in it. To ask for one token of a prompt is to have all of it computed.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from voxtral_voice.engines.base import NO_TOOLS, Finish, Message, Piece, Tools
+from voxtral_voice.engines.openai_responder import OpenAIResponder
+from voxtral_voice.engines.remote import Remote
+from voxtral_voice.engines.vllm.admission import PLACES, Admission
+from voxtral_voice.engines.vllm.chat_messages import messages_json
+from voxtral_voice.engines.vllm.kind import noise, require_whole_turns
+from voxtral_voice.engines.vllm.patience import patient
+
+SAMPLING: Final[Mapping[str, object]] = {"temperature": 0.2, "top_p": 0.95}
+"""The model card's; without them vLLM would take 1.0."""
+MAX_TOKENS: Final = 1_000
+"""Of an answer: five minutes of speech. A model that goes round in circles is stopped there."""
+MEMORY: Final = 256
+"""Conversations of which it is known what was computed ahead."""
+
+
+class VllmChat:
+    """listens: the newest turn is answered from its sound."""
+
+    def __init__(self, remote: Remote, listens: bool, *, places: int = PLACES) -> None:
+        written = partial(messages_json, listens=listens)
+        self._chat = OpenAIResponder(remote, written=written, sampling=SAMPLING)
+        self._server = self._chat.server
+        self._admission = Admission(self._server, places)
+        self._computed: OrderedDict[int, None] = OrderedDict()
+        """Hashes of what came before the users' words, newest last."""
+        self.listens = listens
+
+    @property
+    def name(self) -> str:
+        return self._chat.name
+
+    async def start(self) -> None:
+        """Find the server and its model, and let it answer something. Raises EngineError."""
+        started = False
+        try:
+            await self._chat.start()
+            await require_whole_turns(self._server)
+            await self._compute([Message("user", "Hello.", audio=noise() if self.listens else None)])
+            started = True
+        finally:
+            if not started:
+                await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._chat.aclose()
+
+    async def respond(
+        self,
+        messages: Sequence[Message],
+        *,
+        language: str | None,
+        max_tokens: int | None,
+        tools: Tools = NO_TOOLS,
+    ) -> AsyncGenerator[Piece, None]:
+        """As `base.Responder.respond`. Closing it ends the server's work."""
+        limit = MAX_TOKENS if max_tokens is None else max_tokens
+        pieces = self._chat.respond(messages, language=language, max_tokens=limit, tools=tools)
+        async with self._admission.place(), aclosing(patient(pieces, self._server)) as timely:
+            async for piece in timely:
+                yield _stopped(piece) if max_tokens is None else piece
+
+    async def prepare(self, messages: Sequence[Message], *, language: str | None) -> float | None:  # noqa: ARG002
+        """As `base.Responder.prepare`; never knows. Sound is computed as often as it is asked for, words only when
+        what came before them is new: there are few of them, and more with every call. Gives way to answers."""
+        if self._admission.full:
+            return None
+        if self.listens and messages and messages[-1].audio is not None:
+            await self._compute(messages)
+        elif (before := hash(tuple(messages[:-1]))) not in self._computed:
+            await self._compute(messages)
+            self._remember(before)
+        return None
+
+    async def _compute(self, messages: Sequence[Message]) -> None:
+        async with aclosing(self.respond(messages, language=None, max_tokens=1)) as pieces:
+            async for _ in pieces:
+                pass
+
+    def _remember(self, before: int) -> None:
+        self._computed[before] = None
+        while len(self._computed) > MEMORY:
+            self._computed.popitem(last=False)
+
+
+def _stopped(piece: Piece) -> Piece:
+    """Our own limit is an end like any other."""
+    return replace(piece, reason="stop") if isinstance(piece, Finish) else piece

@@ -1,0 +1,96 @@
+"""Transcriber behind vLLM's `/v1/audio/transcriptions`: Voxtral Mini, which hears a turn as a whole.
+
+Knows: that request, and vLLM's way of streaming the answer, which is not OpenAI's: chunks as of a chat. Does not know:
+HTTP's failures (`openai_http`), sessions.
+
+It is streamed so that a server that hangs is told from one that works, and so that its work ends when nobody waits for
+it any more. What has nothing audible in it is not asked for: the model finds words in silence too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final
+
+from voxtral_voice.audio.level import last_audible_sample
+from voxtral_voice.engines.base import LISTEN_RATE_HZ, Samples, Transcript
+from voxtral_voice.engines.openai_audio import form, wav
+from voxtral_voice.engines.openai_http import OpenAIServer
+from voxtral_voice.engines.openai_stream import chunks, part_of, text_of
+from voxtral_voice.engines.openai_transcriber import PATH, language_of
+from voxtral_voice.engines.remote import Remote
+from voxtral_voice.engines.vllm.admission import PLACES, Admission
+from voxtral_voice.engines.vllm.kind import noise, require_whole_turns
+from voxtral_voice.engines.vllm.patience import patient
+
+FEWEST_TOKENS: Final = 48
+TOKENS_PER_S: Final = 20
+"""Speech has some 4 tokens a second, 12 in scripts of which the vocabulary has only bytes. A model that goes round in
+circles is stopped there."""
+
+
+class VllmTranscriber:
+    streams = False
+
+    def __init__(self, remote: Remote, *, places: int = PLACES) -> None:
+        self._server = OpenAIServer("transcriber", remote)
+        self._admission = Admission(self._server, places)
+
+    @property
+    def name(self) -> str:
+        return self._server.name
+
+    async def start(self) -> None:
+        """Find the server and its model, and let it hear something. Raises EngineError."""
+        started = False
+        try:
+            await self._server.start()
+            await require_whole_turns(self._server)
+            await self._heard(noise(), language="en", prompt="")
+            started = True
+        finally:
+            if not started:
+                await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._server.aclose()
+
+    def stream(self, *, language: str | None, prompt: str) -> None:
+        """It hears a turn as a whole."""
+
+    async def transcribe(
+        self,
+        audio: Samples,
+        *,
+        language: str | None,
+        prompt: str,
+        final: bool,  # noqa: ARG002
+    ) -> Transcript:
+        audible = last_audible_sample(audio, LISTEN_RATE_HZ) is not None
+        text = await self._heard(audio, language, prompt) if audible else ""
+        return Transcript(text, language_of(None, language, text))
+
+    async def _heard(self, audio: Samples, language: str | None, prompt: str) -> str:
+        async with (
+            self._admission.place(),
+            aclosing(patient(self._texts(audio, language, prompt), self._server)) as texts,
+        ):
+            return "".join([text async for text in texts]).strip()
+
+    async def _texts(self, audio: Samples, language: str | None, prompt: str) -> AsyncGenerator[str, None]:
+        fields = {
+            "model": self._server.model,
+            "stream": "true",
+            "temperature": "0",
+            "max_completion_tokens": str(FEWEST_TOKENS + TOKENS_PER_S * len(audio) // LISTEN_RATE_HZ),
+            "language": language or "",
+            "prompt": prompt,
+        }
+        body, content_type = form(((name, value) for name, value in fields.items() if value), wav(audio))
+        async with (
+            self._server.post(PATH, body, content_type) as answer,
+            aclosing(chunks(answer, done_only=True)) as found,
+        ):
+            async for chunk in found:
+                yield text_of(part_of(chunk).get("content"))
