@@ -4,17 +4,18 @@
     python -m benchmarks.gpu --device cpu --size tiny       # anywhere: does it run?
 
 Needs torch, transformers and numpy, and neither the server nor a checkpoint: the models are built on the device from
-the sizes that were released. Random weights cost what trained ones cost, because nothing here depends on their values:
-every count of tokens is given. So times and memory mean something, and words would not; none are made.
+the sizes that were released, and run by the engines' own `Decoder` and `Encoder`. Random weights cost what trained ones
+cost, because nothing here depends on their values: every count of tokens is given. So times and memory mean something,
+and words would not; none are made. The one exception is the flush, which is quicker the less there is to say: both its
+ends are measured.
 
 Every figure is in ms, after warm-up, with the device waited for before and after (`torch.cuda.synchronize`): median,
-lowest and highest of n. It is what plain transformers do, layer by layer in eager mode, with SDPA.
+lowest and highest of n. `eager` is what plain transformers take for the same, for comparison.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import gc
 import json
 import statistics
@@ -40,6 +41,8 @@ from transformers import (
 )
 
 from voxtral_voice.bench.machine import Facts, commit, machine
+from voxtral_voice.engines.voxtral.decoder import Decoder, Written
+from voxtral_voice.engines.voxtral.encoder import Encoder, Heard
 
 FOLDER: Final = Path(__file__).parent
 RATE_HZ: Final = 16_000
@@ -53,19 +56,31 @@ PHRASE_TOKENS: Final = 8
 """Until a first phrase is whole: docs/turns.md has 7.1 for SmolLM2."""
 BEFORE, AFTER = 3, 6
 """Text tokens of a request around the audio: BOS, [INST], [BEGIN_AUDIO]; [/INST], lang:en, [TRANSCRIBE]."""
+REPLIES: Final = (1, 4, 8)
+"""Written at once."""
+MINI_TOKENS: Final = 2_048
+"""Of the longest conversation here."""
+AT_ONCE: Final = 8
+"""Tokens of a transcript between two looks whether it is over."""
 STREAMS: Final = (1, 4, 16)
 DELAYS_MS: Final = (240, 480)
 TOKEN_MS: Final = 80
-LEFT_PAD_TOKENS: Final = 32
+PROMPT_TOKENS: Final = 39
+"""At 480 ms: its start, 32 of left padding, the delay."""
 RIGHT_PAD_TOKENS: Final = 11
 """Pushed after the last sound, besides the delay: the token that ends and ten more."""
 STREAM_S: Final = 10
 """Of sound in a stream before a step is timed: most turns are shorter."""
+REALTIME_TOKENS: Final = 1_024
 MEL_PER_TOKEN: Final = 8
 STEP_SAMPLES: Final = 1_680
 """Of one step: 80 ms and what the first frame looks back on."""
 STEPS: Final = 10
 """Timed together, then divided: one alone is about as long as waiting for the device."""
+GUESSED: Final = 8
+"""Tokens of an end in one pass, where the model has nothing more to say."""
+
+Audio = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +145,7 @@ def building(device: torch.device) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def sound(seconds: float, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:
+def sound(seconds: float, seed: int = 0) -> Audio:
     """Something to hear."""
     noise = np.random.default_rng(seed).standard_normal(round(seconds * RATE_HZ))
     return (0.05 * noise).astype(np.float32)
@@ -150,39 +165,49 @@ class Mini:
         self.built_s = round(time.perf_counter() - began, 2)
         self._bench = bench
         self._extractor = WhisperFeatureExtractor(feature_size=128, chunk_length=30)
+        body, head = self.model.model.language_model, self.model.lm_head
+        self.decoder = Decoder(body, head, sequences=max(REPLIES) + 1, tokens=MINI_TOKENS, seam="responder")
 
-    def mel(self, audio: np.ndarray[Any, Any], device: torch.device | str) -> torch.Tensor:
+    def mel(self, audio: Audio, device: torch.device | str) -> torch.Tensor:
         """[1, 128, 3000], always of 30 s, computed on `device`, and on the model's in the end."""
         made = self._extractor(audio, sampling_rate=RATE_HZ, return_tensors="pt", device=str(device))
         found: torch.Tensor = made["input_features"].to(self._bench.device, self.model.dtype)
         return found
 
     def encode(self, mel: torch.Tensor) -> torch.Tensor:
-        """[375, d]."""
+        """[375, width]."""
         found: torch.Tensor = self.model.get_audio_features(mel, return_dict=True).pooler_output
         return found
 
     def text(self, tokens: int) -> torch.Tensor:
-        """[1, tokens, d]."""
-        ids = torch.randint(1_000, self.model.config.text_config.vocab_size, (1, tokens), device=self._bench.device)
-        found: torch.Tensor = self.model.get_input_embeddings()(ids)
-        return found
+        """[tokens, width]."""
+        return self.decoder.embed([1_000 + number for number in range(tokens)])
 
-    def request(self, audio: torch.Tensor) -> torch.Tensor:
-        return torch.cat([self.text(BEFORE), audio[None].to(self.model.dtype), self.text(AFTER)], dim=1)
+    def request(self, turn: Audio) -> torch.Tensor:
+        """What is to be read of a turn that is over: [tokens, width]."""
+        heard = self.encode(self.mel(turn, self._bench.device)).to(self.model.dtype)
+        return torch.cat([self.text(BEFORE), heard, self.text(AFTER)])
 
-    def cache(self) -> DynamicCache:
-        return DynamicCache(config=self.model.config.text_config)
+    def transcribe(self, turn: Audio, tokens: int) -> None:
+        """AT_ONCE tokens between two looks, always the likeliest."""
+        sequence = self.decoder.begin()
+        ids = [int(self.decoder.read(sequence, self.request(turn)).argmax())]
+        while len(ids) < tokens:
+            count = min(AT_ONCE, tokens - len(ids))
+            nothing = torch.zeros((count, 1, self.decoder.width), device=self._bench.device, dtype=self.model.dtype)
+            ids += self.decoder.follow([sequence], ids[-1:], nothing)[0]
+        self.decoder.end(sequence)
 
-    def token(self, embeds: torch.Tensor, cache: DynamicCache) -> int:
-        """The next one, as a number: the device is waited for, as whoever looks for the end has to."""
-        out = self.model(inputs_embeds=embeds, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return int(out.logits[0, -1].argmax())
+    def answer(self, history: Written, turn: Audio, tokens: int) -> None:
+        """After what is read already. Each token is looked at as it comes."""
+        sequence = self.decoder.copy(history)
+        self._write(self.decoder.read(sequence, self.request(turn)), sequence, tokens)
+        self.decoder.end(sequence)
 
-    def tokens(self, embeds: torch.Tensor, cache: DynamicCache, count: int) -> None:
-        for _ in range(count):
-            number = self.token(embeds, cache)
-            embeds = self.model.get_input_embeddings()(torch.tensor([[number]], device=self._bench.device))
+    def _write(self, logits: torch.Tensor, sequence: Written, tokens: int) -> None:
+        for _ in range(tokens - 1):
+            logits = self.decoder.step([sequence], [int(logits.argmax())])[0]
+        int(logits.argmax())
 
 
 def mini_config(tiny: bool) -> VoxtralConfig:
@@ -203,83 +228,97 @@ def measure_mini(bench: Bench) -> Facts:
     mini = Mini(bench)
     turn = sound(5)
     mel = mini.mel(turn, "cpu")
-    heard = mini.encode(mel)
-    request = mini.request(heard)
     return {
         "built_s": mini.built_s,
         **_size(mini.model),
+        "warm_s": _warm_s(bench, lambda: mini.decoder.warm(max(REPLIES), MINI_TOKENS)),
         "mel_cpu": bench.timed(lambda: mini.mel(turn, "cpu")),
         "mel_device": bench.timed(lambda: mini.mel(turn, bench.device)),
         "encode": bench.timed(lambda: mini.encode(mel)),
-        "prefill": {"tokens": request.shape[1], **bench.timed(lambda: mini.token(request, mini.cache()))},
-        "token": _mini_token(mini, bench, request),
+        "prefill": _prefill(mini, bench, mini.request(turn)),
+        "token": {f"{replies} replies": _token(mini, bench, replies) for replies in REPLIES},
         "transcription": {f"{seconds} s": _transcription(mini, bench, seconds) for seconds in TURNS_S},
         "audio_chat": _audio_chat(mini, bench, turn),
-        "kv_mib_per_1000_tokens": _kv_mib(mini, request),
+        "eager": {"token": _eager_token(mini, bench)},
         "memory": bench.memory(),
     }
 
 
-def _mini_token(mini: Mini, bench: Bench, request: torch.Tensor) -> Facts:
-    cache = mini.cache()
-    mini.token(request, cache)
-    one = mini.text(1)
+def _prefill(mini: Mini, bench: Bench, request: torch.Tensor) -> Facts:
+    sequence = mini.decoder.begin()
+
+    def once() -> None:
+        sequence.length = 0
+        int(mini.decoder.read(sequence, request).argmax())
+
+    found = bench.timed(once)
+    mini.decoder.end(sequence)
+    return {"tokens": request.shape[0], **found}
+
+
+def _token(mini: Mini, bench: Bench, replies: int) -> Facts:
+    """Of each reply, with a history behind it; looked at as it comes."""
+    sequences = [mini.decoder.begin() for _ in range(replies)]
+    for sequence in sequences:
+        mini.decoder.read(sequence, mini.text(HISTORY_TOKENS))
 
     def some() -> None:
-        mini.tokens(one, cache, STEPS)
-        cache.crop(-STEPS)
+        last = [1_000] * replies
+        for _ in range(STEPS):
+            last = mini.decoder.step(sequences, last).argmax(-1).tolist()
+        for sequence in sequences:
+            sequence.length = HISTORY_TOKENS
 
-    return bench.timed(some, parts=STEPS)
+    found = bench.timed(some, parts=STEPS)
+    for sequence in sequences:
+        mini.decoder.end(sequence)
+    return found
 
 
 def _transcription(mini: Mini, bench: Bench, seconds: int) -> Facts:
     """Of a turn that is over: everything after its last sample."""
     turn, count = sound(seconds), round(seconds * TOKENS_PER_S)
-
-    def whole() -> None:
-        mini.tokens(mini.request(mini.encode(mini.mel(turn, bench.device))), mini.cache(), count)
-
-    return {"tokens": count, **bench.timed(whole)}
+    return {"tokens": count, **bench.timed(lambda: mini.transcribe(turn, count))}
 
 
-def _audio_chat(mini: Mini, bench: Bench, turn: np.ndarray[Any, Any]) -> Facts:
-    """The history is there already; then a turn of 5 s is over."""
-    cache = mini.cache()
-    mini.token(mini.text(HISTORY_TOKENS), cache)
+def _audio_chat(mini: Mini, bench: Bench, turn: Audio) -> Facts:
+    """The history is read already; then a turn of 5 s is over."""
+    history = mini.decoder.begin()
 
-    def answer(tokens: int) -> None:
-        mini.tokens(mini.request(mini.encode(mini.mel(turn, bench.device))), cache, tokens)
-        cache.crop(HISTORY_TOKENS - cache.get_seq_length())
+    def read() -> None:
+        history.length = 0
+        int(mini.decoder.read(history, mini.text(HISTORY_TOKENS)).argmax())
 
     return {
         "history_tokens": HISTORY_TOKENS,
-        "history_prefill": bench.timed(lambda: mini.token(mini.text(HISTORY_TOKENS), mini.cache())),
-        "first_token": bench.timed(lambda: answer(1)),
-        "first_phrase": {"tokens": PHRASE_TOKENS, **bench.timed(lambda: answer(PHRASE_TOKENS))},
+        "history_prefill": bench.timed(read),
+        "first_token": bench.timed(lambda: mini.answer(history, turn, 1)),
+        "first_phrase": {"tokens": PHRASE_TOKENS, **bench.timed(lambda: mini.answer(history, turn, PHRASE_TOKENS))},
     }
 
 
-def _kv_mib(mini: Mini, request: torch.Tensor) -> float:
-    cache = mini.cache()
-    mini.token(request, cache)
-    return round(_mib(cache) / int(request.shape[1]) * 1000, 1)
+def _eager_token(mini: Mini, bench: Bench) -> Facts:
+    cache = DynamicCache(config=mini.model.config.text_config)
+    mini.model(inputs_embeds=mini.text(HISTORY_TOKENS)[None], past_key_values=cache, use_cache=True, logits_to_keep=1)
+
+    def some() -> None:
+        embeds = mini.text(1)[None]
+        for _ in range(STEPS):
+            out = mini.model(inputs_embeds=embeds, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            embeds = mini.decoder.embed([int(out.logits[0, -1].argmax())])[None]
+        cache.crop(-STEPS)
+
+    return bench.timed(some, parts=STEPS)
 
 
 # --- Voxtral Mini 4B Realtime -------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
-class Streams:
-    """So many at once, in step."""
-
-    decoder: DynamicCache
-    encoder: Any
-    padding: Any
-    last: torch.Tensor
-    """[streams, 1]"""
-
-    def clone(self) -> Streams:
-        return copy.deepcopy(self)
+class Stream:
+    heard: Heard
+    written: Written
+    last: int
 
 
 class Realtime:
@@ -293,62 +332,68 @@ class Realtime:
         self.built_s = round(time.perf_counter() - began, 2)
         self._bench = bench
         self._extractor = VoxtralRealtimeFeatureExtractor()
+        inner, most, ends = self.model.model, max(bench.streams) + 1, [_ending(ms) for ms in DELAYS_MS]
+        delay = torch.full((1,), 6.0, device=bench.device, dtype=self.model.dtype)
+        fixed = {"t_cond": inner.time_embedding(delay)[None]}
+        self.encoder = Encoder(inner, streams=most, seam="transcriber", ahead=max(ends), often=(PROMPT_TOKENS, *ends))
+        self.decoder = Decoder(
+            inner.language_model,
+            self.model.lm_head,
+            sequences=most,
+            tokens=REALTIME_TOKENS,
+            seam="transcriber",
+            fixed=fixed,
+        )
 
-    def begin(self, streams: int, delay_ms: int, seconds: float) -> Streams:
-        """Prompt and so much sound, in one pass."""
-        tokens = 1 + LEFT_PAD_TOKENS + delay_ms // TOKEN_MS + round(seconds * 1000 / TOKEN_MS)
-        ids = torch.full((streams, tokens), 32, device=self._bench.device)
-        mel = torch.randn(streams, 128, tokens * MEL_PER_TOKEN, device=self._bench.device, dtype=self.model.dtype)
-        decoder = DynamicCache(config=self.model.config.text_config)
-        begun = Streams(decoder, None, None, ids[:, :1])
-        return self._forward(begun, ids, mel, delay_ms)
+    def warm(self) -> None:
+        self.encoder.warm(max(self._bench.streams))
+        self.decoder.warm(max(self._bench.streams), REALTIME_TOKENS, guessing=True)
 
-    def mel(self, chunks: Sequence[np.ndarray[Any, Any]]) -> torch.Tensor:
-        """[streams, 128, 8] of as many pieces of STEP_SAMPLES."""
+    def begin(self, seconds: float) -> Stream:
+        """Prompt and so much sound."""
+        tokens = PROMPT_TOKENS + round(seconds * 1000 / TOKEN_MS)
+        stream = Stream(self.encoder.begin(), self.decoder.begin(), 0)
+        heard = self.encoder.hear([stream.heard], self.noise(tokens))[0]
+        stream.last = int(self.decoder.read(stream.written, self.decoder.embed([32] * tokens) + heard).argmax())
+        return stream
+
+    def end(self, stream: Stream) -> None:
+        self.encoder.end(stream.heard)
+        self.decoder.end(stream.written)
+
+    def noise(self, tokens: int) -> torch.Tensor:
+        """Mel of a past that nobody times: [1, 128, frames]."""
+        shape = (1, 128, tokens * MEL_PER_TOKEN)
+        return torch.randn(shape, device=self._bench.device, dtype=self.model.dtype)
+
+    def mel(self, chunks: Sequence[Audio]) -> torch.Tensor:
+        """[streams, 128, frames] of pieces of one length."""
         made = self._extractor([*chunks], sampling_rate=RATE_HZ, center=False, return_tensors="pt")
         found: torch.Tensor = made["input_features"].to(self._bench.device, self.model.dtype)
         return found
 
-    def step(self, streams: Streams, chunks: Sequence[np.ndarray[Any, Any]], delay_ms: int) -> list[int]:
-        self._forward(streams, streams.last, self.mel(chunks), delay_ms)
-        return [int(number) for number in streams.last[:, 0].tolist()]
+    def step(self, streams: Sequence[Stream], chunks: Sequence[Audio]) -> None:
+        heard = self.encoder.hear([stream.heard for stream in streams], self.mel(chunks))
+        written, last = [stream.written for stream in streams], [stream.last for stream in streams]
+        for stream, ids in zip(streams, self.decoder.follow(written, last, heard.transpose(0, 1)), strict=True):
+            stream.last = ids[-1]
 
-    def _forward(self, streams: Streams, ids: torch.Tensor, mel: torch.Tensor, delay_ms: int) -> Streams:
-        out = self.model(
-            input_ids=ids,
-            input_features=mel,
-            past_key_values=streams.decoder,
-            encoder_past_key_values=streams.encoder,
-            padding_cache=streams.padding,
-            use_cache=True,
-            num_delay_tokens=delay_ms // TOKEN_MS,
-            logits_to_keep=1,
-        )
-        streams.encoder, streams.padding = out.encoder_past_key_values, out.padding_cache
-        streams.last = out.logits[:, -1].argmax(-1, keepdim=True)
-        return streams
+    def flush(self, stream: Stream, tokens: int, *, guessed: bool) -> None:
+        """On a fork: right padding, heard at once. guessed: as if the model had nothing more to say, several tokens in
+        one pass; else as if every token were a word, one after the other."""
+        quiet = np.zeros(STEP_SAMPLES + (tokens - 1) * TOKEN_MS * RATE_HZ // 1000, np.float32)
+        fork = self.encoder.fork(stream.heard)
+        heard = self.encoder.hear([fork], self.mel([quiet]))[0]
+        behind = Written(stream.written.place, stream.written.length)
+        if not guessed:
+            self.decoder.follow([behind], [stream.last], heard[:, None])
+            return
+        for done in range(0, tokens, GUESSED):
+            self.decoder.guess(behind, stream.last, heard[done:], usual=32)
 
-    def flush(self, streams: Streams, delay_ms: int) -> None:
-        """Right padding, of which the encoder hears all at once; the tokens come one after the other."""
-        count = delay_ms // TOKEN_MS + RIGHT_PAD_TOKENS
-        quiet = np.zeros(STEP_SAMPLES + (count - 1) * TOKEN_MS * RATE_HZ // 1000, np.float32)
-        inner = self.model.model
-        heard = inner.get_audio_features(
-            input_features=self.mel([quiet]),
-            past_key_values=streams.encoder,
-            padding_cache=streams.padding,
-            use_cache=True,
-            return_dict=True,
-        ).pooler_output
-        delay = torch.full((1,), delay_ms // TOKEN_MS, device=self._bench.device, dtype=self.model.dtype)
-        condition = inner.time_embedding(delay)[None]
-        for index in range(count):
-            embeds = inner.get_input_embeddings()(streams.last) + heard[:, index : index + 1]
-            out = inner.language_model(
-                inputs_embeds=embeds, past_key_values=streams.decoder, use_cache=True, t_cond=condition
-            )
-            streams.last = self.model.lm_head(out.last_hidden_state).argmax(-1)
-            int(streams.last)
+
+def _ending(delay_ms: int) -> int:
+    return delay_ms // TOKEN_MS + RIGHT_PAD_TOKENS
 
 
 def realtime_config(tiny: bool) -> VoxtralRealtimeConfig:
@@ -373,49 +418,80 @@ def measure_realtime(bench: Bench) -> Facts:
     return {
         "built_s": realtime.built_s,
         **_size(realtime.model),
+        "warm_s": _warm_s(bench, realtime.warm),
         "stream_s": STREAM_S,
-        "begin": bench.timed(lambda: realtime.begin(1, 480, 0.0)),
+        "begin": bench.timed(lambda: realtime.end(realtime.begin(0.0))),
         "mel": bench.timed(lambda: realtime.mel(chunks[:1])),
-        "step": {f"{n} streams": _step(realtime, bench, chunks[:n]) for n in bench.streams},
-        "clone": {f"{seconds} s": _clone(realtime, bench, seconds) for seconds in (5, STREAM_S, 60)},
-        "flush_by_steps": {f"{ms} ms": _flush_by_steps(realtime, bench, ms) for ms in DELAYS_MS},
-        "flush": {f"{ms} ms": _flush(realtime, bench, ms) for ms in DELAYS_MS},
+        "step": {f"{count} streams": _step(realtime, bench, chunks[:count]) for count in bench.streams},
+        "copy": _copy(realtime, bench),
+        "flush": {f"{ms} ms": _flush(realtime, bench, _ending(ms)) for ms in DELAYS_MS},
+        "eager": {"step": _eager_step(realtime, bench, chunks[0])},
         "memory": bench.memory(),
     }
 
 
-def _step(realtime: Realtime, bench: Bench, chunks: Sequence[np.ndarray[Any, Any]]) -> Facts:
-    begun = realtime.begin(len(chunks), 480, STREAM_S)
+def _step(realtime: Realtime, bench: Bench, chunks: Sequence[Audio]) -> Facts:
+    """Of all streams together: 80 ms of each."""
+    streams = [realtime.begin(STREAM_S) for _ in chunks]
+    length = streams[0].written.length
 
     def some() -> None:
         for _ in range(STEPS):
-            realtime.step(begun, chunks, 480)
+            realtime.step(streams, chunks)
+        for stream in streams:
+            stream.written.length = length
 
-    return bench.timed(some, parts=STEPS) | bench.memory()
-
-
-def _clone(realtime: Realtime, bench: Bench, seconds: int) -> Facts:
-    begun = realtime.begin(1, 480, seconds)
-    return {**bench.timed(begun.clone), "state_mib": round(_mib(begun.decoder) + _mib(begun.encoder), 1)}
-
-
-def _flush_by_steps(realtime: Realtime, bench: Bench, delay_ms: int) -> Facts:
-    """A clone, and the right padding one step after the other."""
-    begun, quiet = realtime.begin(1, delay_ms, STREAM_S), [np.zeros(STEP_SAMPLES, np.float32)]
-    count = delay_ms // TOKEN_MS + RIGHT_PAD_TOKENS
-
-    def whole() -> None:
-        cloned = begun.clone()
-        for _ in range(count):
-            realtime.step(cloned, quiet, delay_ms)
-
-    return {"tokens": count, **bench.timed(whole)}
+    found = bench.timed(some, parts=STEPS)
+    for stream in streams:
+        realtime.end(stream)
+    return found
 
 
-def _flush(realtime: Realtime, bench: Bench, delay_ms: int) -> Facts:
-    begun = realtime.begin(1, delay_ms, STREAM_S)
-    count = delay_ms // TOKEN_MS + RIGHT_PAD_TOKENS
-    return {"tokens": count, **bench.timed(lambda: realtime.flush(begun.clone(), delay_ms))}
+def _copy(realtime: Realtime, bench: Bench) -> Facts:
+    """Of a whole stream; a flush needs none."""
+    stream = realtime.begin(STREAM_S)
+
+    def once() -> None:
+        realtime.encoder.end(realtime.encoder.copy(stream.heard))
+        realtime.decoder.end(realtime.decoder.copy(stream.written))
+
+    found = bench.timed(once)
+    realtime.end(stream)
+    return found
+
+
+def _flush(realtime: Realtime, bench: Bench, tokens: int) -> Facts:
+    stream = realtime.begin(STREAM_S)
+    found = {
+        "tokens": tokens,
+        "all_words": bench.timed(lambda: realtime.flush(stream, tokens, guessed=False)),
+        "nothing_new": bench.timed(lambda: realtime.flush(stream, tokens, guessed=True)),
+    }
+    realtime.end(stream)
+    return found
+
+
+def _eager_step(realtime: Realtime, bench: Bench, chunk: Audio) -> Facts:
+    """One stream, one step after the other, each as it comes."""
+    model = realtime.model
+    state: Facts = {"past_key_values": DynamicCache(config=model.config.text_config)}
+
+    def once(ids: torch.Tensor, mel: torch.Tensor) -> torch.Tensor:
+        out = model(input_ids=ids, input_features=mel, use_cache=True, num_delay_tokens=6, logits_to_keep=1, **state)
+        state["encoder_past_key_values"], state["padding_cache"] = out.encoder_past_key_values, out.padding_cache
+        found: torch.Tensor = out.logits[:, -1].argmax(-1, keepdim=True)
+        int(found)
+        return found
+
+    tokens = PROMPT_TOKENS + STREAM_S * 1000 // TOKEN_MS
+    last = once(torch.full((1, tokens), 32, device=bench.device), realtime.noise(tokens))
+
+    def some() -> None:
+        newest = last
+        for _ in range(STEPS):
+            newest = once(newest, realtime.mel([chunk]))
+
+    return bench.timed(some, parts=STEPS)
 
 
 # --- all ----------------------------------------------------------------------------------------------------------
@@ -432,10 +508,12 @@ def _size(model: Any) -> Facts:
     }
 
 
-def _mib(cache: Any) -> float:
-    """Of all keys and values."""
-    tensors = [each for layer in cache.layers for each in (layer.keys, layer.values)]
-    return sum(float(each.numel() * each.element_size()) for each in tensors) / 2**20
+def _warm_s(bench: Bench, warm: Callable[[], object]) -> float:
+    """On CUDA everything is recorded here: a part of the server's start."""
+    began = time.perf_counter()
+    warm()
+    bench.wait()
+    return round(time.perf_counter() - began, 2)
 
 
 def device_facts(device: torch.device) -> Facts:

@@ -9,8 +9,8 @@ import pytest
 
 pytestmark = pytest.mark.voxtral
 
-MINI = {"mel_cpu", "mel_device", "encode", "prefill", "token", "transcription", "audio_chat", "memory"}
-REALTIME = {"begin", "mel", "step", "clone", "flush", "flush_by_steps", "memory"}
+MINI = {"mel_cpu", "mel_device", "encode", "prefill", "token", "transcription", "audio_chat", "eager", "memory"}
+REALTIME = {"begin", "mel", "step", "copy", "flush", "eager", "memory"}
 
 
 @pytest.fixture(scope="module")
