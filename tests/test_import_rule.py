@@ -29,13 +29,14 @@ ROOMS: Final[dict[str, set[str]]] = {
     "engines": {"audio", "errors"},
     "weights": {"errors"},
     "config": {"conversation", "engines", "errors", "weights"},
+    "models": {"config", "engines", "weights"},
     "observe": {"conversation"},
     "replay": {"audio", "conversation", "errors", "observe", "terminal"},
-    "server": {"audio", "config", "conversation", "engines", "errors", "observe", "realtime", "replay", "weights"},
+    "server": {"audio", "config", "conversation", "engines", "errors", "models", "observe", "realtime", "replay"},
     "bench": {"audio", "engines", "errors", "weights"},
     "talk": {"audio", "bench", "config", "errors", "server", "terminal"},
     "doctor": {"config", "engines", "errors", "weights"},
-    "cli": {"bench", "config", "doctor", "errors", "replay", "server", "talk", "terminal", "weights"},
+    "cli": {"bench", "config", "doctor", "errors", "models", "replay", "server", "talk", "terminal", "weights"},
     "__main__": {"cli"},
 }
 """Room (a folder or a file of the package) -> the rooms that it may import. Itself and the package's version always."""

@@ -182,9 +182,9 @@ def _show_config(options: Options) -> int:
 
 def _ensure_models(config: Config) -> None:
     """Before the server's event loop begins, so that Ctrl-C ends a download at once."""
-    from voxtral_voice.weights.fetch import ensure
+    from voxtral_voice import models
 
-    ensure(config.model_files, config.weights.dir, offline=config.weights.offline)
+    models.ensure(config)
 
 
 def _config(options: Options) -> Config:

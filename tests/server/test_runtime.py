@@ -73,7 +73,9 @@ def test_every_setting_of_turns_and_playout_reaches_the_core() -> None:
         for key in model.model_fields.keys() - {"judge", "patience"}:  # patience goes with each session's settings
             value = getattr(getattr(base, part), key)
             moved = base.model_copy(update={part: model(**{key: value + 1})})
-            differing = [f.name for f in fields(Policy) if getattr(policy(moved, quick()), f.name) != getattr(plain, f.name)]
+            differing = [
+                f.name for f in fields(Policy) if getattr(policy(moved, quick()), f.name) != getattr(plain, f.name)
+            ]
             assert differing == [key]
             assert getattr(policy(moved, quick()), key) == value + 1
 
@@ -94,7 +96,7 @@ def test_the_embedded_profile_is_built_from_its_settings(tmp_path: Path, monkeyp
         calls.append((locate("a/b"), options, remote))
         return quick()
 
-    monkeypatch.setattr(runtime_module, "ensure", ensure)
+    monkeypatch.setattr("voxtral_voice.weights.fetch.ensure", ensure)
     monkeypatch.setattr(registry, "embedded", embedded)
     config = Config(
         weights=WeightsConfig(dir=tmp_path, offline=True),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
-from hashlib import sha256
+from hashlib import sha1, sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
@@ -13,7 +14,9 @@ from voxtral_voice.weights.catalogue import HubSource, ModelFile, Source
 
 
 class Hub:
-    """files: path below the repository -> bytes. Everything asked for is in `asked`, as (path, Range header)."""
+    """files: path below the repository -> bytes. Everything asked for is in `asked`, as (path, Range header).
+
+    Lists of repositories are given too, all of `files`: those in `large` with their sha256."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = files
@@ -24,6 +27,11 @@ class Hub:
         self.statuses: list[int] = []
         """Each request takes one, and gets no bytes."""
         self.ranges = True
+        self.large: set[str] = set()
+        self.listings: list[str] = []
+        """Paths of the lists that were asked for."""
+        self.listing: bytes | None = None
+        """Given instead of the list."""
         self.hold: threading.Event | None = None
         """Transfers wait for it after the first half."""
         self.half_sent = threading.Event()
@@ -58,6 +66,9 @@ class Hub:
         return Handler
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
+        if request.path.startswith("/api/"):
+            self._list(request)
+            return
         path = request.path.split("/resolve/")[-1].partition("/")[2]
         asked = request.headers.get("Range")
         self.asked.append((path, asked))
@@ -73,6 +84,24 @@ class Hub:
         request.send_header("Content-Length", str(len(content) - begin))
         request.end_headers()
         self._send(request, content[begin:])
+
+    def _list(self, request: BaseHTTPRequestHandler) -> None:
+        self.listings.append(request.path)
+        self.tokens.append(request.headers.get("Authorization"))
+        if self.statuses:
+            request.send_error(self.statuses.pop(0))
+            return
+        files = [self._entry(path, content) for path, content in self.files.items()]
+        answer = self.listing or json.dumps({"sha": REVISION, "siblings": files}).encode()
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(answer)))
+        request.end_headers()
+        request.wfile.write(answer)
+
+    def _entry(self, path: str, content: bytes) -> dict[str, object]:
+        large = {"lfs": {"sha256": sha256(content).hexdigest(), "size": len(content), "pointerSize": 135}}
+        in_git = sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        return {"rfilename": path, "size": len(content), "blobId": in_git, **(large if path in self.large else {})}
 
     def _send(self, request: BaseHTTPRequestHandler, content: bytes) -> None:
         if self.cuts:

@@ -73,8 +73,9 @@ def build_app(runtime: Runtime) -> FastAPI:
 
     @app.get("/readyz")
     async def readyz() -> JSONResponse:
-        ready = runtime.ready and not runtime.failing
-        body = {"ready": ready, "engines": runtime.engines.names(), "failing": runtime.failing}
+        failing = runtime.failing | runtime.engines.failing()
+        ready = runtime.ready and not failing
+        body = {"ready": ready, "engines": runtime.engines.names(), "failing": failing}
         return JSONResponse(body, 200 if ready else 503)
 
     @app.get("/metrics")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from voxtral_voice import models
 from voxtral_voice.audio.frames import InputBuffer
 from voxtral_voice.config import Config
 from voxtral_voice.conversation.policy import Policy
@@ -23,7 +24,6 @@ from voxtral_voice.observe.metrics import Metrics
 from voxtral_voice.replay.recorder import Recorder, Recording
 from voxtral_voice.server.auth import Auth
 from voxtral_voice.server.tick import Tick
-from voxtral_voice.weights.fetch import ensure
 
 ENGINE_FAULTS: Final = (EngineError, RuntimeError, ValueError, OSError, TimeoutError)
 """What model libraries raise when a piece of work fails."""
@@ -77,9 +77,9 @@ class Runtime:
 def build_engines(config: Config) -> Engines:
     """The engines of the profile, not started; model files are fetched first. Raises WeightsError, EngineError."""
     if config.profile == "fake":
-        return registry.fake_with(config.remote)
+        return registry.fake_with(config.remote, config.listen)
+    checkpoints = models.ensure(config)
     folder = config.weights.dir
-    ensure(config.model_files, folder, offline=config.weights.offline)
     options = EmbeddedOptions(
         transcriber_threads=config.transcriber.threads,
         responder_threads=config.responder.threads,
@@ -89,6 +89,9 @@ def build_engines(config: Config) -> Engines:
         max_sentences=config.responder.max_sentences,
         judge=config.turns.judge,
     )
+    if config.profile == "gpu":
+        voxtral = models.voxtral_options(config)
+        return registry.gpu(lambda name: folder / name, checkpoints, options, voxtral, config.remote)
     return registry.embedded(lambda name: folder / name, options, config.remote)
 
 

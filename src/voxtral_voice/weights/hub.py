@@ -89,14 +89,19 @@ class Downloads:
 
 
 def _address(source: HubSource | UrlSource) -> tuple[httpx.URL, dict[str, str]]:
-    headers = {"Accept-Encoding": "identity"}
     if isinstance(source, UrlSource):
-        return httpx.URL(source.url), headers
+        return httpx.URL(source.url), {"Accept-Encoding": "identity"}
+    return hub_address(f"{source.repo}/resolve/{source.revision}/{source.path}")
+
+
+def hub_address(path: str) -> tuple[httpx.URL, dict[str, str]]:
+    """Of something on the hub, and the headers that it is asked for with. Raises SourceError."""
+    headers = {"Accept-Encoding": "identity"}
     if token := os.environ.get("HF_TOKEN"):
         headers["Authorization"] = f"Bearer {token}"  # not sent on to another host by a redirect
     endpoint = os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT
     try:
-        url = httpx.URL(f"{endpoint.rstrip('/')}/{source.repo}/resolve/{source.revision}/{source.path}")
+        url = httpx.URL(f"{endpoint.rstrip('/')}/{path}")
     except httpx.InvalidURL as error:
         raise SourceError(f"HF_ENDPOINT={endpoint} is not an address") from error
     if url.scheme not in ("http", "https") or not url.host:

@@ -1,0 +1,81 @@
+"""What a profile needs on this machine before anything is loaded: libraries, a GPU, model files, Voxtral's checkpoints.
+
+Knows: which settings mean which files and checks, and their order: what costs nothing is asked before gigabytes are
+fetched. Does not know: how files get here (`weights`), how engines are built (`engines.registry`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from voxtral_voice.config import Config
+from voxtral_voice.engines import voxtral_parts
+from voxtral_voice.engines.voxtral_parts import Backend, Model, VoxtralOptions
+from voxtral_voice.weights import checkpoint, fetch, repository
+from voxtral_voice.weights.checkpoint import Checkpoint, Layout
+
+LAYOUTS: Final[dict[Backend, Layout]] = {"vllm": "mistral", "transformers": "transformers"}
+VIEWS: Final = "voxtral/delays"
+"""Below the weights folder: what vLLM is given for another delay than the checkpoint's own."""
+
+
+def ensure(config: Config) -> dict[Model, Path]:
+    """The folders of Voxtral's models that run here, with all else that the profile needs. Raises EngineError,
+    WeightsError."""
+    if config.profile == "gpu":
+        voxtral_parts.require(voxtral_options(config))
+    fetch.ensure(config.model_files, config.weights.dir, offline=config.weights.offline)
+    return {found.model: _folder(config, found) for found in checkpoints(config)}
+
+
+def checkpoints(config: Config) -> Iterator[Checkpoint]:
+    """Fetched where they are of the hub, and looked at. Raises WeightsError."""
+    layout = LAYOUTS[backend(config)] if config.voxtral_models else "mistral"
+    for model in config.voxtral_models:
+        folder = repository.obtain(
+            source(config, model), model, layout, config.weights.dir, offline=config.weights.offline
+        )
+        yield checkpoint.look(folder, wanted=model, layout=layout)
+
+
+def source(config: Config, model: Model) -> str:
+    """As it was set: a repository or a folder."""
+    return config.voxtral.mini if model == "mini" else config.voxtral.realtime
+
+
+def backend(config: Config) -> Backend:
+    """What runs Voxtral. Where nobody said: vLLM when something asks for it or it is installed."""
+    voxtral = config.voxtral
+    if voxtral.backend:
+        return voxtral.backend
+    if voxtral.vllm_url or voxtral.vllm_command or voxtral.quantization:
+        return "vllm"
+
+    from voxtral_voice.engines.vllm.launch import find
+
+    return "transformers" if find("") is None else "vllm"
+
+
+def voxtral_options(config: Config) -> VoxtralOptions:
+    voxtral = config.voxtral
+    return VoxtralOptions(
+        listen=config.listen,
+        backend=backend(config),
+        models=config.voxtral_models,
+        placement=config.placement,
+        delay_ms=voxtral.delay_ms,
+        vllm_url=voxtral.vllm_url,
+        vllm_command=voxtral.vllm_command,
+        quantization=voxtral.quantization,
+        memory_share=voxtral.memory_share,
+        realtime_max_tokens=voxtral.realtime_max_tokens,
+        mini_max_tokens=voxtral.mini_max_tokens,
+    )
+
+
+def _folder(config: Config, found: Checkpoint) -> Path:
+    if found.model == "realtime" and found.layout == "mistral":
+        return checkpoint.delayed(found, config.voxtral.delay_ms, config.weights.dir / VIEWS)
+    return found.folder

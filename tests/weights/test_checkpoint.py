@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.weights.voxtral_folder import safetensors, voxtral_files, write
+from voxtral_voice.errors import WeightsError
+from voxtral_voice.weights.checkpoint import Checkpoint, Layout, Model, delayed, look
+
+
+def refusal(folder: Path, wanted: Model = "mini", layout: Layout = "transformers") -> str:
+    with pytest.raises(WeightsError) as raised:
+        look(folder, wanted=wanted, layout=layout)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("model", ["mini", "realtime"])
+@pytest.mark.parametrize(("layout", "shards"), [("transformers", 0), ("transformers", 3), ("mistral", 0)])
+def test_a_whole_folder(tmp_path: Path, model: Model, layout: Layout, shards: int) -> None:
+    folder = write(tmp_path / "m", voxtral_files(model, layout, shards))
+    size = len(safetensors()) * max(shards, 1)
+    assert look(folder, wanted=model, layout=layout) == Checkpoint(folder, model, layout, size)
+
+
+def test_both_layouts_in_one_folder(tmp_path: Path) -> None:
+    folder = write(tmp_path / "m", {**voxtral_files("mini", "mistral"), **voxtral_files("mini", "transformers")})
+    assert look(folder, wanted="mini", layout="mistral").layout == "mistral"
+    assert look(folder, wanted="mini", layout="transformers").layout == "transformers"
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "none", "realtime") == (
+        f"There is no folder {tmp_path / 'none'} with Voxtral Realtime: name another with --voxtral-realtime."
+    )
+
+
+def test_a_folder_without_a_model(tmp_path: Path) -> None:
+    assert refusal(tmp_path) == (
+        f"{tmp_path} holds no Voxtral Mini: there is no config.json in it. Name another folder with --voxtral-mini."
+    )
+
+
+def test_the_other_layout_alone(tmp_path: Path) -> None:
+    folder = write(tmp_path / "m", voxtral_files("mini", "mistral"))
+    assert refusal(folder) == (
+        f"{folder} has params.json but no config.json, which transformers needs: add the files for it, or choose "
+        "--voxtral-backend vllm."
+    )
+    folder = write(tmp_path / "t", voxtral_files("mini", "transformers"))
+    assert refusal(folder, layout="mistral").endswith(
+        "vllm needs: add the files for it, or choose --voxtral-backend transformers."
+    )
+
+
+@pytest.mark.parametrize("layout", ["transformers", "mistral"])
+def test_the_wrong_model(tmp_path: Path, layout: Layout) -> None:
+    folder = write(tmp_path / "m", voxtral_files("realtime", layout))
+    assert refusal(folder, "mini", layout) == (
+        f"{folder} holds Voxtral Realtime, and Voxtral Mini is wanted there: name another folder with --voxtral-mini."
+    )
+    folder = write(tmp_path / "n", voxtral_files("mini", layout))
+    assert "holds Voxtral Mini, and Voxtral Realtime is wanted there" in refusal(folder, "realtime", layout)
+
+
+def test_another_model_altogether(tmp_path: Path) -> None:
+    folder = write(
+        tmp_path / "m", {**voxtral_files("mini", "transformers"), "config.json": b'{"model_type": "whisper"}'}
+    )
+    assert "holds a model of type whisper, and Voxtral Mini is wanted there" in refusal(folder)
+    folder = write(tmp_path / "n", {**voxtral_files("mini", "mistral"), "params.json": b'{"dim": 64}'})
+    assert "holds a model without ears, and Voxtral Mini is wanted there" in refusal(folder, layout="mistral")
+
+
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [
+        ("tekken.json", "transformers"),
+        ("tekken.json", "mistral"),
+        ("model-00002-of-00003.safetensors", "transformers"),
+        ("consolidated.safetensors", "mistral"),
+    ],
+)
+def test_a_missing_file(tmp_path: Path, name: str, layout: Layout) -> None:
+    folder = write(tmp_path / "m", voxtral_files("mini", layout, shards=3))
+    (folder / name).unlink()
+    assert refusal(folder, layout=layout) == (
+        f"The model in {folder} is not whole: {name} is not there. Run 'voxtral-voice models pull' with the same "
+        "settings, or copy the folder again."
+    )
+
+
+@pytest.mark.parametrize("left", [".cache/huggingface/download/abc.incomplete", "model.safetensors.0123.part"])
+def test_a_download_that_never_ended_is_named(tmp_path: Path, left: str) -> None:
+    folder = write(tmp_path / "m", voxtral_files("mini", "transformers"))
+    (folder / "model.safetensors").unlink()
+    (folder / left).parent.mkdir(parents=True, exist_ok=True)
+    (folder / left).write_bytes(b"x")
+    assert "model.safetensors is not there; a download of it was never finished." in refusal(folder)
+
+
+def test_a_folder_without_a_processor(tmp_path: Path) -> None:
+    folder = write(tmp_path / "m", voxtral_files("mini", "transformers"))
+    (folder / "processor_config.json").unlink()
+    assert "neither processor_config.json nor preprocessor_config.json is there" in refusal(folder)
+    (folder / "preprocessor_config.json").write_text("{}")
+    look(folder, wanted="mini", layout="transformers")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (safetensors(8)[:-3], r"model\.safetensors has 73 of 76 bytes"),
+        (safetensors(8) + b"x", r"model\.safetensors has 77 of 76 bytes"),
+        (safetensors(8)[:20], r"model\.safetensors ends in its header, after 20 bytes"),
+        (b"", r"model\.safetensors is no safetensors file \(0 bytes\)"),
+        (b"version https://git-lfs.github.com/spec/v1\n", r"model\.safetensors is no safetensors file \(43 bytes\)"),
+        (b"\x02\0\0\0\0\0\0\0[]", r"model\.safetensors has a header that cannot be read"),
+        (b"\x02\0\0\0\0\0\0\0{x", r"model\.safetensors has a header that cannot be read"),
+        (b'\x08\0\0\0\0\0\0\0{"a": 1}', r"model\.safetensors has a header that cannot be read"),
+    ],
+)
+def test_weights_that_are_not_whole(tmp_path: Path, content: bytes, reason: str) -> None:
+    folder = write(tmp_path / "m", {**voxtral_files("mini", "transformers"), "model.safetensors": content})
+    assert re.search(reason, refusal(folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("config.json", b"{", "config.json cannot be read"),
+        ("config.json", b"\xff", "config.json cannot be read"),
+        ("config.json", b"[]", "config.json holds no settings"),
+        ("model.safetensors.index.json", b"{}", "model.safetensors.index.json names no shards"),
+        ("model.safetensors.index.json", b'{"weight_map": []}', "model.safetensors.index.json names no shards"),
+    ],
+)
+def test_settings_that_cannot_be_read(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+    folder = write(tmp_path / "m", {**voxtral_files("mini", "transformers"), name: content})
+    assert reason in refusal(folder)
+
+
+# --- the delay of Realtime -----------------------------------------------------------------------------------------
+
+
+def test_the_checkpoints_own_delay_needs_no_other_folder(tmp_path: Path) -> None:
+    found = look(write(tmp_path / "m", voxtral_files("realtime", "mistral")), wanted="realtime", layout="mistral")
+    assert delayed(found, 480, tmp_path / "views") == found.folder
+    assert not (tmp_path / "views").exists()
+
+
+def test_another_delay_is_another_folder_with_the_same_weights(tmp_path: Path) -> None:
+    found = look(write(tmp_path / "m", voxtral_files("realtime", "mistral")), wanted="realtime", layout="mistral")
+    for _ in range(2):
+        view = delayed(found, 240, tmp_path / "views")
+    assert json.loads((view / "tekken.json").read_text())["audio"] == {"transcription_delay_ms": 240}
+    assert (view / "consolidated.safetensors").resolve() == found.folder / "consolidated.safetensors"
+    assert json.loads((found.folder / "tekken.json").read_text())["audio"] == {"transcription_delay_ms": 480}
+    assert look(view, wanted="realtime", layout="mistral").weights_bytes == found.weights_bytes
+
+
+def test_a_tokenizer_without_audio(tmp_path: Path) -> None:
+    files = {**voxtral_files("realtime", "mistral"), "tekken.json": b"{}"}
+    found = look(write(tmp_path / "m", files), wanted="realtime", layout="mistral")
+    with pytest.raises(WeightsError, match=r"tekken\.json knows no audio"):
+        delayed(found, 240, tmp_path / "views")
+
+
+def test_where_no_folder_can_be_made(tmp_path: Path) -> None:
+    found = look(write(tmp_path / "m", voxtral_files("realtime", "mistral")), wanted="realtime", layout="mistral")
+    (tmp_path / "views").write_text("a file")
+    with pytest.raises(WeightsError, match="cannot be written to"):
+        delayed(found, 240, tmp_path / "views")
