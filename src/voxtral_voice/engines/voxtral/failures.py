@@ -1,0 +1,32 @@
+"""What torch and the libraries around it raise, as one sentence of ours.
+
+Knows: the errors of torch, of files and of formats. Does not know: what was being done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from voxtral_voice.errors import EngineError, RequestError
+
+
+@contextmanager
+def told(seam: str, what: str) -> Iterator[None]:
+    """seam: whose failure it is. what: what failed, as the beginning of a sentence."""
+    import torch
+
+    try:
+        yield
+    except RequestError:
+        raise
+    except EngineError as error:
+        raise EngineError(seam, str(error)) from error
+    except torch.OutOfMemoryError as error:
+        raise EngineError(seam, f"{what}: the GPU's memory is full ({_first_line(error)}).") from error
+    except (RuntimeError, OSError, ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+        raise EngineError(seam, f"{what} ({type(error).__name__}: {_first_line(error)}).") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n", 1)[0].removesuffix(".")

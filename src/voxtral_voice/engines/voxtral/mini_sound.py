@@ -1,0 +1,85 @@
+"""What Voxtral Mini is given to hear. Pure.
+
+Knows: its windows of 30 s, what is too little to hear, where a long recording is cut. Does not know: spectrograms,
+models.
+
+The model makes up words for silence, as the Whisper that its encoder comes from does. So what has no sound in it is
+never shown to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from voxtral_voice.audio.level import frames_dbfs
+from voxtral_voice.engines.base import LISTEN_RATE_HZ, Samples
+
+WINDOW_SAMPLES: Final = 30 * LISTEN_RATE_HZ
+"""All audio is padded to a multiple of it."""
+WINDOW_TOKENS: Final = 375
+"""12.5 a second."""
+LONGEST_S: Final = 120
+"""Of one request: 1500 tokens. Longer recordings are heard in pieces."""
+CUT_SEARCH_S: Final = 10
+"""They are cut where it is quietest in the last 10 s of a piece."""
+QUIETEST_DBFS: Final = -60.0
+"""Below it there is nothing to hear: faint speech is about 15 dB louder."""
+SHORTEST_MS: Final = 90
+"""Less sound than that is a click; no word is as short."""
+_FRAME_MS: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    samples: Samples = field(compare=False, repr=False)
+    """Mono, 16 kHz."""
+    digest: bytes
+    """Of the samples: equal sounds have equal ones."""
+
+    @property
+    def windows(self) -> int:
+        return max(1, -(-len(self.samples) // WINDOW_SAMPLES))
+
+    @property
+    def tokens(self) -> int:
+        return self.windows * WINDOW_TOKENS
+
+
+def sound_of(samples: Samples) -> Sound:
+    contiguous = np.ascontiguousarray(samples, dtype=np.float32)
+    return Sound(contiguous, hashlib.blake2b(contiguous.data, digest_size=16).digest())
+
+
+def audible(samples: Samples) -> bool:
+    frame = LISTEN_RATE_HZ * _FRAME_MS // 1000
+    frames = samples[: len(samples) // frame * frame].reshape(-1, frame)
+    loud = sum(level > QUIETEST_DBFS for level in frames_dbfs(frames)) if len(frames) else 0
+    return loud * _FRAME_MS >= SHORTEST_MS
+
+
+def pieces(samples: Samples) -> Iterator[Sound]:
+    """Of at most LONGEST_S each; those without a sound are left out."""
+    longest = LONGEST_S * LISTEN_RATE_HZ
+    while len(samples) > longest:
+        cut = longest - CUT_SEARCH_S * LISTEN_RATE_HZ
+        cut += _quietest(samples[cut:longest])
+        yield from _heard(samples[:cut])
+        samples = samples[cut:]
+    yield from _heard(samples)
+
+
+def _heard(samples: Samples) -> Iterator[Sound]:
+    if audible(samples):
+        yield sound_of(samples)
+
+
+def _quietest(samples: Samples) -> int:
+    """Middle of the 100 ms with the least energy."""
+    block = LISTEN_RATE_HZ // 10
+    energy = np.square(samples[: len(samples) // block * block]).reshape(-1, block).sum(axis=1)
+    return int(energy.argmin()) * block + block // 2
