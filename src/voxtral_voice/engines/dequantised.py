@@ -91,7 +91,7 @@ class _Rewriter:
             _require(node.op_type == op_type, f"a bias through {node.op_type}")
             node = self._maker[node.input[0]]
         _require(node.op_type == "Div" and node.input[0] in self._constants, "a bias that is no constant")
-        return node.input[0]
+        return str(node.input[0])
 
     def _lstm(self, node: onnx.NodeProto) -> onnx.NodeProto:
         """Inputs: X, W, R, B, lengths, first h, first c, P, then scale and zero point of W and of R. Its weights are
