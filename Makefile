@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install serve clients test check lock bench bench-stub bench-peers clean
+.PHONY: help install serve voxtral vllm clients test check lock bench bench-stub bench-peers clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -13,6 +13,11 @@ install: $(VENV)/.installed  ## .venv from the lock file, and the model files
 
 serve: $(VENV)/.installed  ## start the server and print its URL
 	@$(BIN)/voxtral-voice serve
+
+voxtral: $(VENV)/.installed-voxtral  ## the libraries of the gpu profile: Voxtral in this process (CPU=1: torch without CUDA)
+
+vllm: $(VENV)/.installed  ## vLLM for the gpu profile, in an environment of its own: faster, and for several users
+	@bash scripts/install_vllm
 
 clients: $(VENV)/.installed  ## the stock clients that tests talk with, each in an environment of its own
 	@bash scripts/install_clients
@@ -58,4 +63,8 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.installed-voxtral: requirements-voxtral.lock scripts/install_voxtral $(VENV)/.installed
+	@bash scripts/install_voxtral $(if $(CPU),--cpu)
 	@touch $@

@@ -17,8 +17,8 @@ from voxtral_voice.weights import checkpoint, fetch, repository
 from voxtral_voice.weights.checkpoint import Checkpoint, Layout
 
 LAYOUTS: Final[dict[Backend, Layout]] = {"vllm": "mistral", "transformers": "transformers"}
-VIEWS: Final = "voxtral/delays"
-"""Below the weights folder: what vLLM is given for another delay than the checkpoint's own."""
+SCRATCH: Final = "voxtral/delays"
+"""Below the weights folder: what vLLM reads another delay than the checkpoint's own from."""
 
 
 def ensure(config: Config) -> dict[Model, Path]:
@@ -27,7 +27,7 @@ def ensure(config: Config) -> dict[Model, Path]:
     if config.profile == "gpu":
         voxtral_parts.require(voxtral_options(config))
     fetch.ensure(config.model_files, config.weights.dir, offline=config.weights.offline)
-    return {found.model: _folder(config, found) for found in checkpoints(config)}
+    return {found.model: found.folder for found in checkpoints(config)}
 
 
 def checkpoints(config: Config) -> Iterator[Checkpoint]:
@@ -72,10 +72,5 @@ def voxtral_options(config: Config) -> VoxtralOptions:
         memory_share=voxtral.memory_share,
         realtime_max_tokens=voxtral.realtime_max_tokens,
         mini_max_tokens=voxtral.mini_max_tokens,
+        scratch=config.weights.dir / SCRATCH,
     )
-
-
-def _folder(config: Config, found: Checkpoint) -> Path:
-    if found.model == "realtime" and found.layout == "mistral":
-        return checkpoint.delayed(found, config.voxtral.delay_ms, config.weights.dir / VIEWS)
-    return found.folder

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from tests.weights.voxtral_folder import safetensors, voxtral_files, write
 from voxtral_voice.errors import WeightsError
-from voxtral_voice.weights.checkpoint import Checkpoint, Layout, Model, delayed, look
+from voxtral_voice.weights.checkpoint import Checkpoint, Layout, Model, look
 
 
 def refusal(folder: Path, wanted: Model = "mini", layout: Layout = "transformers") -> str:
@@ -140,36 +139,3 @@ def test_weights_that_are_not_whole(tmp_path: Path, content: bytes, reason: str)
 def test_settings_that_cannot_be_read(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     folder = write(tmp_path / "m", {**voxtral_files("mini", "transformers"), name: content})
     assert reason in refusal(folder)
-
-
-# --- the delay of Realtime -----------------------------------------------------------------------------------------
-
-
-def test_the_checkpoints_own_delay_needs_no_other_folder(tmp_path: Path) -> None:
-    found = look(write(tmp_path / "m", voxtral_files("realtime", "mistral")), wanted="realtime", layout="mistral")
-    assert delayed(found, 480, tmp_path / "views") == found.folder
-    assert not (tmp_path / "views").exists()
-
-
-def test_another_delay_is_another_folder_with_the_same_weights(tmp_path: Path) -> None:
-    found = look(write(tmp_path / "m", voxtral_files("realtime", "mistral")), wanted="realtime", layout="mistral")
-    for _ in range(2):
-        view = delayed(found, 240, tmp_path / "views")
-    assert json.loads((view / "tekken.json").read_text())["audio"] == {"transcription_delay_ms": 240}
-    assert (view / "consolidated.safetensors").resolve() == found.folder / "consolidated.safetensors"
-    assert json.loads((found.folder / "tekken.json").read_text())["audio"] == {"transcription_delay_ms": 480}
-    assert look(view, wanted="realtime", layout="mistral").weights_bytes == found.weights_bytes
-
-
-def test_a_tokenizer_without_audio(tmp_path: Path) -> None:
-    files = {**voxtral_files("realtime", "mistral"), "tekken.json": b"{}"}
-    found = look(write(tmp_path / "m", files), wanted="realtime", layout="mistral")
-    with pytest.raises(WeightsError, match=r"tekken\.json knows no audio"):
-        delayed(found, 240, tmp_path / "views")
-
-
-def test_where_no_folder_can_be_made(tmp_path: Path) -> None:
-    found = look(write(tmp_path / "m", voxtral_files("realtime", "mistral")), wanted="realtime", layout="mistral")
-    (tmp_path / "views").write_text("a file")
-    with pytest.raises(WeightsError, match="cannot be written to"):
-        delayed(found, 240, tmp_path / "views")

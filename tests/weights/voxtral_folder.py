@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
-from typing import Final
 
 from voxtral_voice.weights.checkpoint import Layout, Model
-
-DELAY_MS: Final = 480
 
 
 def safetensors(values: int = 8) -> bytes:
@@ -20,7 +17,7 @@ def safetensors(values: int = 8) -> bytes:
 
 def voxtral_files(model: Model, layout: Layout, shards: int = 0) -> dict[str, bytes]:
     """Name -> content. shards: of the transformers layout; 0 = one file."""
-    tokenizer = json.dumps({"audio": {"transcription_delay_ms": DELAY_MS}}).encode()
+    tokenizer = json.dumps({"audio": {"transcription_delay_ms": 480}}).encode()
     if layout == "mistral":
         whisper = {"encoder_args": {"causal": True} if model == "realtime" else {}}
         settings = json.dumps({"multimodal": {"whisper_model_args": whisper}}).encode()

@@ -61,6 +61,8 @@ class VoxtralOptions:
     memory_share: float = 0.9
     realtime_max_tokens: int = 16_384
     mini_max_tokens: int = 8_192
+    scratch: Path = Path("build/voxtral")
+    """A folder for small files that vLLM is to read."""
 
     def device(self, model: Model) -> str:
         """Where it runs. Mini also hears, but for streaming, and is then where the transcriber is."""
@@ -160,30 +162,38 @@ def _need(options: VoxtralOptions, model: Model) -> Need:
 
 
 def _process(options: VoxtralOptions, model: Model, checkpoint: Path) -> tuple[Serve, VllmProcess]:
-    from voxtral_voice.engines.vllm import launch
     from voxtral_voice.engines.vllm.process import VllmProcess
 
-    command, device, share = _command(options), options.device(model), options.share(model)
-    if model == "mini":
-        serve = launch.mini(
-            command,
-            str(checkpoint),
-            device=device,
-            max_model_len=options.mini_max_tokens,
-            memory_share=share,
-            quantization=options.quantization,
-        )
-    else:
-        serve = launch.realtime(
-            command,
-            str(checkpoint),
-            device=device,
-            max_model_len=options.realtime_max_tokens,
-            memory_share=share,
-            quantization=options.quantization,
-            max_sessions=SESSIONS,
-        )
+    serve = _serve_mini(options, checkpoint) if model == "mini" else _serve_realtime(options, checkpoint)
     return serve, VllmProcess(serve.argv, log_prefix=f"vllm {model}", environment=serve.environment)
+
+
+def _serve_mini(options: VoxtralOptions, checkpoint: Path) -> Serve:
+    from voxtral_voice.engines.vllm import launch
+
+    return launch.mini(
+        _command(options),
+        checkpoint,
+        device=options.device("mini"),
+        max_tokens=options.mini_max_tokens,
+        memory_share=options.share("mini"),
+        quantization=options.quantization,
+    )
+
+
+def _serve_realtime(options: VoxtralOptions, checkpoint: Path) -> Serve:
+    from voxtral_voice.engines.vllm import launch
+
+    delay_ms = options.delay_ms
+    return launch.realtime(
+        _command(options),
+        checkpoint,
+        device=options.device("realtime"),
+        max_tokens=options.realtime_max_tokens,
+        memory_share=options.share("realtime"),
+        tokenizer=launch.with_delay(checkpoint, delay_ms, options.scratch / f"{checkpoint.name}-{delay_ms}ms"),
+        quantization=options.quantization,
+    )
 
 
 def _on_vllm(options: VoxtralOptions, places: Mapping[Model, Remote], processes: Mapping[str, Process]) -> VoxtralParts:

@@ -13,7 +13,6 @@ A published repository has both, and both are the whole model: only the one that
 from __future__ import annotations
 
 import json
-import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,37 +151,3 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise WeightsError(f"{path} holds no settings: fetch it again.")
     return value
-
-
-# --- the delay of Realtime -----------------------------------------------------------------------------------------
-
-
-def delayed(checkpoint: Checkpoint, delay_ms: int, views: Path) -> Path:
-    """The folder for a vLLM that transcribes with this delay, which it reads from the tokenizer's file and nowhere
-    else: the checkpoint's own, or one below `views` with links to its files and another number. Raises WeightsError."""
-    tokenizer = _json(checkpoint.folder / TOKENIZER)
-    audio = tokenizer.get("audio")
-    if not isinstance(audio, dict):
-        raise WeightsError(f"{checkpoint.folder / TOKENIZER} knows no audio: fetch it again.")
-    if audio.get("transcription_delay_ms") == delay_ms:
-        return checkpoint.folder
-    view = views / f"{checkpoint.folder.name}-{delay_ms}ms"
-    try:
-        view.mkdir(parents=True, exist_ok=True)
-        for name in (SETTINGS[checkpoint.layout], *_weights(checkpoint.folder, checkpoint.layout)):
-            _link(view / name, checkpoint.folder / name)
-        _write(view / TOKENIZER, json.dumps({**tokenizer, "audio": {**audio, "transcription_delay_ms": delay_ms}}))
-    except OSError as error:
-        raise WeightsError(f"{view} cannot be written to ({error.strerror}): make it writable.") from error
-    return view
-
-
-def _link(link: Path, target: Path) -> None:
-    link.unlink(missing_ok=True)
-    link.symlink_to(target.resolve())
-
-
-def _write(path: Path, text: str) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.write_text(text, encoding="utf-8")
-    os.replace(fresh, path)
