@@ -27,6 +27,10 @@ test: $(VENV)/.installed-dev  ## all tests
 	@mkdir -p build
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+test-vllm: $(VENV)/.installed-dev  ## our engines against a real vLLM on CPU (3 GB in .venv-vllm, 10 minutes)
+	@bash scripts/install_vllm_cpu
+	CI=true $(BIN)/python -m pytest tests/vllm_lane $(PYTEST_ARGS)
+
 check: $(VENV)/.installed-dev  ## lint, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

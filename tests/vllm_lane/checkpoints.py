@@ -3,8 +3,8 @@
 Knows: what a weight is called there and how its rows lie. Does not know: what is in it: the weights are those of
 `engines/voxtral/random_weights.py`, so that vLLM and transformers, given the same sound, have to write the same words.
 
-Source of the names: vLLM's loaders (model_executor/models/voxtral.py and mistral.py). There, rows of queries and keys lie
-in pairs (2i, 2i + 1) that are rotated together; in transformers' layout the pairs are (i, i + half).
+Source of the names: vLLM's loaders (model_executor/models/voxtral.py and mistral.py). There, the rows of queries and
+keys that are rotated together are (2i, 2i + 1); in transformers' layout they are (i, i + half).
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def write(folder: Path, kind: Kind) -> Path:
 def _load(path: Path) -> Mapping[str, Weights]:
     from safetensors.numpy import load_file
 
-    return load_file(path)
+    weights: Mapping[str, Weights] = load_file(path)
+    return weights
 
 
 def _save(weights: dict[str, Weights], path: Path) -> None:
