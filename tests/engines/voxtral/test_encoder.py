@@ -87,6 +87,26 @@ def test_a_copy_goes_on_by_itself(encoder: Encoder, whole: list[Tensor]) -> None
     encoder.end(stream)
 
 
+@pytest.mark.parametrize("at", [0, 3, 30])
+def test_a_fork_leaves_its_stream_as_it_was(whole: list[Tensor], at: int) -> None:
+    """Soon after its beginning, and when the ring has gone round; as far as a fork may go."""
+    import torch
+
+    from voxtral_voice.engines.voxtral.encoder import Encoder
+
+    encoder = Encoder(small.realtime().model, streams=1, seam="transcriber", ahead=18, often=(18,))
+    stream = encoder.begin()
+    if at:
+        encoder.hear([stream], sound(0)[:, :, : FRAMES * at])
+    for _ in range(2):
+        fork = encoder.fork(stream)
+        tried = encoder.hear([fork], sound(0)[:, :, FRAMES * at : FRAMES * (at + 18)])
+        assert near(tried[0], whole[0][at : at + 18])
+        encoder.hear([encoder.fork(stream)], sound(1)[:, :, : FRAMES * 18])
+    heard = [encoder.hear([stream], sound(0)[:, :, FRAMES * token :][:, :, :FRAMES])[0] for token in range(at, TOKENS)]
+    assert near(torch.cat(heard), whole[0][at:])
+
+
 def test_a_place_that_is_used_again_begins_anew(encoder: Encoder, whole: list[Tensor]) -> None:
     stream = encoder.begin()
     encoder.hear([stream], sound(0))

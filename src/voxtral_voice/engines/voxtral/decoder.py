@@ -135,24 +135,26 @@ class Decoder:
         ids: list[list[int]] = chosen.T.tolist()
         return ids
 
-    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def follow_guessing(self, sequence: Written, last: int, added: Tensor, usual: int) -> list[int]:
-        """As `follow`, for one sequence in which the token `usual` comes most of the time: GUESSES tokens are looked at
-        in one pass as if all were that, and those stand that come out so, with the first that does not."""
+        """As `follow`, for one sequence in which the token `usual` comes most of the time."""
         self._require_room(sequence, added.shape[0])
         ids: list[int] = []
         while len(ids) < added.shape[0]:
-            wanted = added.shape[0] - len(ids)
-            if sequence.length + GUESSES > self.tokens:
-                ids += self.follow([sequence], [last], added[len(ids) :, None])[0]
-                break
-            step = self._placed([sequence], [[last, *[usual] * (GUESSES - 1)]], GUESSES)
-            step.run(added[None, len(ids) : len(ids) + GUESSES])
-            found = _agreed(step.chosen[0].tolist(), usual)[:wanted]
-            self._lengthen([sequence], len(found))
-            ids += found
-            last = ids[-1]
+            ids += self.guess(sequence, ids[-1] if ids else last, added[len(ids) :], usual)
         return ids
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def guess(self, sequence: Written, last: int, added: Tensor, usual: int) -> list[int]:
+        """GUESSES tokens are looked at in one pass as if all were the usual one, and those stand that come out so, with
+        the first that does not. At least one of added: [k, width], and no more than k."""
+        if sequence.length + GUESSES > self.tokens:
+            only: list[int] = self.follow([sequence], [last], added[:1, None])[0]
+            return only
+        step = self._placed([sequence], [[last, *[usual] * (GUESSES - 1)]], GUESSES)
+        step.run(added[None, :GUESSES])
+        found = _agreed(step.chosen[0].tolist(), usual)[: added.shape[0]]
+        self._lengthen([sequence], len(found))
+        return found
 
     def warm(self, batches: int, tokens: int, *, guessing: bool = False) -> None:
         """Record the steps of up to so many sequences of up to so many tokens, so that no user waits for that."""

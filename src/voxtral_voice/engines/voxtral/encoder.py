@@ -40,9 +40,10 @@ class Heard:
 
 
 class Encoder:
-    """model: VoxtralRealtimeModel. streams: at most, at once. ahead: tokens that a fork may go beyond its stream."""
+    """model: VoxtralRealtimeModel. streams: at most, at once. ahead: tokens that a fork may go beyond its stream.
+    often: numbers of tokens, besides PIECES, that are heard in one step."""
 
-    def __init__(self, model: Any, *, streams: int, seam: str, ahead: int = 0) -> None:
+    def __init__(self, model: Any, *, streams: int, seam: str, ahead: int = 0, often: Sequence[int] = ()) -> None:
         self._model, self._tower, self._seam = model, model.audio_tower, seam
         config = model.config.audio_config
         self._window: int = config.sliding_window
@@ -50,7 +51,8 @@ class Encoder:
         weight: Tensor = self._tower.embedder.conv1.weight
         self.device, self.dtype = weight.device, weight.dtype
         self.width: int = model.config.text_config.hidden_size
-        self.cells = self._window + max(PIECES[0], ahead) * self._per_token
+        self._pieces = sorted({*PIECES, *often}, reverse=True)
+        self.cells = self._window + max(*self._pieces, ahead) * self._per_token
         shape = (config.num_hidden_layers, streams + 1, config.num_key_value_heads, self.cells, config.head_dim)
         self._keys = torch.zeros(shape, dtype=self.dtype, device=self.device)
         self._values = torch.zeros(shape, dtype=self.dtype, device=self.device)
@@ -103,7 +105,7 @@ class Encoder:
         frames = 2 * self._per_token  # of mel in a token; the second convolution halves them
         tokens = mel.shape[2] // frames
         heard, done = [], 0
-        for piece in _pieces(tokens):
+        for piece in self._parts(tokens):
             step = self._step(filled(len(streams)), piece)
             heard.append(step.run(streams, mel[:, :, done * frames : (done + piece) * frames]).clone())
             for stream, *tails in zip(streams, *step.tails, strict=False):
@@ -116,8 +118,15 @@ class Encoder:
         """Record the steps of up to so many streams, and the longer pieces of one, so that no user waits for that."""
         for size in (size for size in BATCHES if size <= filled(batches)):
             self._step(size, 1)
-        for piece in PIECES:
+        for piece in self._pieces:
             self._step(1, piece)
+
+    def _parts(self, tokens: int) -> list[int]:
+        parts = []
+        for piece in self._pieces:
+            parts += [piece] * (tokens // piece)
+            tokens %= piece
+        return parts
 
     def _step(self, size: int, tokens: int) -> _Step:
         key = (size, tokens)
@@ -224,11 +233,3 @@ class _Ring:
 
     def get_seq_length(self, *_: object) -> int:
         return 0
-
-
-def _pieces(tokens: int) -> list[int]:
-    pieces = []
-    for piece in PIECES:
-        pieces += [piece] * (tokens // piece)
-        tokens %= piece
-    return pieces

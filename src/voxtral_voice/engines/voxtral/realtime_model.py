@@ -64,8 +64,10 @@ class RealtimeModel:
             self.prompt = [*words.start(), *words.audio_encoder.encode_streaming_tokens(delay_ms)]
             self.piece: Callable[[int], bytes] = cache(words.tokenizer.id_to_byte_piece)
             """Of a token's text; none of a control token."""
+            self._nothing_new = words.audio_encoder.streaming_pad
             self.device: torch.device = model.device
-            self.encoder = Encoder(model.model, streams=STREAMS, seam=SEAM, ahead=self.framing.ending_tokens)
+            ending, prompt = self.framing.ending_tokens, self.framing.prompt_tokens
+            self.encoder = Encoder(model.model, streams=STREAMS, seam=SEAM, ahead=ending, often=(ending, prompt))
             time = torch.full((1,), float(self.framing.delay_tokens), device=self.device, dtype=model.dtype)
             with torch.inference_mode():
                 delay = {"t_cond": model.model.time_embedding(time)[None]}
@@ -102,11 +104,17 @@ class RealtimeModel:
         with told("Voxtral Realtime failed while it wrote"):
             return [ids[0] for ids in self.decoder.follow(sequences, last, torch.stack(heard)[None])]
 
+    def guess(self, steps: Sequence[tuple[Written, int, Tensor]]) -> list[list[int]]:
+        """Several tokens more of each, in one pass: [token, width] is heard with them. At an end most of them say that
+        there is nothing new; those up to the first that does not are returned, that one too."""
+        with told("Voxtral Realtime failed while it wrote"):
+            return [self.decoder.guess(*step, usual=self._nothing_new) for step in steps]
+
     def warm(self) -> None:
         """Record what is replayed on CUDA."""
         with told("Voxtral Realtime cannot be warmed up"):
             self.encoder.warm(STREAMS)
-            self.decoder.warm(STREAMS, LONGEST_TOKENS)
+            self.decoder.warm(STREAMS, LONGEST_TOKENS, guessing=True)
 
 
 @contextmanager

@@ -26,10 +26,12 @@ import numpy as np
 
 from voxtral_voice.engines.base import Samples
 
-LEVEL_TOKENS: Final = 3
-"""A pause is looked for in 240 ms: most of those between words are not shorter."""
+PAUSE_TOKENS: Final = 3
+"""A pause to cut in has 240 ms: a consonant's is shorter, those between phrases are longer."""
+PAUSE_SHARE: Final = 0.1
+"""And 10 dB less than the voice, in each of them."""
 COMPARED_TOKENS: Final = 125
-"""It is quiet where the last 10 s had nothing quieter."""
+"""The voice is what was heard in the last 10 s."""
 OVERLAP_TOKENS: Final = 1
 """A stretch that follows begins so far inside the pause."""
 
@@ -59,8 +61,8 @@ class Framing:
 
     @property
     def ending_tokens(self) -> int:
-        """At most due at an end: the right padding and what is left of the audio."""
-        return self.right_tokens + 2
+        """At most due at an end: the right padding but for its last token, and what is left of the audio."""
+        return self.right_tokens + 1
 
 
 class Stretch:
@@ -75,6 +77,8 @@ class Stretch:
         self._start = -framing.before_samples
         """Where `_audio` begins."""
         self._levels: deque[float] = deque(maxlen=COMPARED_TOKENS)
+        self._ends_at: int | None = None
+        """In tokens."""
 
     # --- audio --------------------------------------------------------------------------------------------------
 
@@ -86,9 +90,16 @@ class Stretch:
         """The model wrote its end: it hears nothing more."""
         return bool(self.ids) and self.ids[-1] == self.framing.end_id
 
+    @property
+    def ends(self) -> bool:
+        """No more audio is added."""
+        return self._ends_at is not None
+
     def due(self, most: int) -> int:
         """Tokens whose audio is there, up to `most`; the prompt's all at once."""
         there = (self._start + len(self._audio) - self.framing.ahead_samples) // self.framing.token_samples
+        if self._ends_at is not None:
+            there = min(there, self._ends_at)
         if self.over:
             return 0
         if not self.tokens:
@@ -96,7 +107,10 @@ class Stretch:
         return max(0, min(there - self.tokens, most))
 
     def audio_of(self, count: int) -> Samples:
-        """For the next tokens, with what their frames reach of the audio around."""
+        """For the next tokens, with what their frames reach of the audio around. At an end always for as many as can be
+        due there: silence costs less than a step of another size."""
+        if self.ends and self.tokens:
+            count = self.framing.ending_tokens
         start = self._at(self.tokens) - self.framing.before_samples
         end = self._at(self.tokens + count) + self.framing.ahead_samples
         return self._audio[start - self._start : end - self._start]
@@ -108,7 +122,7 @@ class Stretch:
             self._levels.append(float(np.dot(heard, heard)))
         self.tokens += count
         self.ids.extend(ids)
-        self._forget(self._at(self.tokens - self.framing.delay_tokens - LEVEL_TOKENS) - self.framing.before_samples)
+        self._forget(self._at(self.tokens - self.framing.delay_tokens - PAUSE_TOKENS) - self.framing.before_samples)
 
     def _forget(self, before: int) -> None:
         if before > self._start:
@@ -127,8 +141,9 @@ class Stretch:
         """Up to `end`, and then silence for as many tokens as the offline model would read: the last one of the
         padding it only writes."""
         other = Stretch(self.framing)
-        last = -(-end // self.framing.token_samples) + self.framing.right_tokens - 1
-        silence = self._at(last) + self.framing.ahead_samples - end
+        other._ends_at = -(-end // self.framing.token_samples) + self.framing.right_tokens - 1
+        heard_to = max(self.tokens, self.framing.prompt_tokens) + self.framing.ending_tokens
+        silence = self._at(max(other._ends_at, heard_to)) + self.framing.ahead_samples - end
         other.tokens, other.ids, other._levels = self.tokens, list(self.ids), self._levels.copy()
         other._audio = np.concatenate((self._audio[: end - self._start], np.zeros(silence, np.float32)))
         other._start = self._start
@@ -137,12 +152,10 @@ class Stretch:
     # --- one that goes on -----------------------------------------------------------------------------------------
 
     @property
-    def quiet(self) -> bool:
-        """The speaker pauses: the last 240 ms are the quietest of the last 10 s."""
-        if len(self._levels) < COMPARED_TOKENS:
-            return False
-        sums = np.convolve(np.fromiter(self._levels, np.float64), np.ones(LEVEL_TOKENS), "valid")
-        return bool(sums[-1] <= sums.min())
+    def pauses(self) -> bool:
+        """The speaker does, at the moment."""
+        levels = list(self._levels)
+        return max(levels[-PAUSE_TOKENS:], default=0.0) <= PAUSE_SHARE * sum(levels) / max(len(levels), 1)
 
     def cut(self) -> tuple[Stretch, Stretch]:
         """Here: this one with its end, and one that hears what follows. To be called in a pause."""

@@ -130,7 +130,7 @@ class RealtimeStream:
         return joined([*self._before, self._text(self._stretch)])
 
     async def flush(self) -> Transcript:
-        self._require_open()
+        await self.push(np.zeros(0, np.float32))  # what a cancelled push left undone
         text = joined([*self._before, await self._end_of(self._stretch.ending())])
         return Transcript(text, language_of(text, self._language))
 
@@ -152,7 +152,7 @@ class RealtimeStream:
         stretch = self._stretch
         if stretch.over:
             self._begin(stretch.after_end(), self._text(stretch))
-        elif stretch.tokens >= CUT_AT_TOKENS or (stretch.tokens >= CUT_FROM_TOKENS and stretch.quiet):
+        elif stretch.tokens >= CUT_AT_TOKENS or (stretch.tokens >= CUT_FROM_TOKENS and stretch.pauses):
             ending, following = stretch.cut()
             self._begin(following, await self._end_of(ending))
 
@@ -178,7 +178,7 @@ class RealtimeStream:
         there: cancelled, it may be called again."""
         after, heard = await self._step(("hear", count), self._model.hear, (place.heard, stretch.audio_of(count)))
         if stretch.tokens:
-            ids = await self._write(stretch, place, heard)
+            ids = await (self._guess if stretch.ends else self._write)(stretch, place, heard[:count])
             stretch.read(len(ids), ids)
         else:
             ids = [await self._step("read", self._model.read, (self._at(place, 0), heard))]
@@ -193,6 +193,15 @@ class RealtimeStream:
             ids.append(await self._step("write", self._model.write, step))
             if ids[-1] == stretch.framing.end_id:
                 break
+        return ids[1:]
+
+    async def _guess(self, stretch: Stretch, place: Place, heard: Tensor) -> list[int]:
+        """As `_write`, for an end, which is waited for: fewer passes, but of this stream alone."""
+        ids = stretch.ids[-1:]
+        while len(ids) <= len(heard) and ids[-1] != stretch.framing.end_id:
+            done = len(ids) - 1
+            step = (self._at(place, stretch.tokens + done), ids[-1], heard[done:])
+            ids += await self._step(("guess", place.written.place), self._model.guess, step)
         return ids[1:]
 
     def _at(self, place: Place, tokens: int) -> Written:
