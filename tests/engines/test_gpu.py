@@ -102,6 +102,8 @@ def test_a_cache_grows_with_the_longest_session_and_a_little_with_each_other() -
     one = need("mini", "cuda:0", max_tokens=8192)
     assert one.cache_bytes == 8192 * 122_880
     assert need("mini", "cuda:0", max_tokens=8192, sessions=3).cache_bytes == (8192 + 2 * 750) * 122_880
+    each = need("mini", "cuda:0", max_tokens=4096, sessions=9, set_aside=True)
+    assert each.cache_bytes == 9 * 4096 * 122_880
     streams = need("realtime", "cuda:0", max_tokens=16_384, sessions=2)
     assert streams.cache_bytes == (8192 + 750) * 106_496 + 2 * 196_608_000
 

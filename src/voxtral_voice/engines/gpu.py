@@ -210,12 +210,21 @@ class Need:
         return f"{self.what} needs {self.weights_bytes / 1e9:.1f} GB + {self.cache_bytes / 1e9:.1f} GB KV{working}"
 
 
-def need(model: Model, device: str, *, max_tokens: int, sessions: int = 1, quantization: str = "") -> Need:
-    """max_tokens: of the longest session; the others are taken to be short. A quantization that is not in the table
-    counts as none."""
+def need(
+    model: Model,
+    device: str,
+    *,
+    max_tokens: int,
+    sessions: int = 1,
+    quantization: str = "",
+    set_aside: bool = False,
+) -> Need:
+    """max_tokens: of the longest session. The others are taken to be short, as in vLLM, which shares its cache; with
+    set_aside every session has room for so many, used or not. A quantization that is not in the table counts as none."""
     shape = SHAPES[model]
     weights = shape.layer_weights * BYTES_PER_WEIGHT.get(quantization, 2.0) + shape.other_weights * 2
-    tokens = min(max_tokens, shape.window_tokens) + (sessions - 1) * min(max_tokens, UTTERANCE_TOKENS)
+    longest = min(max_tokens, shape.window_tokens)
+    tokens = longest + (sessions - 1) * (longest if set_aside else min(longest, UTTERANCE_TOKENS))
     what = {"mini": "Voxtral Mini", "realtime": "Voxtral Realtime"}[model]
     return Need(what, device, round(weights), tokens * shape.token_bytes + sessions * shape.encoder_bytes)
 
