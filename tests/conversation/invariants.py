@@ -892,7 +892,8 @@ def _transcript_done(watch: Watch, done: ev.TranscriptDone | ev.TranscriptLost) 
     turn.text = done.text if isinstance(done, ev.TranscriptDone) else None
     if watch.speaking is None:
         _make_due(watch, turn)
-    if not words and not turn.lost:  # nothing is due for it, and what the client asked for has nothing to answer
+    heard = watch.world.policy.listens and turn.answered  # its reply did not wait for the words
+    if not words and not turn.lost and not heard:  # nothing is due, and what the client asked for has nothing to answer
         watch.asks = 0
 
 

@@ -123,7 +123,11 @@ def draw_policy(rng: random.Random) -> Policy:
         "max_turn_ms": rng.choice((2500, 90_000, 90_000, 90_000)),
         "max_items": rng.choice((4, 1000, 1000, 1000)),
         "max_history_chars": rng.choice((200, *(8_000_000,) * 7)),
+        "streams": (streams := rng.random() < 0.25),
+        "listens": rng.random() < 0.25,
     }
+    if streams:
+        drawn["partial_every_ms"] = 160
     return replace(policy, **{name: value for name, value in drawn.items() if hasattr(policy, name)})
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from voxtral_voice.conversation.endpoint import (
     LONGEST_MS,
     SHORTEST_MS,
+    UNJUDGED_MS,
     Signals,
     endpoint_wait_ms,
     log_odds,
@@ -121,3 +122,9 @@ def test_recorded_silences(
 ) -> None:
     low, high = between_ms
     assert low <= endpoint_wait_ms(semantic(), Signals(judged, words, words_judged, language)) <= high
+
+
+def test_time_for_a_judgement_of_the_words_is_kept_only_where_there_may_be_one() -> None:
+    sure = Signals(0.999, "Order a pizza.", None, "en")
+    assert endpoint_wait_ms(semantic(), sure) == UNJUDGED_MS
+    assert endpoint_wait_ms(semantic(), replace(sure, judging=False)) < UNJUDGED_MS

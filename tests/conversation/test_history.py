@@ -10,6 +10,7 @@ from voxtral_voice.conversation.events import (
     OutputItem,
     Picture,
     Shown,
+    Sound,
     ToolCall,
     ToolOutput,
 )
@@ -125,3 +126,15 @@ def test_messages_hold_pictures_calls_and_outputs() -> None:
         ItemReference("a"),
     )
     assert history.messages("", chosen) == (("user", "hi"), output, picture, ("user", "what is this"))
+
+
+def test_a_sound_is_shown_in_place_of_its_item_s_words() -> None:
+    history = History(10, 1_000)
+    for number, text in enumerate(("one", None, "three")):
+        history.add(Item(f"item_{number}", "user", "audio", text))
+    heard = Sound("item_1", 0, 16_000)
+    assert history.messages("", None, heard) == (("user", "one"), heard, ("user", "three"))
+    assert history.messages("", (ItemReference("item_1"), ("user", "this")), heard) == (heard, ("user", "this"))
+    assert history.messages("", (ItemReference("item_2"),), heard) == (("user", "three"),)
+    history.delete("item_1")
+    assert history.messages("", (ItemReference("item_1"),), heard) == ()

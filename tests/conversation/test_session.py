@@ -2190,3 +2190,300 @@ def test_a_cancel_reaches_what_waits_for_the_turn_to_end(stage: Stage, settling:
         stage.transcribe("hello")
     stage.silence(3000)
     assert [started.request for started in stage.all(ev.ReplyStarted)] == ["mark", None]
+
+
+# --- a transcriber that hears a turn while it is said -----------------------------------------------------------
+
+
+def test_only_the_open_turn_grows() -> None:
+    """Not a sound during a reply, and not what the client commits by itself."""
+    stage = Stage(policy=Policy(streams=True, partial_every_ms=160))
+    stage.turn()
+    jobs = stage.all(ev.Transcribe)
+    assert [job.final for job in jobs] == [False, True]  # the first is not answered, so that there is no other
+    assert all(job.grows for job in jobs)
+    stage.speak(320)
+    assert [job.grows for job in stage.all(ev.Transcribe)[2:]] == [False]
+    manual = Stage(MANUAL, Policy(streams=True))
+    manual.hear(800, 0.0)
+    manual.do(ev.CommitAudio())
+    assert [job.grows for job in manual.all(ev.Transcribe)] == [False]
+
+
+def test_words_that_come_often_are_shown_to_the_responder_seldom() -> None:
+    stage = Stage(policy=Policy(streams=True, partial_every_ms=160))
+    stage.speak(96)
+    for count in range(12):
+        stage.speak(192)
+        stage.partial(" ".join(["word"] * (count + 1)))
+    looks = [command.messages[-1] for command in stage.all(ev.Prepare)]
+    assert len(stage.all(ev.Transcribe)) == 12
+    assert looks == [("user", "word"), ("user", " ".join(["word"] * 7))]
+    assert "".join(delta.delta for delta in stage.all(ev.TranscriptDelta)) == " ".join(["word"] * 11)
+
+
+# --- a responder that listens itself ----------------------------------------------------------------------------
+
+LISTENING = Policy(listens=True, partial_every_ms=0)
+
+
+def prepared(stage: Stage) -> list[ev.Command]:
+    """The responder has computed what it can of the turn's sound, and cannot say whether it is over."""
+    return stage.do(ev.WordsJudged(stage.last(ev.Prepare).attempt, None))
+
+
+def spoken_turn(stage: Stage, ms: float = 800) -> ev.Sound:
+    """Up to its tentative end, and the judge is sure. Returns its sound."""
+    stage.speak(ms)
+    stage.silence(96)
+    stage.judge(0.99)
+    part = stage.last(ev.Prepare).messages[-1]
+    assert isinstance(part, ev.Sound)
+    return part
+
+
+def test_a_turn_is_answered_by_its_sound_without_any_words() -> None:
+    stage = Stage(policy=LISTENING)
+    stage.silence(512)
+    stage.speak(800)
+    out = stage.silence(96)
+    assert names(out) == ["Prepare", "Transcribe"]
+    job, started = stage.last(ev.Transcribe), stage.last(ev.SpeechStarted)
+    heard = ev.Sound(started.item_id, started.start_sample, job.end_sample)
+    assert stage.last(ev.Prepare) == ev.Prepare(job.attempt, (heard,), None)
+    assert names(prepared(stage)) == []  # the end of the turn is too far away for that
+    assert names(stage.judge(0.99)) == ["Respond"]
+    assert stage.last(ev.Respond).messages == (heard,)
+    assert stage.last(ev.Speculated) == ev.Speculated("begun", "")
+    reply_id = stage.answer("It is Paris.")
+    stage.silence(400)
+    assert stage.last(ev.ReplyStarted).reply_id == reply_id
+    assert stage.texts() == [("user", None), ("assistant", "")]
+    stage.transcribe("what is the capital of France")
+    assert stage.last(ev.TranscriptDone).text == "what is the capital of France"
+    assert stage.texts()[0] == ("user", "what is the capital of France")
+    stage.silence(1500)
+    timeline = stage.last(ev.ReplyEnded).timeline
+    assert timeline is not None
+    assert timeline.transcript is None
+    assert sum(timeline.stages_ms().values()) == pytest.approx(timeline.total_ms(), abs=1)
+
+
+def test_a_transcript_that_is_early_goes_with_the_sound_and_moves_the_deadline() -> None:
+    """There is nobody who judges the words, so that no time is kept for it."""
+    stage = Stage(policy=LISTENING)
+    spoken_turn(stage)
+    assert names(stage.do(ev.TranscriptHeard(stage.last(ev.Transcribe).attempt, "Order a pizza.", "en", True))) == []
+    signals = Signals(0.99, "Order a pizza.", None, "en", judging=False)
+    deadline = stage.now - 0.096 + endpoint_wait_ms(ev.TurnDetection(), signals) / 1000
+    assert stage.session.wake_at() == pytest.approx(deadline)
+    prepared(stage)
+    [part] = stage.last(ev.Respond).messages
+    assert isinstance(part, ev.Sound)
+    assert part.text == "Order a pizza."
+    assert stage.last(ev.Respond).language == "en"
+    stage.answer()
+    stage.silence(300)
+    assert stage.last(ev.TranscriptDone).text == "Order a pizza."
+
+
+def test_a_responder_that_was_not_ready_at_the_end_is_asked_then() -> None:
+    stage = Stage(policy=LISTENING)
+    heard = spoken_turn(stage)
+    out = stage.silence(200)
+    assert names(out)[-4:] == ["SpeechStopped", "AudioCommitted", "Respond", "ReplyStarted"]
+    assert stage.last(ev.Respond).messages == (heard,)
+
+
+def test_the_turns_before_are_words_and_are_waited_for() -> None:
+    stage = Stage(policy=LISTENING)
+    spoken_turn(stage)
+    prepared(stage)
+    reply_id = stage.answer("It is Paris.")
+    first = stage.last(ev.Transcribe).attempt
+    stage.silence(3000)
+    heard = spoken_turn(stage)
+    assert names(prepared(stage)) == []
+    stage.silence(300)
+    assert stage.state() is State.REPLYING
+    assert stage.last(ev.Respond).reply_id == reply_id
+    stage.do(ev.TranscriptHeard(first, "what is the capital of France", "en", True))
+    assert stage.last(ev.Respond).messages == (
+        ("user", "what is the capital of France"),
+        ("assistant", "It is Paris."),
+        heard,
+    )
+
+
+def test_a_turn_known_to_have_no_words_is_not_answered() -> None:
+    stage = Stage(policy=LISTENING)
+    spoken_turn(stage, 300)
+    prepared(stage)
+    reply_id = stage.last(ev.Respond).reply_id
+    assert ev.StopReply(reply_id) in stage.do(ev.TranscriptHeard(stage.last(ev.Transcribe).attempt, "", "en", True))
+    assert names(prepared(stage)) == []
+    stage.silence(600)
+    assert stage.all(ev.ReplyStarted) == []
+    assert stage.state() is State.OPEN
+
+
+def test_a_turn_found_to_have_no_words_too_late_is_answered() -> None:
+    stage = Stage(policy=LISTENING)
+    spoken_turn(stage)
+    prepared(stage)
+    stage.answer("Hello there.")
+    stage.silence(300)
+    stage.do(ev.TranscriptHeard(stage.last(ev.Transcribe).attempt, "", "en", True))
+    assert stage.last(ev.TranscriptDone).text == ""
+    stage.silence(2000)
+    assert stage.last(ev.ReplyEnded).status == "completed"
+
+
+@pytest.mark.parametrize("ready", [False, True])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_lost_transcript_loses_no_answer(ready: bool, late: bool) -> None:
+    stage = Stage(policy=LISTENING)
+    spoken_turn(stage)
+    failed = ev.TranscriptFailed(stage.last(ev.Transcribe).attempt, "transcriber: out of memory")
+    if ready:
+        prepared(stage)
+    if not late:
+        stage.do(failed)
+    stage.silence(200)
+    if late:
+        stage.do(failed)
+    assert stage.last(ev.TranscriptLost).message == "transcriber: out of memory"
+    stage.answer("It is Paris.")
+    stage.silence(2000)
+    assert stage.last(ev.ReplyEnded).status == "completed"
+
+
+def test_speech_that_goes_on_drops_the_answer_and_its_preparation() -> None:
+    stage = Stage(policy=replace(LISTENING, max_dropped=1))
+    heard = spoken_turn(stage)
+    prepared(stage)
+    reply_id, attempt = stage.last(ev.Respond).reply_id, stage.last(ev.Prepare).attempt
+    out = stage.speak(300)
+    assert {ev.StopReply(reply_id), ev.Abandon(attempt)} <= {c for c in out if isinstance(c, ev.StopReply | ev.Abandon)}
+    more = spoken_turn(stage, 300)
+    assert (more.item_id, more.start_sample) == (heard.item_id, heard.start_sample)
+    assert more.end_sample > heard.end_sample
+    assert names(prepared(stage)) == []  # enough were dropped
+    stage.silence(200)
+    assert stage.last(ev.Respond).messages == (more,)
+
+
+def test_speech_before_anything_was_answered_costs_none() -> None:
+    stage = Stage(policy=replace(LISTENING, max_dropped=1))
+    spoken_turn(stage)
+    stage.speak(300)
+    spoken_turn(stage, 300)
+    assert names(prepared(stage)) == ["Respond"]
+
+
+def test_an_answer_to_the_sound_is_prepared_again_when_what_it_is_made_of_changes() -> None:
+    stage = Stage(policy=LISTENING)
+    heard = spoken_turn(stage)
+    prepared(stage)
+    stage.do(ev.Configure(ev.Settings(instructions="Be brief.")))
+    assert stage.last(ev.Respond).messages == (("system", "Be brief."), heard)
+
+
+def test_no_sound_is_prepared_where_no_reply_is_wanted() -> None:
+    stage = Stage(ev.Settings(turn_detection=ev.TurnDetection(create_response=False)), LISTENING)
+    stage.speak(800)
+    assert names(stage.silence(96)) == ["Transcribe"]
+
+
+def test_push_to_talk_is_answered_by_its_sound_before_its_words() -> None:
+    stage = Stage(MANUAL, LISTENING)
+    stage.hear(800, 0.0)
+    stage.do(ev.CommitAudio())
+    assert names(stage.do(ev.CreateReply())) == ["ReplyStarted", "Respond"]
+    item = stage.last(ev.AudioCommitted).item
+    [heard] = stage.last(ev.Respond).messages
+    assert heard == ev.Sound(item.id, 0, stage.samples)
+    stage.transcribe("hello")
+    assert stage.texts()[0] == ("user", "hello")
+
+
+def test_push_to_talk_is_answered_by_its_words_when_they_are_there() -> None:
+    stage = Stage(MANUAL, LISTENING)
+    stage.hear(800, 0.0)
+    stage.do(ev.CommitAudio())
+    stage.transcribe("hello")
+    stage.do(ev.CreateReply())
+    assert stage.last(ev.Respond).messages == (("user", "hello"),)
+
+
+def test_only_the_newest_turn_is_heard() -> None:
+    """The reply to the first waits for an item's words, and meanwhile the client commits a second."""
+    stage = Stage(MANUAL, LISTENING)
+    item = ev.Item("item_mine", "user", "audio", None)
+    stage.do(ev.AddItem(item, None, sound_ms=500))
+    stage.hear(800, 0.0)
+    stage.do(ev.CommitAudio())
+    first = stage.last(ev.Transcribe).attempt
+    assert names(stage.do(ev.CreateReply())) == ["ReplyStarted"]
+    stage.hear(800, 0.0)
+    stage.do(ev.CommitAudio())
+    stage.do(ev.TranscriptHeard(stage.last(ev.TranscribeItem).attempt, "good morning", "en", True))
+    stage.do(ev.TranscriptHeard(stage.last(ev.Transcribe).attempt, "and now", "en", True))
+    assert stage.all(ev.Respond) == []
+    stage.do(ev.TranscriptFailed(first, "transcriber: no"))
+    assert stage.last(ev.ReplyEnded).status == "failed"
+
+
+def test_a_reference_to_the_newest_turn_is_its_sound() -> None:
+    stage = Stage(MANUAL, LISTENING)
+    stage.hear(800, 0.0)
+    stage.do(ev.CommitAudio())
+    item_id = stage.last(ev.AudioCommitted).item.id
+    chosen: tuple[ev.Shown | ev.ItemReference, ...] = (("system", "Translate."), ev.ItemReference(item_id))
+    stage.do(ev.CreateReply(ev.ReplyOptions(input=chosen)))
+    assert stage.last(ev.Respond).messages == (("system", "Translate."), ev.Sound(item_id, 0, stage.samples))
+
+
+def test_what_waited_for_an_interrupted_reply_is_the_turn_s_that_interrupts() -> None:
+    """The client ends the turn in the moment in which it is heard to be one."""
+    stage = Stage(ev.Settings(tools=(ev.Tool("weather", "", "{}"),)), LISTENING)
+    spoken_turn(stage)
+    prepared(stage)
+    reply_id = stage.last(ev.Respond).reply_id
+    stage.do(ev.ReplyText(reply_id, "Let me see what the weather is like in Paris. "))
+    stage.do(ev.ReplyCall(reply_id, 0, "call_1", "weather", "{}"))
+    stage.do(ev.ReplyTextEnded(reply_id))
+    stage.say(reply_id, 3000)
+    stage.silence(300)
+    stage.say(reply_id, 3000)
+    stage.transcribe("what is the weather")
+    assert stage.all(ev.ReplyCallEnded) != []
+    stage.do(ev.AddItem(ev.OutputItem("item_out", ev.ToolOutput("call_1", "sunny")), None))
+    stage.do(ev.CreateReply(ev.ReplyOptions(request="again")))
+    stage.speak(160)
+    assert stage.state() is State.CONTESTED
+    stage.do(ev.CommitAudio())
+    assert stage.last(ev.ReplyEnded).reason == "turn_detected"
+    assert stage.last(ev.ReplyStarted).request == "again"
+
+
+# --- written replies --------------------------------------------------------------------------------------------
+
+
+def test_a_written_reply_that_was_held_begins_again_after_an_interruption_without_words() -> None:
+    stage = Stage(ev.Settings(modality="text"))
+    stage.speak(800)
+    stage.silence(96)
+    stage.transcribe("what is the capital of France")
+    stage.silence(300)
+    first = stage.last(ev.Respond).reply_id
+    stage.speak(160)
+    stage.do(ev.ReplyText(first, "It is Paris."))
+    stage.do(ev.ReplyTextEnded(first))
+    stage.speak(1500)
+    assert stage.last(ev.ReplyEnded).text == ""
+    stage.silence(96)
+    stage.transcribe("")
+    stage.silence(600)
+    assert stage.last(ev.ReplyStarted).reply_id != first
+    assert stage.last(ev.Respond).messages == (("user", "what is the capital of France"),)

@@ -378,10 +378,12 @@ class Replies:
         if reply is None:
             waits = self.answering is not None  # for the words of its turn
             return _Cut(None, "", "", False, False, self.settings.voice, ev.ReplyOptions()) if waits else None
-        if reply.modality == "text":
+        written = reply.modality == "text"
+        if written and reply.sent_text:
             return None
         made, heard = reply.made_text, reply.heard_text(reply.ledger.heard_ms(now))
         whole, options = reply.text_ended and bool(made.strip()), replace(reply.options, request=None)
+        whole = whole and not written  # what is not spoken begins again
         return _Cut(reply.item_id, made, heard, whole, reply.calls.any_told, reply.voice, options)
 
     def _end(self, reply: Reply, now: float, status: EndStatus, reason: EndReason | None) -> None:

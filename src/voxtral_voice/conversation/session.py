@@ -474,8 +474,10 @@ class Session:
             self._answer(turn, self._take_ask(), now)
 
     def _take_ask(self) -> ev.ReplyOptions | None:
-        """What the client asked for meanwhile, once."""
+        """What the client asked for meanwhile, once; also while a reply went on that was interrupted just now."""
         asked, self._asked = self._asked, None
+        if asked is None and self._replies.active is None:
+            asked, self._next = self._next, None
         return asked
 
     def _answer(self, turn: Turn, asked: ev.ReplyOptions | None, now: float) -> None:
