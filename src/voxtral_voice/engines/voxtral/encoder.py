@@ -26,6 +26,8 @@ from voxtral_voice.errors import EngineError
 
 PIECES: Final = (16, 8, 4, 2, 1)
 """Tokens that are heard at once: their number is made up of these, since each has a graph of its own."""
+TOGETHER: Final = 2
+"""More than those only one stream hears at once."""
 
 
 @dataclass(slots=True, eq=False)
@@ -115,9 +117,11 @@ class Encoder:
         return torch.cat(heard, dim=1)
 
     def warm(self, batches: int) -> None:
-        """Record the steps of up to so many streams, and the longer pieces of one, so that no user waits for that."""
+        """Record the steps of up to so many streams, of up to TOGETHER tokens, and the longer pieces of one, so that no
+        user waits for that."""
         for size in (size for size in BATCHES if size <= filled(batches)):
-            self._step(size, 1)
+            for piece in (piece for piece in self._pieces if piece <= TOGETHER):
+                self._step(size, piece)
         for piece in self._pieces:
             self._step(1, piece)
 

@@ -15,8 +15,7 @@ transformers.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +28,7 @@ from torch import Tensor
 from voxtral_voice.engines.base import Samples
 from voxtral_voice.engines.voxtral.decoder import Decoder, Written
 from voxtral_voice.engines.voxtral.encoder import Encoder, Heard
+from voxtral_voice.engines.voxtral.failures import told
 from voxtral_voice.engines.voxtral.realtime_stream import Framing
 from voxtral_voice.errors import EngineError
 
@@ -39,7 +39,7 @@ STREAMS: Final = 8
 """Turns heard at once: on CUDA 330 MB each, whether used or not."""
 LONGEST_TOKENS: Final = 1024
 """Of one stretch: 82 s."""
-_FILES: Final = ("config.json", "tekken.json", "processor_config.json")
+_FILES: Final = ("config.json", "tekken.json")
 _FLOOR: Final = 1e-10
 """Least power, before its logarithm."""
 
@@ -57,7 +57,7 @@ class RealtimeModel:
 
     def __init__(self, path: Path, device: str, delay_ms: int) -> None:
         _require(path, device)
-        with told(f"{path} cannot be loaded as Voxtral Realtime"):
+        with told(SEAM, f"{path} cannot be loaded as Voxtral Realtime"):
             model, processor = _load(path, device)
             words = processor.tokenizer.tokenizer.instruct_tokenizer
             self.framing = _framing(processor, delay_ms)
@@ -87,51 +87,34 @@ class RealtimeModel:
     def hear(self, steps: Sequence[tuple[Heard, Samples]]) -> list[tuple[Heard, Tensor]]:
         """The audio of the next tokens, of one length for all. Returns each stream as it is then, and [token, width];
         those that were given stay as they were."""
-        with told("Voxtral Realtime failed while it heard"):
+        with told(SEAM, "Voxtral Realtime failed while it heard"):
             streams = [self.encoder.fork(stream) for stream, _ in steps]
             heard = self.encoder.hear(streams, self._mel(np.stack([audio for _, audio in steps])))
             return list(zip(streams, heard, strict=True))
 
     def read(self, steps: Sequence[tuple[Written, Tensor]]) -> list[int]:
         """The prompt, to what was heard with it: [token, width]. Returns the first id of each."""
-        with told("Voxtral Realtime failed while it read"):
+        with told(SEAM, "Voxtral Realtime failed while it read"):
             prompt = self.decoder.embed(self.prompt)
             return [int(self.decoder.read(sequence, prompt + heard).argmax()) for sequence, heard in steps]
 
     def write(self, steps: Sequence[tuple[Written, int, Tensor]]) -> list[int]:
         """One token more of each: its last id, and what is heard with it, [width]. Returns the next ids."""
         sequences, last, heard = zip(*steps, strict=True)
-        with told("Voxtral Realtime failed while it wrote"):
+        with told(SEAM, "Voxtral Realtime failed while it wrote"):
             return [ids[0] for ids in self.decoder.follow(sequences, last, torch.stack(heard)[None])]
 
     def guess(self, steps: Sequence[tuple[Written, int, Tensor]]) -> list[list[int]]:
         """Several tokens more of each, in one pass: [token, width] is heard with them. At an end most of them say that
         there is nothing new; those up to the first that does not are returned, that one too."""
-        with told("Voxtral Realtime failed while it wrote"):
+        with told(SEAM, "Voxtral Realtime failed while it wrote"):
             return [self.decoder.guess(*step, usual=self._nothing_new) for step in steps]
 
     def warm(self) -> None:
         """Record what is replayed on CUDA."""
-        with told("Voxtral Realtime cannot be warmed up"):
+        with told(SEAM, "Voxtral Realtime cannot be warmed up"):
             self.encoder.warm(STREAMS)
             self.decoder.warm(STREAMS, LONGEST_TOKENS, guessing=True)
-
-
-@contextmanager
-def told(what: str) -> Iterator[None]:
-    """What torch and the loading libraries raise, in one sentence."""
-    try:
-        yield
-    except EngineError:
-        raise
-    except torch.OutOfMemoryError as error:
-        raise EngineError(SEAM, f"{what}: the GPU's memory is full ({_first_line(error)}).") from error
-    except (RuntimeError, OSError, ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
-        raise EngineError(SEAM, f"{what} ({type(error).__name__}: {_first_line(error)}).") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0].removesuffix(".")
 
 
 # --- the checkpoint -----------------------------------------------------------------------------------------------

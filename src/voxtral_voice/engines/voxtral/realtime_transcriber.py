@@ -38,7 +38,9 @@ Result = TypeVar("Result")
 
 SEAM: Final = "transcriber"
 AT_ONCE_TOKENS: Final = 16
-"""Heard in one go where more is there: then other streams have their turn."""
+"""Heard in one go where so many are there: then other streams have their turn."""
+TOGETHER_TOKENS: Final = 2
+"""Of streams that hear in one step: what 160 ms bring. More are heard by one stream alone."""
 CUT_FROM_TOKENS: Final = 750
 """A stretch of 60 s is cut at its next pause."""
 CUT_AT_TOKENS: Final = 960
@@ -124,7 +126,7 @@ class RealtimeStream:
             raise EngineError(SEAM, f"The transcriber takes mono samples, not shape {list(audio.shape)}.")
         self._require_open()
         self._stretch.add(audio)
-        while count := self._stretch.due(self._at_once):
+        while count := self._due():
             await self._go_on(self._stretch, self._taken(), count)
             await self._follow_on()
         return joined([*self._before, self._text(self._stretch)])
@@ -142,10 +144,10 @@ class RealtimeStream:
 
     # --- stretches ----------------------------------------------------------------------------------------------
 
-    @property
-    def _at_once(self) -> int:
+    def _due(self) -> int:
         """A pause to cut in is looked for after every token."""
-        return 1 if self._stretch.tokens >= CUT_FROM_TOKENS else AT_ONCE_TOKENS
+        count = self._stretch.due(1 if self._stretch.tokens >= CUT_FROM_TOKENS else AT_ONCE_TOKENS)
+        return count if count >= AT_ONCE_TOKENS else min(count, TOGETHER_TOKENS)
 
     async def _follow_on(self) -> None:
         """With another stretch, when this one is over or long enough."""
@@ -176,7 +178,9 @@ class RealtimeStream:
     async def _go_on(self, stretch: Stretch, place: Place, count: int) -> None:
         """With the next tokens, as far as there is no end among them. What was computed counts when all of it is
         there: cancelled, it may be called again."""
-        after, heard = await self._step(("hear", count), self._model.hear, (place.heard, stretch.audio_of(count)))
+        alone = place.heard.place if count > TOGETHER_TOKENS or stretch.ends else None
+        hear = (place.heard, stretch.audio_of(count))
+        after, heard = await self._step(("hear", count, alone), self._model.hear, hear)
         if stretch.tokens:
             ids = await (self._guess if stretch.ends else self._write)(stretch, place, heard[:count])
             stretch.read(len(ids), ids)
