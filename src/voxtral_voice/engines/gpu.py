@@ -220,7 +220,7 @@ def need(
     set_aside: bool = False,
 ) -> Need:
     """max_tokens: of the longest session. The others are taken to be short, as in vLLM, which shares its cache; with
-    set_aside every session has room for so many, used or not. A quantization that is not in the table counts as none."""
+    set_aside every session has room for so many, used or not. A quantization that is not in the table is none."""
     shape = SHAPES[model]
     weights = shape.layer_weights * BYTES_PER_WEIGHT.get(quantization, 2.0) + shape.other_weights * 2
     longest = min(max_tokens, shape.window_tokens)
