@@ -36,7 +36,7 @@ SEAM: Final = "transcriber"
 KIND: Final = "voxtral_realtime"
 """`model_type` of its config."""
 STREAMS: Final = 8
-"""Turns heard at once: on CUDA 330 MB each, whether used or not."""
+"""Turns heard at once: 350 MB each on CUDA, and once more for what fills up a batch."""
 LONGEST_TOKENS: Final = 1024
 """Of one stretch: 82 s."""
 _FILES: Final = ("config.json", "tekken.json")
