@@ -10,7 +10,7 @@ new in it. To ask for one token of a prompt is to have all of it computed.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -20,14 +20,17 @@ from voxtral_voice.engines.base import NO_TOOLS, Finish, Message, Piece, Tools
 from voxtral_voice.engines.openai_responder import OpenAIResponder
 from voxtral_voice.engines.remote import Remote
 from voxtral_voice.engines.vllm.admission import PLACES, Admission
-from voxtral_voice.engines.vllm.chat_messages import messages_json
-from voxtral_voice.engines.vllm.kind import noise, require_whole_turns
-from voxtral_voice.engines.vllm.patience import patient
+from voxtral_voice.engines.vllm.chat_messages import messages_json, newer_half
+from voxtral_voice.engines.vllm.kind import longest_tokens, noise, require_whole_turns
+from voxtral_voice.engines.vllm.patience import nobody, patient
+from voxtral_voice.errors import RequestError
 
 SAMPLING: Final[Mapping[str, object]] = {"temperature": 0.2, "top_p": 0.95}
 """The model card's; without them vLLM would take 1.0."""
 MAX_TOKENS: Final = 1_000
 """Of an answer: five minutes of speech. A model that goes round in circles is stopped there."""
+TOO_LONG: Final = "maximum context length"
+"""In vLLM's refusal of a prompt."""
 MEMORY: Final = 256
 """Conversations of which it is known what was computed ahead."""
 
@@ -35,10 +38,14 @@ MEMORY: Final = 256
 class VllmChat:
     """listens: the newest turn is answered from its sound."""
 
-    def __init__(self, remote: Remote, listens: bool, *, places: int = PLACES) -> None:
+    def __init__(
+        self, remote: Remote, listens: bool, *, places: int = PLACES, suspect: Callable[[], None] = nobody
+    ) -> None:
+        """suspect: called when the server seems to hang."""
         written = partial(messages_json, listens=listens)
         self._chat = OpenAIResponder(remote, written=written, sampling=SAMPLING)
         self._server = self._chat.server
+        self._suspect = suspect
         self._admission = Admission(self._server, places)
         self._computed: OrderedDict[int, None] = OrderedDict()
         """Hashes of what came before the users' words, newest last."""
@@ -72,10 +79,9 @@ class VllmChat:
         tools: Tools = NO_TOOLS,
     ) -> AsyncGenerator[Piece, None]:
         """As `base.Responder.respond`. Closing it ends the server's work."""
-        limit = MAX_TOKENS if max_tokens is None else max_tokens
-        pieces = self._chat.respond(messages, language=language, max_tokens=limit, tools=tools)
-        async with self._admission.place(), aclosing(patient(pieces, self._server)) as timely:
-            async for piece in timely:
+        limit = min(MAX_TOKENS if max_tokens is None else max_tokens, longest_tokens(self._server) // 2)
+        async with self._admission.place(), aclosing(self._fitting(messages, language, limit, tools)) as pieces:
+            async for piece in pieces:
                 yield _stopped(piece) if max_tokens is None else piece
 
     async def prepare(self, messages: Sequence[Message], *, language: str | None) -> float | None:  # noqa: ARG002
@@ -89,6 +95,23 @@ class VllmChat:
             await self._compute(messages)
             self._remember(before)
         return None
+
+    async def _fitting(
+        self, messages: Sequence[Message], language: str | None, max_tokens: int, tools: Tools
+    ) -> AsyncGenerator[Piece, None]:
+        """What does not fit the model's context is dropped from the old end, half of it at a time."""
+        while True:
+            pieces = self._chat.respond(messages, language=language, max_tokens=max_tokens, tools=tools)
+            try:
+                async with aclosing(patient(pieces, self._server, self._suspect)) as timely:
+                    async for piece in timely:
+                        yield piece
+                return
+            except RequestError as refusal:
+                shorter = newer_half(messages)
+                if TOO_LONG not in str(refusal) or len(shorter) == len(messages):
+                    raise
+                messages = shorter
 
     async def _compute(self, messages: Sequence[Message]) -> None:
         async with aclosing(self.respond(messages, language=None, max_tokens=1)) as pieces:

@@ -39,6 +39,13 @@ def messages_json(
     return [message_json(message) for message in (*_without_system(before), newest)]
 
 
+def newer_half(messages: Sequence[Message]) -> Sequence[Message]:
+    """Of what stands between the instructions and the last message; no shorter when there is nothing."""
+    head = 1 if messages[0].role == "system" else 0
+    older = messages[head:-1]
+    return [*messages[:head], *older[len(older) // 2 + len(older) % 2 :], messages[-1]]
+
+
 def _without_system(messages: Sequence[Message]) -> list[Message]:
     """In the user's words, and at first agreed to."""
     told = [replace(message, role="user") if message.role == "system" else message for message in messages]

@@ -23,8 +23,8 @@ LOOK_AHEAD_BYTES: Final = LISTEN_RATE_HZ // 400 * BYTES_PER_SAMPLE
 """2.5 ms."""
 LEFT_TOKENS: Final = 33
 """Of the prompt: its first token and 32 of padding; the delay comes on top."""
-TAIL_TOKENS: Final = 10
-"""Said after the last 80 ms of an utterance that is padded to its end."""
+TAIL_TOKENS: Final = 11
+"""Said behind the last whole 80 ms of an utterance that is padded to its end."""
 SLACK_TOKENS: Final = 25
 """Two seconds of them more than there can be: the server does not come to an end."""
 
@@ -73,9 +73,11 @@ class Hearing:
     @property
     def due(self) -> int:
         """So many tokens should have come, when the model takes no time."""
-        if self._finished:
-            return -(-self._sent_bytes // TOKEN_BYTES) + TAIL_TOKENS
-        return max(0, (self._sent_bytes - self._lead_bytes) // TOKEN_BYTES + 1)
+        return self._most if self._finished else max(0, (self._sent_bytes - self._lead_bytes) // TOKEN_BYTES + 1)
+
+    @property
+    def _most(self) -> int:
+        return (self._sent_bytes - LOOK_AHEAD_BYTES) // TOKEN_BYTES + TAIL_TOKENS
 
     @property
     def behind(self) -> int:
@@ -85,7 +87,7 @@ class Hearing:
     @property
     def endless(self) -> bool:
         """More came than there can be."""
-        return self.tokens > -(-self._sent_bytes // TOKEN_BYTES) + TAIL_TOKENS + SLACK_TOKENS
+        return self.tokens > self._most + SLACK_TOKENS
 
     @property
     def heard_bytes(self) -> int:

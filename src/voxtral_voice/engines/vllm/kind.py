@@ -14,6 +14,10 @@ from voxtral_voice.engines.base import LISTEN_RATE_HZ, Samples
 from voxtral_voice.engines.openai_http import OpenAIServer
 from voxtral_voice.engines.vllm.sockets import hears_as_one_speaks
 
+USUAL_TOKENS: Final = 4_096
+"""`max_model_len` of a server that does not say."""
+FEWEST_TOKENS: Final = 128
+"""Half a minute of sound, in 375 tokens, does not fit then; the utterance of a start does."""
 NOISE: Final = 0.01
 """Of what a model hears at the start: -40 dBFS."""
 
@@ -33,6 +37,12 @@ async def require_whole_turns(server: OpenAIServer) -> None:
             f"{server.model} at {server.url} is a Voxtral Realtime model, which only transcribes while one speaks: "
             "this mode needs Voxtral Mini."
         )
+
+
+def longest_tokens(server: OpenAIServer) -> int:
+    """Of prompt and answer, or of what is heard in a row: `max_model_len`, which vLLM's list says."""
+    tokens = server.listed.get(server.model, {}).get("max_model_len")
+    return tokens if isinstance(tokens, int) and tokens >= FEWEST_TOKENS else USUAL_TOKENS
 
 
 def noise() -> Samples:

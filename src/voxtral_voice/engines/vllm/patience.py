@@ -6,7 +6,7 @@ Knows: how long the first piece and each next one may take. Does not know: what 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final, TypeVar
 
@@ -22,8 +22,14 @@ STEP_S: Final = 4.0
 T = TypeVar("T")
 
 
-async def patient(pieces: AsyncGenerator[T, None], server: OpenAIServer) -> AsyncGenerator[T, None]:
-    """The same pieces. Raises EngineError when one is late; `pieces` is closed then, and always."""
+def nobody() -> None:
+    """Looks after the server."""
+
+
+async def patient(
+    pieces: AsyncGenerator[T, None], server: OpenAIServer, suspect: Callable[[], None] = nobody
+) -> AsyncGenerator[T, None]:
+    """The same pieces. Raises EngineError when one is late, and calls `suspect`; in the end `pieces` is closed."""
     limit_s = FIRST_S
     async with aclosing(pieces):
         while True:
@@ -33,6 +39,7 @@ async def patient(pieces: AsyncGenerator[T, None], server: OpenAIServer) -> Asyn
             except StopAsyncIteration:
                 return
             except TimeoutError:
+                suspect()
                 raise _late(server, limit_s) from None
             yield piece
             limit_s = STEP_S

@@ -15,8 +15,8 @@ is the one that was asked for. There is no choice of language, and no temperatur
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 from voxtral_voice.audio.pcm import BYTES_PER_SAMPLE, float_to_pcm16
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, Samples, Transcript
@@ -26,7 +26,8 @@ from voxtral_voice.engines.remote import Remote
 from voxtral_voice.engines.vllm import realtime_wire as wire
 from voxtral_voice.engines.vllm.admission import PLACES
 from voxtral_voice.engines.vllm.hearing import LEFT_TOKENS, TOKEN_BYTES, TOKEN_MS, quiet_ms_around
-from voxtral_voice.engines.vllm.kind import noise, require_listed
+from voxtral_voice.engines.vllm.kind import longest_tokens, noise, require_listed
+from voxtral_voice.engines.vllm.patience import nobody
 from voxtral_voice.engines.vllm.sockets import Sockets
 from voxtral_voice.engines.vllm.utterance import Utterance
 from voxtral_voice.errors import EngineError
@@ -41,8 +42,6 @@ REPLAY_BYTES: Final = 8 * LISTEN_RATE_HZ * BYTES_PER_SAMPLE
 """A segment that is longer is not sent again only because of a flush: 8 s take a fast GPU 0.3 s and a slow one 3."""
 CUT_MS: Final = 240
 """Silence around a flush in which a segment may end: the closure of a consonant within a word is shorter."""
-USUAL_TOKENS: Final = 4_096
-"""`max_model_len` of a server that does not say."""
 
 T = TypeVar("T")
 
@@ -50,11 +49,19 @@ T = TypeVar("T")
 class VllmRealtime:
     streams = True
 
-    def __init__(self, remote: Remote, delay_ms: int, *, max_streams: int = PLACES) -> None:
+    def __init__(
+        self,
+        remote: Remote,
+        delay_ms: int,
+        *,
+        max_streams: int = PLACES,
+        suspect: Callable[[], None] = nobody,
+    ) -> None:
+        """suspect: called when the server seems to hang."""
         self._server = OpenAIServer("transcriber", remote)
         self._delay_ms = delay_ms
-        self._sockets = Sockets(self._server, max_streams)
-        self._longest_bytes = _longest_bytes({})
+        self._sockets = Sockets(self._server, max_streams, suspect)
+        self._longest_bytes = 0
 
     @property
     def name(self) -> str:
@@ -66,7 +73,7 @@ class VllmRealtime:
         try:
             await self._server.start()
             require_listed(self._server)
-            self._longest_bytes = _longest_bytes(self._server.listed.get(self._server.model, {}))
+            self._longest_bytes = longest_tokens(self._server) // 2 * TOKEN_BYTES
             await self._warm_up()
             started = True
         finally:
@@ -126,6 +133,7 @@ class VllmStream:
         self._sockets = sockets
         self._delay_ms = delay_ms
         self._longest_bytes = longest_bytes
+        """From there on a segment ends in the next silence: half of what the model can hear in a row."""
         self._language = language
         self._settled = ""
         """The words of the segments before this one."""
@@ -140,7 +148,7 @@ class VllmStream:
         self._in_rut = False
         """There was no word since it was sent again because of that."""
         self._is_second = False
-        """The utterance takes the place of one that failed."""
+        """The utterance takes the place of one that failed; it is in vain when it gets no further."""
         self._closed = False
 
     async def push(self, audio: Samples) -> str:
@@ -244,8 +252,9 @@ class VllmStream:
                 outcome = await work(utterance)
                 well = True
             except EngineError:
+                in_vain = self._is_second and utterance.hearing.heard_bytes <= self._known_bytes
                 self._drop(failed=True)
-                if self._closed or again or (self._is_second and not utterance.hearing.tokens):
+                if self._closed or again or in_vain:
                     raise
                 again = self._is_second = True
             else:
@@ -273,12 +282,3 @@ class VllmStream:
             self._sockets.fail(utterance.socket)
         else:
             self._sockets.drop(utterance.socket)
-
-
-def _longest_bytes(card: Mapping[str, Any]) -> int:
-    """Half of what the model can hear in a row: from there on a segment ends in the next silence. card: what vLLM says
-    about the model."""
-    tokens = card.get("max_model_len")
-    if not isinstance(tokens, int) or tokens < 4 * LEFT_TOKENS:
-        tokens = USUAL_TOKENS
-    return tokens // 2 * TOKEN_BYTES

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -20,6 +21,7 @@ from websockets.protocol import State
 from voxtral_voice.engines.openai_http import OpenAIServer
 from voxtral_voice.engines.vllm import realtime_wire as wire
 from voxtral_voice.engines.vllm.admission import PLACES, Admission
+from voxtral_voice.engines.vllm.patience import nobody
 from voxtral_voice.errors import EngineError
 
 CONNECT_S: Final = 3.0
@@ -40,9 +42,10 @@ _SILENT: Final = logging.Logger("vllm.sockets", logging.CRITICAL + 1)
 class Socket:
     """One connection; the model is named."""
 
-    def __init__(self, server: OpenAIServer, connection: ClientConnection) -> None:
+    def __init__(self, server: OpenAIServer, connection: ClientConnection, suspect: Callable[[], None]) -> None:
         self._server = server
         self._connection = connection
+        self._suspect = suspect
 
     @property
     def open(self) -> bool:
@@ -54,7 +57,7 @@ class Socket:
             async with asyncio.timeout(SEND_S):
                 await self._connection.send(frame)
         except TimeoutError:
-            raise self.error(f"took no more sound for {SEND_S:g} s") from None
+            raise self.hung(f"took no more sound for {SEND_S:g} s") from None
         except ConnectionClosed as error:
             raise self._gone() from error
 
@@ -85,6 +88,11 @@ class Socket:
         """more: of the sentence, for the log alone."""
         return self._server.error(f"{self._server.url}{wire.PATH} {did}{more}.", did)
 
+    def hung(self, did: str) -> EngineError:
+        """As `error`; whoever looks after the server is told."""
+        self._suspect()
+        return self.error(did)
+
     async def _next(self) -> str | bytes:
         try:
             return await self._connection.recv()
@@ -106,10 +114,11 @@ class Socket:
 
 
 class Sockets:
-    """A pool, of at most so many at once."""
+    """A pool, of at most so many at once. suspect: called when the server seems to hang."""
 
-    def __init__(self, server: OpenAIServer, places: int = PLACES) -> None:
+    def __init__(self, server: OpenAIServer, places: int = PLACES, suspect: Callable[[], None] = nobody) -> None:
         self._server = server
+        self._suspect = suspect
         self._admission = Admission(server, places)
         self._idle: list[Socket] = []
 
@@ -119,7 +128,7 @@ class Sockets:
         await self._admission.enter()
         taken = False
         try:
-            socket = self._idle_one() or await opened(self._server)
+            socket = self._idle_one() or await opened(self._server, self._suspect)
             taken = True
             return socket
         finally:
@@ -155,7 +164,7 @@ class Sockets:
         return None
 
 
-async def opened(server: OpenAIServer) -> Socket:
+async def opened(server: OpenAIServer, suspect: Callable[[], None] = nobody) -> Socket:
     """Raises EngineError."""
     url = f"ws{server.url.removeprefix('http')}{wire.PATH}"
     connection = None
@@ -178,6 +187,7 @@ async def opened(server: OpenAIServer) -> Socket:
             await connection.send(wire.update(server.model))
         ready = True
     except TimeoutError:
+        suspect()
         raise server.error(f"{url} did not answer within {CONNECT_S:g} s.", "does not answer") from None
     except InvalidStatus as error:
         raise _refusal(server, url, error.response.status_code) from error
@@ -190,7 +200,7 @@ async def opened(server: OpenAIServer) -> Socket:
     finally:
         if connection is not None and not ready:
             connection.transport.abort()
-    return Socket(server, connection)
+    return Socket(server, connection, suspect)
 
 
 async def hears_as_one_speaks(server: OpenAIServer) -> bool:

@@ -9,7 +9,7 @@ it any more. What has nothing audible in it is not asked for: the model finds wo
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final
 
@@ -21,8 +21,8 @@ from voxtral_voice.engines.openai_stream import chunks, part_of, text_of
 from voxtral_voice.engines.openai_transcriber import PATH, language_of
 from voxtral_voice.engines.remote import Remote
 from voxtral_voice.engines.vllm.admission import PLACES, Admission
-from voxtral_voice.engines.vllm.kind import noise, require_whole_turns
-from voxtral_voice.engines.vllm.patience import patient
+from voxtral_voice.engines.vllm.kind import longest_tokens, noise, require_whole_turns
+from voxtral_voice.engines.vllm.patience import nobody, patient
 
 FEWEST_TOKENS: Final = 48
 TOKENS_PER_S: Final = 20
@@ -33,8 +33,10 @@ circles is stopped there."""
 class VllmTranscriber:
     streams = False
 
-    def __init__(self, remote: Remote, *, places: int = PLACES) -> None:
+    def __init__(self, remote: Remote, *, places: int = PLACES, suspect: Callable[[], None] = nobody) -> None:
+        """suspect: called when the server seems to hang."""
         self._server = OpenAIServer("transcriber", remote)
+        self._suspect = suspect
         self._admission = Admission(self._server, places)
 
     @property
@@ -72,18 +74,17 @@ class VllmTranscriber:
         return Transcript(text, language_of(None, language, text))
 
     async def _heard(self, audio: Samples, language: str | None, prompt: str) -> str:
-        async with (
-            self._admission.place(),
-            aclosing(patient(self._texts(audio, language, prompt), self._server)) as texts,
-        ):
+        texts = patient(self._texts(audio, language, prompt), self._server, self._suspect)
+        async with self._admission.place(), aclosing(texts):
             return "".join([text async for text in texts]).strip()
 
     async def _texts(self, audio: Samples, language: str | None, prompt: str) -> AsyncGenerator[str, None]:
+        allowed = FEWEST_TOKENS + TOKENS_PER_S * len(audio) // LISTEN_RATE_HZ
         fields = {
             "model": self._server.model,
             "stream": "true",
             "temperature": "0",
-            "max_completion_tokens": str(FEWEST_TOKENS + TOKENS_PER_S * len(audio) // LISTEN_RATE_HZ),
+            "max_completion_tokens": str(min(allowed, longest_tokens(self._server) // 2)),
             "language": language or "",
             "prompt": prompt,
         }

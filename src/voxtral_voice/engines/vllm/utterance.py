@@ -9,7 +9,7 @@ import asyncio
 from typing import Final
 
 from voxtral_voice.engines.vllm import realtime_wire as wire
-from voxtral_voice.engines.vllm.hearing import TOKEN_MS, Hearing
+from voxtral_voice.engines.vllm.hearing import TAIL_TOKENS, TOKEN_MS, Hearing
 from voxtral_voice.engines.vllm.sockets import Socket
 from voxtral_voice.errors import EngineError
 
@@ -64,11 +64,17 @@ class Utterance:
             async with asyncio.timeout(limit_s):
                 while (frame := await self.socket.hear(self._hang_s)) is not None:
                     if isinstance(frame, wire.Done):
-                        return frame
+                        return self._whole(frame)
                     self._take(frame)
         except TimeoutError:
-            raise self.socket.error(f"had not heard all after {limit_s:.0f} s") from None
+            raise self.socket.hung(f"had not heard all after {limit_s:.0f} s") from None
         raise self._hung()
+
+    def _whole(self, done: wire.Done) -> wire.Done:
+        """The model may have come to its own end; what is sent to this connection next would then be lost."""
+        if self.hearing.behind > TAIL_TOKENS:
+            raise self.socket.error("ended an utterance before its end")
+        return done
 
     def _take(self, frame: wire.Frame) -> None:
         if isinstance(frame, wire.Delta):
@@ -78,7 +84,7 @@ class Utterance:
             raise self.socket.error("sent more words than there was sound")
 
     def _hung(self) -> EngineError:
-        return self.socket.error(f"was sent sound and said nothing for {self._hang_s:g} s")
+        return self.socket.hung(f"was sent sound and said nothing for {self._hang_s:g} s")
 
 
 def _now() -> float:
