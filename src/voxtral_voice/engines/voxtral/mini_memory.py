@@ -34,10 +34,10 @@ class Memory:
     """Logits behind the last of them, while they are known."""
 
     def cut(self, length: int) -> None:
-        if length < len(self.keys):
-            del self.keys[length:]
-            self.written.length = length
-            self.after = None
+        """To a beginning that more is going to be read behind."""
+        del self.keys[length:]
+        self.written.length = length
+        self.after = None
 
 
 class Memories:
@@ -59,8 +59,8 @@ class Memories:
             memory = best
         else:
             memory = self._other(best if shared else None)
-        whole = shared == len(keys) == len(memory.keys) and memory.after is not None
-        memory.cut(shared if whole else min(shared, len(keys) - 1))
+        if memory.after is None or not shared == len(keys) == len(memory.keys):
+            memory.cut(min(shared, len(keys) - 1))
         return memory
 
     def give_back(self, memory: Memory, *, keep: bool) -> None:

@@ -1,0 +1,42 @@
+"""What libraries raise becomes one sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from voxtral_voice.errors import EngineError, RequestError
+
+pytestmark = pytest.mark.voxtral
+
+
+def test_a_full_gpu_is_told_as_such() -> None:
+    import torch
+
+    from voxtral_voice.engines.voxtral.failures import told
+
+    message = "CUDA out of memory. Tried to allocate 2.00 GiB.\nSee documentation"
+    with pytest.raises(EngineError) as caught, told("transcriber", "It cannot be loaded"):
+        raise torch.OutOfMemoryError(message)
+    assert caught.value.engine == "transcriber"
+    expected = "It cannot be loaded: the GPU's memory is full (CUDA out of memory. Tried to allocate 2.00 GiB)."
+    assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize("error", [RuntimeError, OSError, ValueError, KeyError, AssertionError])
+def test_other_failures_say_what_failed_and_why(error: type[Exception]) -> None:
+    from voxtral_voice.engines.voxtral.failures import told
+
+    with pytest.raises(EngineError, match=rf"^It failed \({error.__name__}: .*wrong.*\)\.$") as caught:
+        with told("responder", "It failed"):
+            raise error("wrong.\nmore")
+    assert caught.value.engine == "responder"
+
+
+def test_our_own_are_kept_under_the_seam_that_asked() -> None:
+    from voxtral_voice.engines.voxtral.failures import told
+
+    with pytest.raises(EngineError, match="It is full") as caught, told("responder", "It failed"):
+        raise EngineError("transcriber", "It is full.")
+    assert caught.value.engine == "responder"
+    with pytest.raises(RequestError), told("responder", "It failed"):
+        raise RequestError("responder", "Too long.")
