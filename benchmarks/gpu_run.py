@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -44,6 +45,8 @@ TURNS: Final = {True: 6, False: 40}
 BARGE_INS: Final = {True: 1, False: 5}
 """By whether it is short."""
 CLIPS: Final = "questions,intents"
+MAX_TOKENS: Final = 24
+"""Random words have no end: without a limit every answer would be as long as the longest may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Done:
 def main(words: Sequence[str] | None = None) -> int:
     options = parse(words)
     options.out.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing is left running
     place = TemporaryDirectory() if options.weights is None else nullcontext(str(options.weights))
     with place as folder:
         done = [run(step) for step in steps(options, Path(folder))]
@@ -75,7 +79,12 @@ def main(words: Sequence[str] | None = None) -> int:
 def run(step: Step) -> Done:
     print(f"\n== {step.name}", flush=True)
     began = time.monotonic()
-    status = subprocess.run(step.command, cwd=ROOT, check=False).returncode
+    with subprocess.Popen(step.command, cwd=ROOT) as process:
+        try:
+            status = process.wait()
+        except BaseException:  # we are told to end: so is the step, which ends what it has started
+            process.send_signal(signal.SIGINT)
+            raise
     return Done(step.name, " ".join(step.command[1:]), status, round(time.monotonic() - began, 1))
 
 
@@ -103,7 +112,7 @@ def _pieces(options: argparse.Namespace) -> tuple[str, ...]:
 
 def _bench(options: argparse.Namespace, weights: Path, mode: str) -> tuple[str, ...]:
     said = ("--clips", options.clips, "--turns", str(options.turns or TURNS[options.short]), "--echoes", "0")
-    over = ("--barge-ins", str(BARGE_INS[options.short]))
+    over = ("--barge-ins", str(BARGE_INS[options.short]), "--max-tokens", str(MAX_TOKENS))
     files = ("--json", str(options.out / f"{mode}.json"), "--html", str(options.out / f"{mode}.html"))
     flags = (*said, *over, *files, "--listen", mode, *_server(options, weights), *options.server)
     return (*PYTHON, "voxtral_voice", "bench", *flags)

@@ -301,6 +301,7 @@ def _bench_words(parser: argparse.ArgumentParser) -> None:
     _key_of_the_server(group)
     group.add_argument("--model", help="asked for as ?model=, where a server needs it")
     group.add_argument("--pid", type=int, help="process id of the server: its CPU time and memory are measured")
+    group.add_argument("--max-tokens", type=_positive, help="of an answer (default: as the server has it)")
     group.add_argument("--clips", type=_words, metavar="SETS", help="sets of clips, with commas; `list` lists them")
     group.add_argument("--turns", type=_positive, default=40, help="turns said into silence, per session (40)")
     group.add_argument("--barge-ins", type=_count, default=10, help="interruptions (10)")

@@ -22,6 +22,8 @@ from voxtral_voice.bench import command, corpus, scenario
 from voxtral_voice.bench import measure as measure_module
 from voxtral_voice.bench.caller import Caller
 from voxtral_voice.bench.clip import Clip, Kind
+from voxtral_voice.bench.drivers.realtime import Realtime
+from voxtral_voice.bench.measure import Target
 
 
 def clip(name: str, kind: Kind = "turn") -> Clip:
@@ -225,6 +227,14 @@ def test_one_file_that_cannot_be_written_costs_neither_the_table_nor_the_other(
     assert page.exists()
 
 
+def test_the_longest_answer_is_asked_for_only_when_it_is_given() -> None:
+    limited, plain = (Target("127.0.0.1:9", max_tokens=most).driver("default") for most in (24, None))
+    assert isinstance(limited, Realtime)
+    assert isinstance(plain, Realtime)
+    assert limited.session["max_output_tokens"] == 24
+    assert "max_output_tokens" not in plain.session
+
+
 # --- what is refused --------------------------------------------------------------------------------------------
 
 
@@ -236,6 +246,7 @@ def test_one_file_that_cannot_be_written_costs_neither_the_table_nor_the_other(
         (["--url", "127.0.0.1:9", "--port", "3"], "--server-port is a setting of a server of our own"),
         (["--url", "127.0.0.1:9", "--endpoint", "soon"], "'soon' is no endpoint setting"),
         (["--url", "127.0.0.1:9", "--wire", "raw", "--endpoint", "default"], "The raw wire has no endpoint settings"),
+        (["--url", "127.0.0.1:9", "--wire", "raw", "--max-tokens", "9"], "The raw wire cannot say how long an answer"),
         (["--url", "127.0.0.1:9", "--json", "/no/such/out.json"], "/no/such/out.json cannot be written"),
         (["--url", "127.0.0.1:9", "--json", "/tmp"], "/tmp cannot be written: it is a folder"),
         (["capacity", "--endpoint", "default", "--endpoint", "server_vad"], "Capacity is measured with one endpoint"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,6 +50,25 @@ def test_a_short_run_has_fewer_of_everything() -> None:
     for flag, index in (("--turns", -1), ("--barge-ins", -1), ("--repeats", 1)):
         less, more = (int(each[index].command[each[index].command.index(flag) + 1]) for each in (short, usual))
         assert less < more
+
+
+def test_told_to_end_it_ends_the_step_too(tmp_path: Path) -> None:
+    waits = "import sys, time; print('up', flush=True)\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('over')"
+    script = f"""
+import sys
+from benchmarks import gpu_run
+gpu_run.steps = lambda *_: [gpu_run.Step("waits", (sys.executable, "-c", {waits!r}))]
+gpu_run.main([{str(tmp_path / "out")!r}])
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=gpu_run.ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        assert next(line for line in lines if line.strip() == "up")
+        process.terminate()
+        assert "over" in "".join(lines)
+        assert process.wait(20) != 0
 
 
 def test_a_step_that_fails_does_not_keep_the_next_from_being_tried(

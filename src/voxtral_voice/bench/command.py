@@ -49,6 +49,7 @@ class BenchOptions:
     api_key: str | None
     model: str | None
     pid: int | None
+    max_tokens: int | None
     clips: tuple[str, ...] | None
     """Names of sets; None: those of the standard measurement."""
     turns: int
@@ -109,7 +110,8 @@ def _used(options: BenchOptions) -> dict[str, Any]:
     """The numbers that mattered."""
     if options.what == "capacity":
         return {"most_sessions": options.most, "p95_ms": options.p95_ms}
-    return {name: getattr(options, name) for name in ("turns", "barge_ins", "echoes", "sessions")}
+    used = {name: getattr(options, name) for name in ("turns", "barge_ins", "echoes", "sessions")}
+    return used | ({} if options.max_tokens is None else {"max_tokens": options.max_tokens})
 
 
 def _listing() -> str:
@@ -135,6 +137,8 @@ def _check(options: BenchOptions) -> None:
         raise BenchError("Capacity is measured with one endpoint setting: give --endpoint once.")
     if options.wire == "raw" and options.endpoints:
         raise BenchError("The raw wire has no endpoint settings: leave out --endpoint.")
+    if options.wire == "raw" and options.max_tokens is not None:
+        raise BenchError("The raw wire cannot say how long an answer may be: leave out --max-tokens.")
     if options.pid is not None:
         usage(options.pid)
 
@@ -142,7 +146,7 @@ def _check(options: BenchOptions) -> None:
 def _named(options: BenchOptions) -> Target:
     """As it was named; without a name, one of our own that is yet to be started."""
     url = options.url or "ws://127.0.0.1"
-    return Target(url, options.wire, options.api_key, options.model, options.pid)
+    return Target(url, options.wire, options.api_key, options.model, options.pid, options.max_tokens)
 
 
 async def _knock(target: Target) -> None:
@@ -158,7 +162,7 @@ def _target(options: BenchOptions) -> Iterator[tuple[Target, float | None]]:
         yield _named(options), None
     else:
         with serving(options.server_flags) as own:
-            yield Target(own.url, pid=own.pid), round(own.ready_s, 2)
+            yield Target(own.url, pid=own.pid, max_tokens=options.max_tokens), round(own.ready_s, 2)
 
 
 async def _runs(options: BenchOptions, target: Target, script: Script) -> Outcome:

@@ -1,7 +1,8 @@
-"""Where a figure was measured: the machine, the libraries that compute, the commit.
+"""Where a figure was measured: the machine, its GPUs, the libraries that compute, the commit.
 
 Knows: the operating system, git, the versions that are installed. Does not know: figures, names of people or hosts. It
-needs no more than the standard library, so that a script that lacks the server's libraries can say it too.
+needs no more than the standard library (and nvidia-ml-py to name GPUs), so that a script that lacks the server's
+libraries can say it too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+from voxtral_voice.engines.gpu import gpus
+
 Facts = dict[str, Any]
 """What JSON can hold."""
 
@@ -23,7 +26,7 @@ COMPUTING: Final = ("torch", "transformers", "vllm", "onnxruntime", "onnxruntime
 
 
 def machine() -> Facts:
-    """Where it was measured; no names of people or hosts."""
+    """Where it was measured; no names of people or hosts. `gpus` only where there are some."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
@@ -32,7 +35,21 @@ def machine() -> Facts:
         "python": platform.python_version(),
         "load_1min": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "libraries": libraries(),
+        **_gpus(),
     }
+
+
+def _gpus() -> Facts:
+    found = [
+        {
+            "name": gpu.name,
+            "memory_gb": round(gpu.total_bytes / 1e9, 1),
+            "driver": gpu.driver,
+            "compute_capability": ".".join(map(str, gpu.capability)),
+        }
+        for gpu in gpus()
+    ]
+    return {"gpus": found} if found else {}
 
 
 def libraries() -> Facts:

@@ -17,7 +17,7 @@ from voxtral_voice.bench.caller import Caller, call, prepare
 from voxtral_voice.bench.clip import Clip
 from voxtral_voice.bench.drivers.base import Driver
 from voxtral_voice.bench.drivers.raw import raw
-from voxtral_voice.bench.drivers.realtime import realtime
+from voxtral_voice.bench.drivers.realtime import SESSION, realtime
 from voxtral_voice.bench.endpoint import turn_detection
 from voxtral_voice.bench.process import Usage, usage
 from voxtral_voice.bench.record import ANSWER_TIMEOUT_S, SessionRecord
@@ -45,13 +45,16 @@ class Target:
     model: str | None = None
     pid: int | None = None
     """Of the server, when its cost is to be measured."""
+    max_tokens: int | None = None
+    """Of an answer; None: as the server has it."""
 
     def driver(self, endpoint: str) -> Driver:
         """Raises TalkError (the address), BenchError (the endpoint setting)."""
         asked = turn_detection(endpoint)
         if self.wire == "raw":
             return raw(self.url)
-        return realtime(self.url, api_key=self.api_key, model=self.model, turn_detection=asked)
+        session = SESSION if self.max_tokens is None else {**SESSION, "max_output_tokens": self.max_tokens}
+        return realtime(self.url, api_key=self.api_key, model=self.model, session=session, turn_detection=asked)
 
 
 @dataclass(frozen=True, slots=True)
