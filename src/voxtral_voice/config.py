@@ -326,13 +326,13 @@ class VoxtralConfig(Part):
         default=16_384,
         ge=512,
         le=131_072,
-        description="longest stretch that Voxtral Realtime hears, in tokens of 80 ms",
+        description="longest stretch that Voxtral Realtime hears on vLLM, in tokens of 80 ms",
     )
     mini_max_tokens: int = Field(
         default=8_192,
         ge=1_024,
         le=32_768,
-        description="longest conversation that Voxtral Mini reads, in tokens; 30 s of sound are 375",
+        description="longest conversation that Voxtral Mini reads on vLLM, in tokens; 30 s of sound are 375",
     )
 
     @field_validator("vllm_url")

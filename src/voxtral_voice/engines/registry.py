@@ -49,6 +49,8 @@ class Engines:
     speaker: Speaker
     processes: Mapping[str, Process] = field(default_factory=dict)
     """By name, in the order of their start."""
+    one_by_one: bool = False
+    """The responder is started when the transcriber has started."""
 
     async def start(self) -> None:
         """Start the processes one after the other, as each takes its share of a GPU; then all engines at once. When one
@@ -57,7 +59,7 @@ class Engines:
         try:
             for process in self.processes.values():
                 await process.start()
-            await _all_of(engine.start() for engine in self._all().values())
+            await _all_of(self._starts())
             started = True
         finally:
             if not started:
@@ -78,6 +80,12 @@ class Engines:
         """Process -> why it cannot be used now."""
         return {name: why for name, process in self.processes.items() if (why := process.failing) is not None}
 
+    def _starts(self) -> list[Awaitable[None]]:
+        if not self.one_by_one:
+            return [engine.start() for engine in self._all().values()]
+        beside = (self.voice_activity, self.turn_judge, self.speaker)
+        return [_in_order(self.transcriber, self.responder), *(engine.start() for engine in beside)]
+
     def _all(self) -> dict[str, Engine]:
         return {
             "voice_activity": self.voice_activity,
@@ -86,6 +94,11 @@ class Engines:
             "responder": self.responder,
             "speaker": self.speaker,
         }
+
+
+async def _in_order(*engines: Engine) -> None:
+    for engine in engines:
+        await engine.start()
 
 
 async def _all_of(work: Iterable[Awaitable[None]]) -> None:
@@ -177,6 +190,7 @@ def gpu(
         responder,
         _remote_speaker(remote) or _embedded_speaker(locate, options, voxtral.placement.speaker),
         ours.processes if ours else {},
+        one_by_one=ours is not None and ours.one_by_one,
     )
 
 

@@ -8,18 +8,18 @@ engine is built.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
+from voxtral_voice.engines import gpu
 from voxtral_voice.engines.base import Responder, Transcriber
-from voxtral_voice.engines.placement import CPU, Listen, Placement
+from voxtral_voice.engines.placement import CPU, Listen, Placement, index
 from voxtral_voice.engines.remote import Remote
 from voxtral_voice.errors import EngineError
 
 if TYPE_CHECKING:
-    from voxtral_voice.engines.gpu import Need
     from voxtral_voice.engines.vllm.launch import Serve
     from voxtral_voice.engines.vllm.process import VllmProcess
 
@@ -28,8 +28,6 @@ Model = Literal["realtime", "mini"]
 
 LIBRARIES: Final = {"torch": "torch", "transformers": "transformers", "mistral_common": "mistral-common"}
 """(To import: to install) of the models in this process."""
-SESSIONS: Final = 8
-"""At once, that the memory of a GPU has to be enough for."""
 
 
 class Process(Protocol):
@@ -69,11 +67,6 @@ class VoxtralOptions:
         placed = self.placement
         return placed.responder if model == "mini" and self.listen == "streaming" else placed.transcriber
 
-    def share(self, model: Model) -> float:
-        """Of the memory of its GPU: two models on one have half of it each, as they are much the same size."""
-        beside = [other for other in self.models if self.device(other) == self.device(model)]
-        return self.memory_share / len(beside)
-
 
 @dataclass(frozen=True, slots=True)
 class VoxtralParts:
@@ -83,6 +76,8 @@ class VoxtralParts:
     """None: somebody else answers."""
     processes: Mapping[str, Process] = field(default_factory=dict)
     """By name; in the order in which they are started, one after the other."""
+    one_by_one: bool = False
+    """Start the responder when the transcriber has started: transformers does not bear to load two models at once."""
 
 
 def require(options: VoxtralOptions) -> None:
@@ -95,12 +90,10 @@ def require(options: VoxtralOptions) -> None:
         return
     if options.backend == "transformers":
         _require_libraries()
+        gpu.require(_needs(options), cuda=gpu.cuda_of_torch())
     else:
-        _command(options)
-    if needs := [_need(options, model) for model in options.models if options.device(model) != CPU]:
-        from voxtral_voice.engines import gpu
-
-        gpu.require(needs)
+        environment = _command(options).resolve().parent.parent
+        gpu.require(_needs(options), _left_to(options), cuda=gpu.cuda_of_torch(environment))
 
 
 def parts(options: VoxtralOptions, checkpoints: Mapping[Model, Path]) -> VoxtralParts:
@@ -145,17 +138,43 @@ def _command(options: VoxtralOptions) -> Path:
     return found
 
 
-def _need(options: VoxtralOptions, model: Model) -> Need:
-    from voxtral_voice.engines import gpu
+def _needs(options: VoxtralOptions) -> list[gpu.Need]:
+    return [_need(options, model) for model in options.models]
 
-    device, quantization = options.device(model), options.quantization
-    if model == "mini":
-        return gpu.mini_need(
-            device, quantization=quantization, max_model_len=options.mini_max_tokens, sessions=SESSIONS
-        )
-    return gpu.realtime_need(
-        device, quantization=quantization, max_model_len=options.realtime_max_tokens, sessions=SESSIONS
-    )
+
+def _need(options: VoxtralOptions, model: Model) -> gpu.Need:
+    """At the least: vLLM takes all that it may have, for more sessions."""
+    tokens = options.realtime_max_tokens if model == "realtime" else _mini_tokens(options)
+    return gpu.need(model, options.device(model), max_tokens=tokens, quantization=options.quantization)
+
+
+def _mini_tokens(options: VoxtralOptions) -> int:
+    """In this process memory is taken for all texts at once."""
+    if options.backend == "vllm":
+        return options.mini_max_tokens
+
+    from voxtral_voice.engines.voxtral.mini_model import SEQUENCES, TOKENS
+
+    return SEQUENCES * TOKENS
+
+
+def _left_to(options: VoxtralOptions) -> gpu.Found:
+    """The GPUs, with no more free than vLLM may have."""
+    found = gpu.look()
+    mine = [replace(g, free_bytes=min(g.free_bytes, int(options.memory_share * g.total_bytes))) for g in found.gpus]
+    return replace(found, gpus=tuple(mine))
+
+
+def _share(options: VoxtralOptions, model: Model) -> float:
+    """Of all memory of its GPU; models that are on one share what vLLM may have as they need it."""
+    device = options.device(model)
+    number = index(device)
+    gpus = _left_to(options).gpus
+    if number is None or number >= len(gpus):
+        return options.memory_share
+    together = sum(need.total_bytes for need in _needs(options) if need.device == device)
+    here = gpus[number]
+    return here.free_bytes / here.total_bytes * _need(options, model).total_bytes / together
 
 
 # --- through vLLM -----------------------------------------------------------------------------------------------
@@ -176,7 +195,7 @@ def _serve_mini(options: VoxtralOptions, checkpoint: Path) -> Serve:
         checkpoint,
         device=options.device("mini"),
         max_tokens=options.mini_max_tokens,
-        memory_share=options.share("mini"),
+        memory_share=_share(options, "mini"),
         quantization=options.quantization,
     )
 
@@ -190,7 +209,7 @@ def _serve_realtime(options: VoxtralOptions, checkpoint: Path) -> Serve:
         checkpoint,
         device=options.device("realtime"),
         max_tokens=options.realtime_max_tokens,
-        memory_share=options.share("realtime"),
+        memory_share=_share(options, "realtime"),
         tokenizer=launch.with_delay(checkpoint, delay_ms, options.scratch / f"{checkpoint.name}-{delay_ms}ms"),
         quantization=options.quantization,
     )
@@ -227,4 +246,4 @@ def _in_process(options: VoxtralOptions, checkpoints: Mapping[Model, Path]) -> V
         transcriber = RealtimeTranscriber(checkpoints["realtime"], options.device("realtime"), options.delay_ms)
     else:
         transcriber = MiniTranscriber(mini)
-    return VoxtralParts(transcriber, responder, {})
+    return VoxtralParts(transcriber, responder, one_by_one=True)

@@ -91,6 +91,7 @@ def build_engines(config: Config) -> Engines:
     )
     if config.profile == "gpu":
         voxtral = models.voxtral_options(config)
+        log.event("voxtral", listen=voxtral.listen, backend=voxtral.backend)
         return registry.gpu(lambda name: folder / name, checkpoints, options, voxtral, config.remote)
     return registry.embedded(lambda name: folder / name, options, config.remote)
 
