@@ -216,7 +216,7 @@ class _Step:
                 self._work()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.inference_mode(), torch.cuda.graph(graph):
+        with torch.inference_mode(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
             self._work()
         return graph
 
