@@ -24,6 +24,7 @@ from voxtral_voice.engines.base import (
     Tool,
     Tools,
     Transcriber,
+    Transcript,
     TurnJudge,
     Usage,
     VoiceActivity,
@@ -172,6 +173,49 @@ async def test_the_language_is_what_it_was_told_or_english(clock: Clock, told: s
     assert transcript.language == heard
 
 
+async def test_a_stream_hears_words_while_they_are_said_and_all_of_them_when_it_is_flushed(clock: Clock) -> None:
+    transcriber = FakeTranscriber(["one two three", "four"], streaming=True, delay_ms=480, sleep=clock)
+    assert transcriber.streams
+    for line in ("one two three", "four"):
+        stream = transcriber.stream(language=None, prompt="")
+        assert stream is not None
+        words = [await stream.push(tone(0.1, 240 * 16)) for _ in range(4)]
+        assert words == [" ".join(line.split()[:heard]) for heard in (0, 0, 1, 2)]
+        assert (await stream.flush()).text == line
+        assert await stream.push(tone(0.1, 2_000 * 16)) == line
+        assert await stream.flush() == Transcript(line, "en")
+        assert transcriber.open_streams == 1
+        await stream.aclose()
+        await stream.aclose()
+        assert transcriber.open_streams == 0
+    assert clock.slept_ms == [5, 5, 5, 5, 40, 5, 40] * 2
+
+
+async def test_a_stream_of_silence_has_no_words_and_consumes_no_line(clock: Clock) -> None:
+    transcriber = FakeTranscriber(["one"], streaming=True, sleep=clock)
+    stream = transcriber.stream(language="hi", prompt="")
+    assert stream is not None
+    assert await stream.push(np.zeros(16_000, np.float32)) == ""
+    assert await stream.flush() == Transcript("", "hi")
+    assert transcriber._next == 0
+
+
+async def test_a_stream_breaks_like_its_engine(clock: Clock) -> None:
+    transcriber = FakeTranscriber(lambda audio: f"{len(audio)} samples", streaming=True, sleep=clock)
+    stream = transcriber.stream(language=None, prompt="")
+    assert stream is not None
+    await stream.push(tone(0.1, 512))
+    transcriber.broken = Broken("no ears")
+    with pytest.raises(EngineError, match="no ears"):
+        await stream.push(tone(0.1, 512))
+    transcriber.broken = None
+    assert (await stream.flush()).text == "1024 samples"
+
+
+def test_an_engine_that_does_not_stream_gives_none() -> None:
+    assert FakeTranscriber().stream(language=None, prompt="") is None
+
+
 # --- responder ---
 
 CAT = Picture("data:image/png;base64,AAAA")
@@ -207,6 +251,14 @@ async def test_a_reply_is_streamed_word_by_word_at_the_declared_pace(clock: Cloc
         Finish("stop", Usage(2, 4)),
     ]
     assert clock.slept_ms == [120, 20, 20, 20]
+
+
+async def test_a_responder_that_listens_answers_what_it_hears(clock: Clock) -> None:
+    responder = FakeResponder(listens=True, finished=finished_at_a_stop, sleep=clock)
+    heard = [Message("user", "hello"), Message("user", "", audio=tone(0.1, 19_200))]
+    assert responder.listens
+    assert await responder.prepare(heard, language=None) is None
+    assert await said(responder.respond(heard, language=None, max_tokens=None)) == "You spoke for 1.2 seconds."
 
 
 async def test_words_are_prepared_in_the_declared_time_and_judged_by_the_rule(clock: Clock) -> None:

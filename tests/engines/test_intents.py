@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
 from voxtral_voice.engines.base import (
@@ -374,3 +375,16 @@ async def test_starting_and_closing_reach_the_fallback() -> None:
 
 def test_a_match_says_what_and_in_which_language() -> None:
     assert recognise("kitne baje hain") == Match("time", "hi")
+
+
+async def test_what_is_heard_is_recognised_as_soon_as_it_has_words() -> None:
+    listener = Intents(FakeResponder(listens=True, first_token_ms=0, token_ms=0, prepare_ms=0), lambda: NOON)
+    unknown, known = (Message("user", text, audio=np.full(16_000, 0.1, np.float32)) for text in ("", "Hello."))
+    assert listener.listens
+    assert await listener.prepare([unknown], language=None) is None
+    assert await listener.prepare([known], language=None) == SURELY_FINISHED
+    replies = []
+    for message in (unknown, known):
+        pieces = listener.respond([message], language=None, max_tokens=None)
+        replies.append("".join([piece async for piece in pieces if isinstance(piece, str)]))
+    assert replies == ["You spoke for 1.0 seconds.", "Hello! How can I help you?"]

@@ -14,7 +14,7 @@ from tests.server.conftest import Server, Serving, quick, quick_config
 from voxtral_voice.audio.frames import InputBuffer
 from voxtral_voice.audio.pcm import Samples, float_to_pcm16
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.engines.base import SPEAK_RATE_HZ, CallPiece, Piece, SpeechChunk
+from voxtral_voice.engines.base import SPEAK_RATE_HZ, CallPiece, Piece, SpeechChunk, Transcript
 from voxtral_voice.engines.fakes import Broken, FakeResponder, FakeSpeaker, FakeTranscriber, FakeTurnJudge
 from voxtral_voice.engines.registry import Engines
 from voxtral_voice.errors import EngineError
@@ -352,6 +352,216 @@ async def test_an_engine_that_fails_while_the_reply_is_stopped_says_nothing() ->
         await asyncio.sleep(0.01)
         assert b.told == []
         assert b.runtime.failing == {}
+
+
+# --- a turn that is heard while it is said ----------------------------------------------------------------------
+
+
+def grows(attempt: int, end_sample: int, start_sample: int = 0, *, final: bool = False) -> ev.Transcribe:
+    return ev.Transcribe(attempt, start_sample, end_sample, "en", "", final, grows=True)
+
+
+class Ear:
+    """A streaming transcriber, and the stream that it gives: it says how much audio it was given in each push."""
+
+    name = "ear"
+    streams = True
+
+    def __init__(self) -> None:
+        self.pushed: list[list[int]] = []
+        """Of each stream that was asked for."""
+        self.open = 0
+        self.busy = asyncio.Event()
+        self.holds = asyncio.Event()
+        self.holds.set()
+        self.stopped = asyncio.Event()
+        self.fault: Exception | None = None
+
+    def stream(self, **_: Any) -> Ear:
+        self.pushed.append([])
+        self.open += 1
+        return self
+
+    async def push(self, audio: Samples) -> str:
+        await self._call()
+        self.pushed[-1].append(len(audio))
+        return str(sum(self.pushed[-1]))
+
+    async def flush(self) -> Transcript:
+        await self._call()
+        return Transcript(f"{sum(self.pushed[-1])} in all", "en")
+
+    async def aclose(self) -> None:
+        self.open -= 1
+        self.stopped.set()
+
+    async def _call(self) -> None:
+        self.busy.set()
+        try:
+            await self.holds.wait()
+        except asyncio.CancelledError:
+            self.stopped.set()
+            raise
+        if self.fault is not None:
+            raise self.fault
+
+
+def texts(b: Bench) -> list[str]:
+    return [event.text for event in b.told if isinstance(event, ev.TranscriptHeard)]
+
+
+async def test_a_turn_that_grows_is_pushed_piece_by_piece_and_closed_when_it_is_over() -> None:
+    ear = Ear()
+    async with bench(transcriber=ear) as b:
+        b.run(grows(1, 4_000))
+        b.run(grows(2, 7_000))
+        b.run(grows(3, 8_000, final=True))
+        heard = await b.until(ev.TranscriptHeard, 3)
+        assert heard == ev.TranscriptHeard(3, "8000 in all", "en", final=True)
+        assert texts(b) == ["8000", "8000", "8000 in all"]  # what has come meanwhile is pushed at once
+        b.run(grows(4, 9_000))
+        b.run(grows(5, 9_500, final=True))
+        await b.until(ev.TranscriptHeard, 5)
+        assert ear.pushed == [[8_000, 1_500]]
+        assert ear.open == 1
+        ear.stopped.clear()
+        b.runner.turn_is_over()
+        await ear.stopped.wait()
+        assert ear.open == 0
+        b.run(grows(6, 16_000, 10_000))
+        await b.until(ev.TranscriptHeard, 6)
+        assert ear.pushed[1:] == [[6_000]]
+        b.runner.turn_is_over()
+
+
+async def test_the_audio_of_a_partial_that_is_abandoned_is_not_lost() -> None:
+    ear = Ear()
+    ear.holds.clear()
+    async with bench(transcriber=ear) as b:
+        b.run(grows(1, 4_000))
+        await ear.busy.wait()
+        b.run(ev.Abandon(1))
+        b.run(grows(2, 6_000, final=True))
+        ear.holds.set()
+        while "6000 in all" not in texts(b):
+            await b.until(ev.TranscriptHeard, len(texts(b)) + 1)
+        assert ear.pushed == [[4_000, 2_000]]
+        b.runner.turn_is_over()
+
+
+async def test_a_flush_is_stopped_when_the_user_goes_on() -> None:
+    ear = Ear()
+    async with bench(transcriber=ear) as b:
+        b.run(grows(1, 4_000))
+        await b.until(ev.TranscriptHeard)
+        ear.holds.clear()
+        ear.busy.clear()
+        b.run(grows(2, 4_000, final=True))
+        await ear.busy.wait()
+        b.run(ev.Abandon(2))
+        await ear.stopped.wait()
+        ear.holds.set()
+        b.run(grows(3, 5_000, final=True))
+        await b.until(ev.TranscriptHeard, 2)
+        assert texts(b) == ["4000", "5000 in all"]
+        assert ear.pushed == [[4_000, 1_000]]
+        b.runner.turn_is_over()
+
+
+async def test_a_stream_that_fails_is_told_and_the_next_one_hears_all_of_the_turn() -> None:
+    ear = Ear()
+    async with bench(transcriber=ear) as b:
+        b.run(grows(1, 4_000))
+        await b.until(ev.TranscriptHeard)
+        ear.fault = EngineError("transcriber", "no ears")
+        b.run(grows(2, 5_000))
+        assert await b.until(ev.TranscriptFailed) == ev.TranscriptFailed(2, "transcriber: no ears")
+        assert b.runtime.failing == {"transcriber": "no ears"}
+        assert ear.open == 0
+        ear.fault = None
+        b.run(ev.ForgetAudio(4_000))
+        b.run(grows(3, 6_000, final=True))
+        assert (await b.until(ev.TranscriptHeard, 2)).text == "6000 in all"
+        assert ear.pushed == [[4_000], [6_000]]
+        assert b.runtime.failing == {}
+        b.runner.turn_is_over()
+
+
+async def test_a_final_whose_push_fails_is_tried_once_more() -> None:
+    ear = Ear()
+    async with bench(transcriber=ear) as b:
+        ear.holds.clear()
+        ear.fault = OSError("the socket is gone")
+        b.run(grows(1, 4_000, final=True))
+        await ear.busy.wait()
+        ear.busy.clear()
+        ear.holds.set()
+        await ear.stopped.wait()
+        ear.fault = None
+        assert (await b.until(ev.TranscriptHeard)).text == "4000 in all"
+        assert not any(isinstance(event, ev.TranscriptFailed) for event in b.told)
+        b.runner.turn_is_over()
+
+
+async def test_a_turn_in_another_language_is_heard_anew() -> None:
+    ear = Ear()
+    async with bench(transcriber=ear) as b:
+        b.run(grows(1, 4_000))
+        await b.until(ev.TranscriptHeard)
+        b.run(ev.Transcribe(2, 0, 6_000, "hi", "", final=False, grows=True))
+        await b.until(ev.TranscriptHeard, 2)
+        assert ear.pushed == [[4_000], [6_000]]
+        b.runner.turn_is_over()
+
+
+async def test_a_session_that_ends_leaves_no_stream_open() -> None:
+    ear = Ear()
+    async with bench(transcriber=ear) as b:
+        b.run(grows(1, 4_000))
+        await b.until(ev.TranscriptHeard)
+        ear.holds.clear()
+        ear.busy.clear()
+        b.run(grows(2, 5_000))
+        await ear.busy.wait()
+    assert ear.open == 0
+
+
+# --- a responder that listens itself ----------------------------------------------------------------------------
+
+
+class Listening(FakeResponder):
+    def __init__(self) -> None:
+        super().__init__(first_token_ms=0, token_ms=0, listens=True)
+        self.heard: list[int] = []
+
+    def respond(self, messages: Any, **how: Any) -> AsyncGenerator[Piece, None]:
+        self.heard.append(len(messages[-1].audio))
+        return super().respond(messages, **how)
+
+
+@pytest.mark.parametrize("known", ["prepared", "transcribed"])
+async def test_a_turn_is_heard_also_when_it_was_forgotten_meanwhile(known: str) -> None:
+    sound, responder = ev.Sound("item_1", 0, 8_000), Listening()
+    async with bench(responder=responder) as b:
+        if known == "prepared":
+            b.run(ev.Prepare(1, (sound,), None))
+        else:
+            b.run(transcribe(1, 8_000))
+        b.run(ev.ForgetAudio(12_000))
+        b.run(ev.Respond("R", (("user", "hello"), sound), None, None))
+        await b.until(ev.ReplyTextEnded)
+        assert responder.heard == [8_000]
+        assert "".join(e.delta for e in b.told if isinstance(e, ev.ReplyText)) == "You spoke for 0.5 seconds."
+
+
+async def test_nothing_is_answered_to_a_turn_that_is_not_kept() -> None:
+    responder = Listening()
+    async with bench(responder=responder) as b:
+        b.run(ev.ForgetAudio(12_000))
+        b.run(ev.Respond("R", (ev.Sound("item_1", 0, 8_000),), None, None))
+        failed = await b.until(ev.ReplyFailed)
+        assert failed == ev.ReplyFailed("R", "responder", "the sound of the turn is not kept any more")
+        assert responder.heard == []
 
 
 # --- under a whole server ---------------------------------------------------------------------------------------

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from tests.server.conftest import quick
+from tests.server.conftest import quick, quick_config
 from voxtral_voice.config import Config, PlayoutConfig, ResponderConfig, SpeakerConfig, TurnsConfig, WeightsConfig
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.engines import registry
+from voxtral_voice.engines.fakes import FakeResponder, FakeTranscriber
 from voxtral_voice.engines.registry import EmbeddedOptions
 from voxtral_voice.engines.remote import Remote, RemoteParts
 from voxtral_voice.errors import EngineError
@@ -78,6 +79,15 @@ def test_every_setting_of_turns_and_playout_reaches_the_core() -> None:
             ]
             assert differing == [key]
             assert getattr(policy(moved, quick()), key) == value + 1
+
+
+def test_what_the_engines_can_do_is_known_to_the_core() -> None:
+    config = quick_config()
+    assert not policy(config, quick()).streams
+    assert not policy(config, quick()).listens
+    streaming = policy(config, quick(transcriber=FakeTranscriber(streaming=True)))
+    assert (streaming.streams, streaming.partial_every_ms) == (True, runtime_module.STREAMED_EVERY_MS)
+    assert policy(config, quick(responder=FakeResponder(listens=True))).listens
 
 
 def test_the_fake_profile_needs_no_files(tmp_path: Path) -> None:

@@ -306,6 +306,8 @@ class Runner:
             await self._tell(answer.end)
 
     def _pieces(self, job: ev.Respond, shown: Sequence[Message]) -> AsyncGenerator[Piece, None]:
+        if any(message.audio is not None and not message.audio.size for message in shown):
+            raise EngineError("responder", "the sound of the turn is not kept any more")
         return self._runtime.engines.responder.respond(
             shown, language=job.language, max_tokens=job.max_tokens, tools=tools(job)
         )
