@@ -11,11 +11,21 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from tests.engines import fake_nvml
+from tests.engines.fake_nvml import Card, FakeNvml
 from tests.engines.odd_server import never, odd_server
 from tests.weights.loopback import model_file
 from voxtral_voice import doctor
-from voxtral_voice.config import Config, ResponderConfig, ServerConfig, SpeakerConfig, WeightsConfig
+from voxtral_voice.config import (
+    Config,
+    ResponderConfig,
+    ServerConfig,
+    SpeakerConfig,
+    VoxtralConfig,
+    WeightsConfig,
+)
 from voxtral_voice.doctor import Check, examine
+from voxtral_voice.errors import EngineError
 from voxtral_voice.weights.store import Store
 
 FILES = (model_file("one", b"one"), model_file("two", b"two"))
@@ -231,6 +241,139 @@ def test_a_library_that_fails_is_wrong(config: Config, monkeypatch: pytest.Monke
     monkeypatch.setattr(doctor, "_import_failures", lambda _: {"numpy": "cannot be imported (x)"})
     (check,) = checks(config, "library numpy")
     assert str(check) == ("wrong    library numpy: cannot be imported (x); run 'make install' to install it again")
+
+
+# --- Voxtral ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gpu_config(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """Of one L4, with vLLM."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    fake_nvml.install(monkeypatch, FakeNvml((Card(),)))
+    vllm = tmp_path / "vllm"
+    vllm.write_text("#!/bin/sh\n")
+    vllm.chmod(0o755)
+    voxtral = VoxtralConfig(vllm_command=str(vllm), realtime="a/b", mini=str(tmp_path / "mini"))
+    return Config(profile="gpu", server=ServerConfig(port=0), weights=WeightsConfig(dir=tmp_path), voxtral=voxtral)
+
+
+def no_memory(_: object) -> None:
+    raise EngineError("gpu", "Voxtral Mini needs 9.4 GB.")
+
+
+@pytest.mark.usefixtures("libraries")
+def test_what_the_gpu_profile_needs_is_looked_at(
+    gpu_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voxtral_voice.engines.voxtral_parts.require", lambda _: None)
+    found = {check.subject: str(check) for check in examine(gpu_config)}
+    assert found["GPU"] == (
+        "ok       GPU: cuda:0 NVIDIA L4, 23.0 of 24.0 GB free, compute capability 8.9, driver 580.95.05 (CUDA up to "
+        "13.0)"
+    )
+    assert found["vllm"] == f"ok       vllm: {tmp_path / 'vllm'}"
+    assert found["Voxtral"] == "ok       Voxtral: streaming through vllm: realtime on cuda:0, mini on cuda:0"
+    assert found["checkpoint realtime"] == (
+        "wrong    checkpoint realtime: a/b is not fetched yet: run 'voxtral-voice models pull'"
+    )
+    there_is_none = f"wrong    checkpoint mini: There is no folder {tmp_path / 'mini'} with Voxtral Mini"
+    assert found["checkpoint mini"].startswith(there_is_none)
+
+
+@pytest.mark.usefixtures("libraries")
+def test_what_does_not_fit_is_wrong(gpu_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_nvml.install(monkeypatch, FakeNvml())
+    monkeypatch.setattr("voxtral_voice.engines.voxtral_parts.require", no_memory)
+    assert [str(check) for check in checks(gpu_config, "GPU")] == ["warning  GPU: there is no NVIDIA GPU"]
+    assert [str(check) for check in checks(gpu_config, "Voxtral")] == ["wrong    Voxtral: Voxtral Mini needs 9.4 GB."]
+
+
+@pytest.mark.voxtral
+@pytest.mark.usefixtures("libraries")
+def test_a_checkpoint_that_is_there(gpu_config: Config, tmp_path: Path) -> None:
+    from voxtral_voice.engines.voxtral import random_weights
+
+    random_weights.write(tmp_path / "mini", "mini", "tiny")
+    voxtral = gpu_config.voxtral.model_copy(update={"backend": "transformers", "vllm_command": ""})
+    (check,) = checks(gpu_config.model_copy(update={"voxtral": voxtral}), "checkpoint mini")
+    assert str(check) == f"ok       checkpoint mini: 0.0 GB in {tmp_path / 'mini'}"
+
+
+# --- what a GPU is tried with -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cards", "device", "text"),
+    [
+        ((), "cuda:0", "there is no NVIDIA GPU; nothing can be tried"),
+        ((Card(), Card()), "cuda:2", "there is no such GPU, only cuda:0, cuda:1: choose another with --device"),
+    ],
+)
+def test_without_a_gpu_nothing_is_tried(
+    gpu_config: Config, cards: tuple[Card, ...], device: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_nvml.install(monkeypatch, FakeNvml(cards))
+    voxtral = gpu_config.voxtral.model_copy(update={"device": device})
+    found = list(doctor.try_gpus(gpu_config.model_copy(update={"voxtral": voxtral})))
+    assert found == [Check("wrong", device, text)]
+
+
+TRIED = r"""
+import sys
+print("a library says something")
+for verdict in ("ok", "warning", "odd"):
+    print("tried-by-the-doctor", verdict, sys.argv[1], "it " + verdict, sep="\t", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("ending", "found"),
+    [
+        ("", []),
+        ("sys.exit(1)", []),
+        ("raise RuntimeError('CUDA error')", ["wrong    cuda:0: computing on it broke (RuntimeError: CUDA error)"]),
+        ("import os; os.abort()", ["wrong    cuda:0: computing on it broke (status -6)"]),
+    ],
+)
+def test_each_gpu_is_tried_in_another_process(
+    gpu_config: Config,
+    library: Callable[[str, str], None],
+    ending: str,
+    found: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(doctor, "TRIAL", "trial")
+    monkeypatch.setattr(doctor, "find_spec", lambda _: True)
+    library("trial", TRIED + ending)
+    there, *tried = [str(check) for check in doctor.try_gpus(gpu_config)]
+    assert there.startswith("ok       cuda:0: cuda:0 NVIDIA L4")
+    assert tried == ["ok       cuda:0: it ok", "warning  cuda:0: it warning", *found]
+
+
+def test_a_gpu_that_hangs_is_found(
+    gpu_config: Config, library: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "TRIAL", "trial")
+    monkeypatch.setattr(doctor, "TRIAL_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(doctor, "find_spec", lambda _: True)
+    library("trial", "import threading; threading.Event().wait()")
+    assert list(doctor.try_gpus(gpu_config))[1:] == [
+        Check("wrong", "cuda:0", "computing on it did not end within 0 s; is it free?")
+    ]
+
+
+def test_a_gpu_without_torch_is_not_tried(gpu_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "find_spec", lambda _: None)
+    assert list(doctor.try_gpus(gpu_config))[1:] == [Check("wrong", "torch", "is not installed: run 'make voxtral'")]
+
+
+def test_what_is_placed_on_the_cpu_is_tried_there(gpu_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_tried", lambda device: [Check("ok", device, "tried")])
+    voxtral = gpu_config.voxtral.model_copy(update={"device": "transcriber=cpu"})
+    found = [str(check) for check in doctor.try_gpus(gpu_config.model_copy(update={"voxtral": voxtral}))]
+    assert found[:2] == ["ok       cpu: asked for instead of a GPU", "ok       cpu: tried"]
+    assert found[3:] == ["ok       cuda:0: tried"]
 
 
 def test_the_doctor_knows_every_library_by_a_name_that_is_installed() -> None:

@@ -35,7 +35,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "server": {"audio", "config", "conversation", "engines", "errors", "models", "observe", "realtime", "replay"},
     "bench": {"audio", "engines", "errors", "weights"},
     "talk": {"audio", "bench", "config", "errors", "server", "terminal"},
-    "doctor": {"config", "engines", "errors", "weights"},
+    "doctor": {"config", "engines", "errors", "models", "weights"},
     "cli": {"bench", "config", "doctor", "errors", "models", "replay", "server", "talk", "terminal", "weights"},
     "__main__": {"cli"},
 }

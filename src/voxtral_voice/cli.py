@@ -149,10 +149,10 @@ def _models_verify(options: Options) -> int:
 
 
 def _doctor(options: Options) -> int:
-    from voxtral_voice.doctor import examine
+    from voxtral_voice.doctor import examine, try_gpus
 
     checks = []
-    for check in examine(_config(options)):
+    for check in (try_gpus if options.gpu else examine)(_config(options)):
         print(check, flush=True)
         checks.append(check)
     return int(any(check.verdict == "wrong" for check in checks))
@@ -242,7 +242,8 @@ def _parser() -> argparse.ArgumentParser:
     _command(actions, "verify", _models_verify, "read every file and check its sha256")
     _keys_command(commands)
     _replay_command(commands)
-    _command(commands, "doctor", _doctor, "say in plain words what is missing or wrong")
+    doctor = _command(commands, "doctor", _doctor, "say in plain words what is missing or wrong", "[--gpu] ")
+    doctor.add_argument("--gpu", action="store_true", help="compute on the GPU, and tell what it really used")
     _command(commands, "config", _show_config, "print every setting, its value and where that came from")
     return parser
 

@@ -15,12 +15,22 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from voxtral_voice.config import Config, ServerConfig, is_loopback
+from voxtral_voice.engines import voxtral_parts
+from voxtral_voice.engines.gpu import Gpu, look
+from voxtral_voice.engines.gpu_trial import MARK
+from voxtral_voice.engines.placement import CPU
 from voxtral_voice.engines.remote import RemoteParts
-from voxtral_voice.errors import ConfigError, EngineError
+from voxtral_voice.engines.vllm.launch import find
+from voxtral_voice.engines.voxtral_parts import Model
+from voxtral_voice.errors import ConfigError, EngineError, WeightsError
+from voxtral_voice.models import LAYOUTS, backend, source, voxtral_options
+from voxtral_voice.weights import checkpoint
+from voxtral_voice.weights.repository import repository
 from voxtral_voice.weights.store import SPARE_BYTES, Store
 
 if TYPE_CHECKING:
@@ -61,6 +71,10 @@ MEMORY_WANTED_BYTES: Final = 2_000_000_000
 """All embedded models take up to 1.5 GB."""
 IMPORT_TIMEOUT_S: Final = 120.0
 
+TRIAL: Final = "voxtral_voice.engines.gpu_trial"
+TRIAL_TIMEOUT_S: Final = 300.0
+"""Of two tiny models, most of it imports; a GPU that hangs is found."""
+
 IMPORT_MARK: Final = "imported-by-the-doctor"
 """Begins each line of the child that is ours; a library may print, too."""
 IMPORT_EACH: Final = """
@@ -94,9 +108,19 @@ def examine(config: Config) -> Iterator[Check]:
     yield from _remote_parts(config.remote)
     yield from _protection(config.server)
     yield _port(config.server.host, config.server.port)
-    yield _gpu()
+    yield from _voxtral(config) if config.profile == "gpu" else [_gpu()]
     yield _disk(config)
     yield _machine()
+
+
+def try_gpus(config: Config) -> Iterator[Check]:
+    """Compute on each device that Voxtral would run on, and tell what was used for it. "wrong" if one cannot."""
+    placement = config.placement
+    for device in dict.fromkeys((placement.transcriber, placement.responder)):
+        check = _there_is(device)
+        yield check
+        if check.verdict == "ok":
+            yield from _tried(device)
 
 
 def _python() -> Check:
@@ -243,6 +267,87 @@ def _gpu() -> Check:
         reason = (found.stdout + found.stderr).strip().splitlines()[:1]
         return Check("warning", "GPU", f"nvidia-smi finds none ({''.join(reason)}); this profile needs none")
     return Check("ok", "GPU", f"{'; '.join(found.stdout.strip().splitlines())}; this profile does not use it")
+
+
+# --- Voxtral ----------------------------------------------------------------------------------------------------
+
+
+def _voxtral(config: Config) -> Iterator[Check]:
+    """Is everything there that the gpu profile needs?"""
+    options = voxtral_options(config)
+    yield from _gpus()
+    try:
+        voxtral_parts.require(options)
+    except EngineError as error:
+        yield Check("wrong", "Voxtral", str(error))
+    else:
+        runs = ", ".join(f"{model} on {options.device(model)}" for model in options.models) or "all of it elsewhere"
+        yield Check("ok", "Voxtral", f"{options.listen} through {options.backend}: {runs}")
+    if options.backend == "vllm" and not options.vllm_url and (command := find(options.vllm_command)):
+        yield Check("ok", "vllm", str(command))
+    for model in options.models:
+        yield _checkpoint(config, model)
+
+
+def _gpus() -> Iterator[Check]:
+    found = look()
+    for gpu in found.gpus:
+        yield Check("ok", "GPU", _described(gpu))
+    if not found.gpus:
+        yield Check("warning", "GPU", found.lacking)
+
+
+def _described(gpu: Gpu) -> str:
+    capability, cuda = (".".join(map(str, version)) for version in (gpu.capability, gpu.cuda))
+    return f"{gpu}, compute capability {capability}, driver {gpu.driver} (CUDA up to {cuda})"
+
+
+def _checkpoint(config: Config, model: Model) -> Check:
+    layout, subject = LAYOUTS[backend(config)], f"checkpoint {model}"
+    try:
+        place = repository(source(config, model), config.weights.dir)
+        if not isinstance(place, Path) and place.recorded() is None:
+            return Check("wrong", subject, f"{place.repo} is not fetched yet: run 'voxtral-voice models pull'")
+        found = checkpoint.look(place if isinstance(place, Path) else place.folder, wanted=model, layout=layout)
+    except WeightsError as error:
+        return Check("wrong", subject, str(error))
+    return Check("ok", subject, f"{found.weights_bytes / 1e9:.1f} GB in {found.folder}")
+
+
+def _there_is(device: str) -> Check:
+    """Is there such a GPU? Asked of the driver, before torch is."""
+    if device == CPU:
+        return Check("ok", device, "asked for instead of a GPU")
+    found, index = look(), int(device.partition(":")[2] or 0)
+    if not found.gpus:
+        return Check("wrong", device, f"{found.lacking}; nothing can be tried")
+    if index >= len(found.gpus):
+        known = ", ".join(f"cuda:{gpu.index}" for gpu in found.gpus)
+        return Check("wrong", device, f"there is no such GPU, only {known}: choose another with --device")
+    return Check("ok", device, _described(found.gpus[index]))
+
+
+def _tried(device: str) -> Iterator[Check]:
+    """In another process, whose end gives all memory back, and which may crash."""
+    if find_spec("torch") is None:
+        yield Check("wrong", "torch", "is not installed: run 'make voxtral'")
+        return
+    command = [sys.executable, "-m", TRIAL, device]
+    try:
+        child = subprocess.run(command, capture_output=True, text=True, timeout=TRIAL_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        yield Check("wrong", device, f"computing on it did not end within {TRIAL_TIMEOUT_S:.0f} s; is it free?")
+        return
+    for line in child.stdout.splitlines():
+        match line.split("\t"):
+            case [mark, ("ok" | "warning" | "wrong") as verdict, subject, text] if mark == MARK:
+                yield Check(verdict, subject, text)
+    if child.returncode not in (0, 1) or "Traceback" in child.stderr:
+        said = [line for line in child.stderr.splitlines() if line.strip()][-1:]
+        yield Check("wrong", device, f"computing on it broke ({''.join(said) or f'status {child.returncode}'})")
+
+
+# --- the machine ------------------------------------------------------------------------------------------------
 
 
 def _disk(config: Config) -> Check:
