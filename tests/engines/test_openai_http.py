@@ -296,8 +296,9 @@ async def test_one_connection_serves_many_requests() -> None:
         assert server.connections == 1
 
 
-async def test_a_connection_that_was_closed_meanwhile_is_not_noticed() -> None:
-    """A server closes what is idle; the next request has to find that out."""
+@pytest.mark.parametrize("size", [0, 2, 3 * 1024 * 1024])
+async def test_a_connection_that_was_closed_meanwhile_is_not_noticed(size: int) -> None:
+    """A server closes what is idle; the next request has to find that out. Bodies are sent anew, long ones too."""
     asked = 0
 
     async def respond(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -309,9 +310,9 @@ async def test_a_connection_that_was_closed_meanwhile_is_not_noticed() -> None:
             await json_answer({"a": 1})(request, writer)
 
     async with odd_server(respond) as server, started(server) as client:
-        async with client.post("/work", b"{}") as answer:
+        async with client.post("/work", b"x" * size) as answer:
             assert await answer.json() == {"a": 1}
-        assert len(server.requests) == 2
+        assert [request.body for request in server.requests] == [b"x" * size] * 2
 
 
 async def test_no_more_connections_than_the_pool_has(monkeypatch: pytest.MonkeyPatch) -> None:

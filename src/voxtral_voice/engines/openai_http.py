@@ -11,6 +11,7 @@ the server's.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -27,6 +28,8 @@ MAX_CONNECTIONS: Final = 128
 """To one server. When all are in use, a request waits for one, as long as its caller does."""
 KEEP_ALIVE_S: Final = 60.0
 START_S: Final = 10.0
+LONG_BODY_BYTES: Final = 1024 * 1024
+"""Half a minute of sound."""
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 """Of an answer that is not a stream."""
 MAX_NAME_CHARS: Final = 200
@@ -179,15 +182,23 @@ class OpenAIServer:
         return f"The {self._seam}'s server {did}."
 
 
-async def _requested(client: aiohttp.ClientSession, method: str, url: str, **options: Any) -> aiohttp.ClientResponse:
+async def _requested(
+    client: aiohttp.ClientSession, method: str, url: str, *, data: bytes = b"", **options: Any
+) -> aiohttp.ClientResponse:
     """Asked a second time when the connection breaks before an answer: the server may just have closed one that was
     idle, and none of these requests changes anything there."""
+    options["allow_redirects"] = False
     try:
-        return await client.request(method, url, allow_redirects=False, **options)
+        return await client.request(method, url, data=_in_pieces(data), **options)
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-        return await client.request(method, url, allow_redirects=False, **options)
+        return await client.request(method, url, data=_in_pieces(data), **options)
+
+
+def _in_pieces(data: bytes) -> bytes | io.BytesIO | None:
+    """A long body is sent piece by piece, so that nothing else waits for all of it to leave."""
+    return io.BytesIO(data) if len(data) > LONG_BODY_BYTES else data or None
 
 
 class Answer:

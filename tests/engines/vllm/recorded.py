@@ -27,6 +27,7 @@ import psutil
 from aiohttp import WSMsgType, web
 
 from voxtral_voice.audio.pcm import pcm16_to_float
+from voxtral_voice.bench.stub.forms import multipart
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, Samples
 
 RECORDINGS: Final = Path(__file__).parent / "recordings"
@@ -62,6 +63,13 @@ def exchanges(name: str) -> list[Exchange]:
     """Of a recording of HTTP."""
     found = [line for line in lines(name) if "method" in line or "status" in line]
     return [Exchange(*pair) for pair in zip(found[::2], found[1::2], strict=True)]
+
+
+def said(answer: Line) -> str:
+    """What a recorded stream says."""
+    events = [line.removeprefix("data: ") for line in str(answer["body"]).split("\n\n") if line.startswith("data: {")]
+    choices = [choice for event in events for choice in json.loads(event)["choices"]]
+    return "".join(choice["delta"].get("content") or "" for choice in choices)
 
 
 @cache
@@ -158,7 +166,6 @@ class RecordedVllm:
     busy: int = 0
     """Requests under way."""
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
-    _transports: set[asyncio.Transport] = field(default_factory=set)
     _runner: web.AppRunner | None = None
     _stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -183,8 +190,10 @@ class RecordedVllm:
         assert self._runner is not None
         for site in list(self._runner.sites):
             await site.stop()
-        for transport in list(self._transports):
-            transport.abort()
+        assert self._runner.server is not None
+        for connection in self._runner.server.connections:
+            if isinstance(connection.transport, asyncio.Transport):
+                connection.transport.abort()
 
     async def revive(self) -> None:
         """Where it was."""
@@ -208,19 +217,19 @@ class RecordedVllm:
 
     def _tracked(self, handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Any:
         async def tracked(request: web.Request) -> web.StreamResponse:
-            transport = request.transport
-            assert isinstance(transport, asyncio.Transport)
-            self._transports.add(transport)
             self.busy += 1
+            await self._notify()
             try:
                 return await handle(request)
             finally:
                 self.busy -= 1
-                self._transports.discard(transport)
-                async with self.changed:
-                    self.changed.notify_all()
+                await self._notify()
 
         return tracked
+
+    async def _notify(self) -> None:
+        async with self.changed:
+            self.changed.notify_all()
 
     async def _models(self, _: web.Request) -> web.StreamResponse:
         body = json.loads(exchanges("server")[0].answer["body"])
@@ -235,7 +244,7 @@ class RecordedVllm:
         return await self._answered(request, self._chat_refusal(body) or fits.answer)
 
     async def _transcription(self, request: web.Request) -> web.StreamResponse:
-        form = {name: _bytes_of(value) for name, value in (await request.post()).items()}
+        form = multipart(request.headers["Content-Type"].encode(), await request.read())
         self.requests.append((request.path, form))
         refused = form.get("language") == b"xx"
         fits = exchanges("transcription_refusals" if refused else "transcription_stream")[0]
@@ -273,8 +282,8 @@ class RecordedVllm:
     async def _streamed(
         self, request: web.Request, response: web.StreamResponse, body: bytes, fault: HttpFault | None
     ) -> None:
-        first, gap, rest = body.partition(b"\n\n")
-        await response.write(first + gap)
+        *first, rest = body.split(b"\n\n", 2)
+        await response.write(b"".join(event + b"\n\n" for event in first))
         if fault == "stalls":
             await self._stopped.wait()
         if fault == "cut" and request.transport is not None:
@@ -377,8 +386,7 @@ class _Connection:
             blank = self._fault is not None and self._fault.kind == "blank" and self._now.tokens >= self._fault.after
             await self._send(dict(frame("transcription.delta")) | {"delta": "" if blank else said[self._now.tokens]})
             self._now.tokens += 1
-        async with self._server.changed:
-            self._server.changed.notify_all()
+        await self._server._notify()
 
     async def _finish(self) -> None:
         if self._now is None:
@@ -439,12 +447,6 @@ def _talk_nonsense(request: web.Request) -> None:
     assert isinstance(request.transport, asyncio.Transport)
     request.transport.write(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
     request.transport.close()
-
-
-def _bytes_of(value: object) -> bytes:
-    if isinstance(value, web.FileField):
-        return value.file.read()
-    return value.encode() if isinstance(value, str) else b""
 
 
 def in_packets(sound: Samples, sizes: Sequence[int]) -> list[Samples]:
