@@ -6,15 +6,17 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
 
 from voxtral_voice.engines.fakes import FakeResponder, FakeSpeaker, FakeTranscriber
 from voxtral_voice.engines.intents import Intents
-from voxtral_voice.engines.registry import EmbeddedOptions, embedded, fake, fake_with
+from voxtral_voice.engines.placement import Listen
+from voxtral_voice.engines.registry import EmbeddedOptions, embedded, fake, fake_with, gpu
 from voxtral_voice.engines.remote import Remote, RemoteParts
+from voxtral_voice.engines.voxtral_parts import VoxtralOptions
 from voxtral_voice.errors import EngineError
 
 
@@ -126,6 +128,121 @@ async def test_one_that_fails_to_close_does_not_keep_the_others_open() -> None:
     assert slow.closed
 
 
+# --- processes beneath engines ---
+
+
+class Beneath:
+    """A process that writes what happens to it into a diary."""
+
+    def __init__(self, name: str, diary: list[str], start: Exception | None = None) -> None:
+        self.failing: str | None = None
+        self._name, self._diary, self._start = name, diary, start
+
+    async def start(self) -> None:
+        self._diary.append(f"{self._name} begins")
+        await asyncio.sleep(0)
+        if self._start:
+            raise self._start
+        self._diary.append(f"{self._name} runs")
+
+    async def aclose(self) -> None:
+        self._diary.append(f"{self._name} ends")
+
+
+class Diarist(FakeTranscriber):
+    def __init__(self, diary: list[str]) -> None:
+        super().__init__()
+        self._diary = diary
+
+    async def start(self) -> None:
+        self._diary.append("transcriber begins")
+        await asyncio.sleep(0)
+        self._diary.append("transcriber runs")
+
+    async def aclose(self) -> None:
+        self._diary.append("transcriber ends")
+
+
+class Second(FakeResponder):
+    def __init__(self, diary: list[str]) -> None:
+        super().__init__()
+        self._diary = diary
+
+    async def start(self) -> None:
+        self._diary.append("responder begins")
+
+
+async def test_processes_start_one_by_one_before_the_engines_and_end_after_them() -> None:
+    diary: list[str] = []
+    engines = replace(fake(transcriber=Diarist(diary)), processes={"a": Beneath("a", diary), "b": Beneath("b", diary)})
+    await engines.start()
+    assert diary == ["a begins", "a runs", "b begins", "b runs", "transcriber begins", "transcriber runs"]
+    diary.clear()
+    await engines.aclose()
+    assert diary == ["transcriber ends", "a ends", "b ends"]
+
+
+async def test_a_process_that_does_not_start_ends_all() -> None:
+    diary: list[str] = []
+    broken = Beneath("b", diary, EngineError("vllm", "There is no memory."))
+    engines = replace(fake(transcriber=Diarist(diary)), processes={"a": Beneath("a", diary), "b": broken})
+    with pytest.raises(EngineError, match="no memory"):
+        await engines.start()
+    assert diary == ["a begins", "a runs", "b begins", "transcriber ends", "a ends", "b ends"]
+
+
+def test_a_process_that_is_down_is_named() -> None:
+    well, down = Beneath("a", []), Beneath("b", [])
+    down.failing = "vllm ended with status 1"
+    assert replace(fake(), processes={"a": well, "b": down}).failing() == {"b": "vllm ended with status 1"}
+
+
+async def test_the_responder_may_have_to_wait_for_the_transcriber() -> None:
+    diary: list[str] = []
+    engines = replace(fake(transcriber=Diarist(diary), responder=Second(diary)), one_by_one=True)
+    await engines.start()
+    assert diary == ["transcriber begins", "transcriber runs", "responder begins"]
+
+
+# --- gpu ---
+
+ELSEWHERE = VoxtralOptions(models=(), vllm_url="http://there/v1")
+
+
+def test_voxtral_hears_and_a_url_answers(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def locate(name: str) -> Path:
+        asked.append(name)
+        return tmp_path / name
+
+    brain = RemoteParts(responder=Remote("http://brain/v1", "m"))
+    engines = gpu(locate, {}, EmbeddedOptions(), ELSEWHERE, brain)
+    assert engines.transcriber.streams
+    assert engines.names()["responder"] == "m at http://brain/v1"
+    assert not isinstance(engines.responder, Intents)
+    assert {name for name in asked if "/" not in name} == {
+        "silero-vad-v5.onnx",
+        "smart-turn-v3.2.onnx",
+        "kokoro-v1.0-int8.onnx",
+    }
+    assert engines.processes == {}
+
+
+@pytest.mark.parametrize("intents", [True, False])
+def test_voxtral_answers_what_it_hears(tmp_path: Path, intents: bool) -> None:
+    direct = replace(ELSEWHERE, listen="direct")
+    engines = gpu(tmp_path.joinpath, {}, EmbeddedOptions(intents=intents), direct)
+    assert engines.responder.listens
+    assert not engines.transcriber.streams
+    assert isinstance(engines.responder, Intents) is intents
+
+
+def test_a_part_that_nobody_does_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="Neither Voxtral nor a URL"):
+        gpu(tmp_path.joinpath, {}, EmbeddedOptions(), ELSEWHERE)
+
+
 # --- embedded ---
 
 
@@ -191,6 +308,18 @@ def test_a_part_with_a_url_asks_for_no_file_and_runs_there(tmp_path: Path) -> No
         "voices",
         "kokoro",
     }
+
+
+def test_scripted_engines_listen_as_voxtral_does() -> None:
+    def ears(listen: Listen) -> tuple[bool, bool]:
+        engines = fake_with(RemoteParts(), listen)
+        return engines.transcriber.streams, engines.responder.listens
+
+    assert [ears(listen) for listen in ("utterance", "streaming", "direct")] == [
+        (False, False),
+        (True, False),
+        (False, True),
+    ]
 
 
 def test_scripted_engines_and_remote_ones() -> None:

@@ -7,7 +7,7 @@ engine is built.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -102,9 +102,9 @@ def parts(options: VoxtralOptions, checkpoints: Mapping[Model, Path]) -> Voxtral
         return _in_process(options, checkpoints)
     if options.vllm_url:
         return _on_vllm(options, {model: Remote(options.vllm_url) for model in _wanted(options.listen)}, {})
-    processes = {model: _process(options, model, checkpoints[model]) for model in options.models}
-    places = {model: Remote(process.url, serve.model) for model, (serve, process) in processes.items()}
-    return _on_vllm(options, places, {f"vllm {model}": process for model, (_, process) in processes.items()})
+    started = {model: _process(options, model, checkpoints[model]) for model in options.models}
+    places = {model: Remote(process.url, serve.model) for model, (serve, process) in started.items()}
+    return _on_vllm(options, places, {model: process for model, (_, process) in started.items()})
 
 
 def _wanted(listen: Listen) -> tuple[Model, ...]:
@@ -143,19 +143,20 @@ def _needs(options: VoxtralOptions) -> list[gpu.Need]:
 
 
 def _need(options: VoxtralOptions, model: Model) -> gpu.Need:
-    """At the least: vLLM takes all that it may have, for more sessions."""
-    tokens = options.realtime_max_tokens if model == "realtime" else _mini_tokens(options)
-    return gpu.need(model, options.device(model), max_tokens=tokens, quantization=options.quantization)
-
-
-def _mini_tokens(options: VoxtralOptions) -> int:
-    """In this process memory is taken for all texts at once."""
+    """At the least: vLLM takes all that it may have, for more sessions. In this process memory is set aside for all
+    texts at once, and one more that computes."""
+    device = options.device(model)
     if options.backend == "vllm":
-        return options.mini_max_tokens
+        tokens = options.mini_max_tokens if model == "mini" else options.realtime_max_tokens
+        return gpu.need(model, device, max_tokens=tokens, quantization=options.quantization)
+    if model == "mini":
+        from voxtral_voice.engines.voxtral.mini_model import SEQUENCES, TOKENS
 
-    from voxtral_voice.engines.voxtral.mini_model import SEQUENCES, TOKENS
+        return gpu.need(model, device, max_tokens=TOKENS, sessions=SEQUENCES + 1, set_aside=True)
 
-    return SEQUENCES * TOKENS
+    from voxtral_voice.engines.voxtral.realtime_model import LONGEST_TOKENS, STREAMS
+
+    return gpu.need(model, device, max_tokens=LONGEST_TOKENS, sessions=STREAMS + 1, set_aside=True)
 
 
 def _left_to(options: VoxtralOptions) -> gpu.Found:
@@ -215,19 +216,25 @@ def _serve_realtime(options: VoxtralOptions, checkpoint: Path) -> Serve:
     )
 
 
-def _on_vllm(options: VoxtralOptions, places: Mapping[Model, Remote], processes: Mapping[str, Process]) -> VoxtralParts:
+def _on_vllm(
+    options: VoxtralOptions, places: Mapping[Model, Remote], processes: Mapping[Model, VllmProcess]
+) -> VoxtralParts:
     from voxtral_voice.engines.vllm.chat import VllmChat
+    from voxtral_voice.engines.vllm.patience import nobody
     from voxtral_voice.engines.vllm.realtime import VllmRealtime
     from voxtral_voice.engines.vllm.transcription import VllmTranscriber
 
+    def doubted(model: Model) -> Callable[[], None]:
+        return processes[model].suspect if model in processes else nobody
+
     mini = places.get("mini")
-    responder = VllmChat(mini, listens=options.listen == "direct") if mini else None
+    responder = VllmChat(mini, options.listen == "direct", suspect=doubted("mini")) if mini else None
     transcriber: Transcriber
     if options.listen == "streaming":
-        transcriber = VllmRealtime(places["realtime"], options.delay_ms)
+        transcriber = VllmRealtime(places["realtime"], options.delay_ms, suspect=doubted("realtime"))
     else:
-        transcriber = VllmTranscriber(places["mini"])
-    return VoxtralParts(transcriber, responder, processes)
+        transcriber = VllmTranscriber(places["mini"], suspect=doubted("mini"))
+    return VoxtralParts(transcriber, responder, {f"vllm {model}": process for model, process in processes.items()})
 
 
 # --- in this process --------------------------------------------------------------------------------------------
