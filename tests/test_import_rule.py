@@ -29,7 +29,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "engines": {"audio", "errors"},
     "weights": {"errors"},
     "config": {"conversation", "engines", "errors", "weights"},
-    "models": {"config", "engines", "weights"},
+    "models": {"config", "engines", "errors", "weights"},
     "observe": {"conversation"},
     "replay": {"audio", "conversation", "errors", "observe", "terminal"},
     "server": {"audio", "config", "conversation", "engines", "errors", "models", "observe", "realtime", "replay"},

@@ -104,6 +104,43 @@ def test_a_repository_comes_in_the_layout_of_the_backend(
     assert (found.folder / "config.json").exists() is (backend == "transformers")
 
 
+@pytest.mark.usefixtures("no_vllm")
+def test_what_is_here_of_voxtral_is_said_without_fetching(tmp_path: Path) -> None:
+    made = folders(tmp_path)
+    (tmp_path / "mini" / "tekken.json").unlink()
+    config = settings(tmp_path, mini=made["mini"], realtime=made["realtime"])
+    whole, broken = models.described(config)
+    assert whole == f"Voxtral Realtime ({tmp_path}/realtime): 0.0 GB for transformers in {tmp_path}/realtime"
+    assert broken.startswith(f"Voxtral Mini ({tmp_path}/mini): The model in {tmp_path}/mini is not whole: ")
+    missing = settings(tmp_path, listen="direct", mini="someone/voxtral")
+    assert list(models.described(missing)) == ["Voxtral Mini (someone/voxtral): missing"]
+    assert list(models.described(settings(tmp_path, "embedded"))) == []
+
+
+def test_pulling_asks_nothing_of_the_machine(tmp_path: Path, called: list[str]) -> None:
+    config = settings(tmp_path, **folders(tmp_path), backend="transformers")
+    assert list(models.pull(config)) == ["realtime", "mini"]
+    assert "machine" not in called
+
+
+@pytest.mark.usefixtures("no_vllm")
+def test_verify_hashes_what_came_from_the_hub_and_looks_at_the_rest(
+    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    config = settings(tmp_path, listen="direct", mini="someone/voxtral", backend="transformers")
+    (found,) = models.checkpoints(config)
+    ours = [finding for finding in models.verify(config) if finding.file.name.startswith("voxtral/")]
+    assert {finding.state for finding in ours} == {"ok"}
+    assert len(ours) == len(voxtral_files("mini", "transformers"))
+    (found.folder / "config.json").unlink()
+    assert "missing" in {finding.state for finding in models.verify(config) if finding.file.name.startswith("voxtral/")}
+    with pytest.raises(WeightsError, match="There is no folder /no/such"):
+        models.verify(settings(tmp_path, listen="direct", mini="/no/such", backend="transformers"))
+
+
 # --- what runs Voxtral --------------------------------------------------------------------------------------------
 
 

@@ -124,26 +124,29 @@ def _as_typed(argv: Sequence[str]) -> str:
 
 
 def _models_list(options: Options) -> int:
+    from voxtral_voice import models
     from voxtral_voice.weights.catalogue import catalogue
     from voxtral_voice.weights.listing import table
 
-    return _print(table(catalogue(), _config(options).weights.dir))
+    config = _config(options)
+    return _print([*table(catalogue(), config.weights.dir), *models.described(config)])
 
 
 def _models_pull(options: Options) -> int:
+    from voxtral_voice import models
     from voxtral_voice.weights.listing import summary
 
     config = _config(options)
-    _ensure_models(config)
-    return _print([summary(config.model_files, config.weights.dir)])
+    models.pull(config)
+    return _print([summary(config.model_files, config.weights.dir), *models.described(config)])
 
 
 def _models_verify(options: Options) -> int:
-    from voxtral_voice.weights.fetch import verify
+    from voxtral_voice import models
     from voxtral_voice.weights.listing import verdicts
 
     config = _config(options)
-    findings = verify(config.model_files, config.weights.dir)
+    findings = models.verify(config)
     _print(verdicts(findings, config.weights.dir))
     return int(any(finding.state != "ok" for finding in findings))
 
@@ -235,7 +238,9 @@ def _parser() -> argparse.ArgumentParser:
     talk.add_argument("--url", help="a running server (default: one of its own, in this process)")
     _key_of_the_server(talk)
     _bench_words(_command(commands, "bench", _bench, "time a voice server from outside", "[capacity] [BENCH] "))
-    models = commands.add_parser("models", help="list, pull or verify the model files")
+    models = commands.add_parser(
+        "models", help="list, pull or verify the model files; with --profile gpu Voxtral's, too"
+    )
     actions = models.add_subparsers(metavar="ACTION", required=True)
     _command(actions, "list", _models_list, "every model file: size, licence, state")
     _command(actions, "pull", _models_pull, "fetch what is missing or damaged")

@@ -13,8 +13,10 @@ from typing import Final
 from voxtral_voice.config import Config
 from voxtral_voice.engines import voxtral_parts
 from voxtral_voice.engines.voxtral_parts import Backend, Model, VoxtralOptions
+from voxtral_voice.errors import WeightsError
 from voxtral_voice.weights import checkpoint, fetch, repository
 from voxtral_voice.weights.checkpoint import Checkpoint, Layout
+from voxtral_voice.weights.store import Finding
 
 LAYOUTS: Final[dict[Backend, Layout]] = {"vllm": "mistral", "transformers": "transformers"}
 SCRATCH: Final = "voxtral/delays"
@@ -26,18 +28,48 @@ def ensure(config: Config) -> dict[Model, Path]:
     WeightsError."""
     if config.profile == "gpu":
         voxtral_parts.require(voxtral_options(config))
+    return pull(config)
+
+
+def pull(config: Config) -> dict[Model, Path]:
+    """The same, also on a machine that cannot run it. Raises WeightsError."""
     fetch.ensure(config.model_files, config.weights.dir, offline=config.weights.offline)
     return {found.model: found.folder for found in checkpoints(config)}
 
 
 def checkpoints(config: Config) -> Iterator[Checkpoint]:
     """Fetched where they are of the hub, and looked at. Raises WeightsError."""
-    layout = LAYOUTS[backend(config)] if config.voxtral_models else "mistral"
     for model in config.voxtral_models:
-        folder = repository.obtain(
-            source(config, model), model, layout, config.weights.dir, offline=config.weights.offline
-        )
+        layout, weights = _layout(config), config.weights
+        folder = repository.obtain(source(config, model), model, layout, weights.dir, offline=weights.offline)
         yield checkpoint.look(folder, wanted=model, layout=layout)
+
+
+def described(config: Config) -> Iterator[str]:
+    """A line for each of Voxtral's models that run here; nothing is fetched."""
+    for model in config.voxtral_models:
+        folder = _folder(config, model)
+        begin = f"{checkpoint.NAMES[model]} ({source(config, model)}): "
+        if not folder.is_dir():
+            yield f"{begin}missing"
+            continue
+        try:
+            found = checkpoint.look(folder, wanted=model, layout=_layout(config))
+        except WeightsError as error:
+            yield f"{begin}{error}"
+        else:
+            yield f"{begin}{found.weights_bytes / 1e9:.1f} GB for {backend(config)} in {folder}"
+
+
+def verify(config: Config) -> list[Finding]:
+    """Reads and hashes every file whose sha256 is known. Raises WeightsError for a checkpoint that is not one."""
+    findings = fetch.verify(config.model_files, config.weights.dir)
+    for model in config.voxtral_models:
+        of_model = repository.verify(source(config, model), config.weights.dir)
+        findings += of_model
+        if all(finding.state == "ok" for finding in of_model):
+            checkpoint.look(_folder(config, model), wanted=model, layout=_layout(config))
+    return findings
 
 
 def source(config: Config, model: Model) -> str:
@@ -56,6 +88,16 @@ def backend(config: Config) -> Backend:
     from voxtral_voice.engines.vllm.launch import find
 
     return "transformers" if find("") is None else "vllm"
+
+
+def _folder(config: Config, model: Model) -> Path:
+    """Whether it is there or not."""
+    place = repository.repository(source(config, model), config.weights.dir)
+    return place if isinstance(place, Path) else place.folder
+
+
+def _layout(config: Config) -> Layout:
+    return LAYOUTS[backend(config)]
 
 
 def voxtral_options(config: Config) -> VoxtralOptions:

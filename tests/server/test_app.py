@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -9,7 +10,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.server.caller import calling
-from tests.server.conftest import Serving
+from tests.server.conftest import Serving, quick
 from voxtral_voice.server.app import PAGE
 
 POLICY = {
@@ -94,6 +95,19 @@ async def test_not_ready(serving: Serving) -> None:
         ready = await server.get("/readyz")
         assert (ready.status_code, ready.json()["ready"]) == (503, False)
         assert (await server.get("/livez")).status_code == 200
+
+
+async def test_a_process_that_is_down_is_named(serving: Serving) -> None:
+    class Down:
+        failing = "vllm mini ended with status 1"
+
+        async def start(self) -> None: ...
+
+        async def aclose(self) -> None: ...
+
+    async with serving(replace(quick(), processes={"vllm mini": Down()})) as server:
+        ready = await server.get("/readyz")
+        assert (ready.status_code, ready.json()["failing"]) == (503, {"vllm mini": "vllm mini ended with status 1"})
 
 
 async def test_metrics_are_of_this_server(serving: Serving) -> None:
