@@ -138,6 +138,8 @@ class Heard:
 
     sound: Samples
     tokens: int = 0
+    final: bool = False
+    """It was told that the utterance is over."""
     done: bool = False
     connection: int = 0
 
@@ -391,6 +393,7 @@ class _Connection:
     async def _finish(self) -> None:
         if self._now is None:
             return
+        self._now.final = True
         padded = (LEFT_TOKENS + RIGHT_TOKENS + self._server.lead_tokens) * TOKEN_SAMPLES + len(self._now.sound) - 40
         await self._tokens(
             padded // TOKEN_SAMPLES - LEFT_TOKENS - self._server.lead_tokens + 1 if len(self._now.sound) else 0

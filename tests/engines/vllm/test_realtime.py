@@ -449,6 +449,51 @@ async def test_nothing_stays_behind() -> None:
     assert asyncio.all_tasks() == before
 
 
+async def test_a_turn_that_outlives_its_engine_leaves_no_connection() -> None:
+    async with both() as (server, engine):
+        stream = turn(engine)
+        await pushed(stream, speech(1))
+        await engine.aclose()
+        assert (await stream.flush()).text == words(1)
+        await server.until(lambda: server.open_connections == 0)
+        await stream.aclose()
+        await engine.start()
+        assert await heard(engine, speech(2)) == words(2)
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_server_that_hangs_is_reported() -> None:
+    told: list[str] = []
+    server = RecordedVllm(faults=_faults(None, "hang", "hang", "hang"))
+    async with server.running():
+        engine = VllmRealtime(Remote(server.url), 480, suspect=lambda: told.append("suspect"))
+        await engine.start()
+        assert told == []
+        with pytest.raises(EngineError, match="was sent sound and said nothing for"):
+            await heard(engine, speech(1, 2))
+        assert set(told) == {"suspect"}
+        await engine.aclose()
+
+
+async def test_a_turn_can_be_closed_while_it_is_flushed() -> None:
+    async with both(faults=_faults(None, "hang")) as (server, engine):
+        stream = turn(engine)
+        await pushed(stream, speech(1, 2))
+        async with asyncio.TaskGroup() as group:
+            flush = group.create_task(_failure(stream))
+            await server.until(lambda: server.heard[0].final)
+            await stream.aclose()
+        assert "closed the connection" in str(flush.result())
+        await server.until(lambda: server.open_connections == 0)
+        assert len(server.heard) == 1  # nobody asks again for a turn that is over
+
+
+async def _failure(stream: VllmStream) -> EngineError:
+    with pytest.raises(EngineError) as caught:
+        await stream.flush()
+    return caught.value
+
+
 async def test_a_server_that_is_not_there() -> None:
     with sockets_of_the_system.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))

@@ -26,7 +26,7 @@ from voxtral_voice.engines.remote import Remote
 from voxtral_voice.engines.vllm import realtime_wire as wire
 from voxtral_voice.engines.vllm.admission import PLACES
 from voxtral_voice.engines.vllm.hearing import LEFT_TOKENS, TOKEN_BYTES, TOKEN_MS, quiet_ms_around
-from voxtral_voice.engines.vllm.kind import longest_tokens, noise, require_listed
+from voxtral_voice.engines.vllm.kind import USUAL_TOKENS, longest_tokens, noise, require_listed
 from voxtral_voice.engines.vllm.patience import nobody
 from voxtral_voice.engines.vllm.sockets import Sockets
 from voxtral_voice.engines.vllm.utterance import Utterance
@@ -61,7 +61,7 @@ class VllmRealtime:
         self._server = OpenAIServer("transcriber", remote)
         self._delay_ms = delay_ms
         self._sockets = Sockets(self._server, max_streams, suspect)
-        self._longest_bytes = 0
+        self._longest_bytes = USUAL_TOKENS // 2 * TOKEN_BYTES
 
     @property
     def name(self) -> str:
@@ -70,6 +70,7 @@ class VllmRealtime:
     async def start(self) -> None:
         """Find the server and its model, and let it hear something. Raises EngineError."""
         started = False
+        self._sockets.open()
         try:
             await self._server.start()
             require_listed(self._server)
@@ -153,13 +154,15 @@ class VllmStream:
 
     async def push(self, audio: Samples) -> str:
         """Raises EngineError."""
-        await self.add(audio, WORDS_S)
+        await self.add(audio)
+        if self._utterance is not None:
+            await self._attempt(self._listen)
         return self._text()
 
-    async def add(self, audio: Samples, patience_s: float = 0.0) -> None:
-        """As `push`, of any length. Raises EngineError."""
+    async def add(self, audio: Samples) -> None:
+        """As `push`, and wait for no words. Raises EngineError."""
         for at in range(0, len(audio), LISTEN_RATE_HZ):
-            await self._add(float_to_pcm16(audio[at : at + LISTEN_RATE_HZ]), patience_s)
+            await self._add(float_to_pcm16(audio[at : at + LISTEN_RATE_HZ]))
 
     async def flush(self) -> Transcript:
         """Raises EngineError."""
@@ -174,19 +177,19 @@ class VllmStream:
 
     # --- one segment --------------------------------------------------------------------------------------------
 
-    async def _add(self, pcm: bytes, patience_s: float) -> None:
+    async def _add(self, pcm: bytes) -> None:
         if self._flushed_bytes is not None:
             self._go_on(pcm)
         self._pcm += pcm
-        await self._attempt(lambda utterance: self._follow(utterance, patience_s))
+        await self._attempt(lambda utterance: utterance.say(self._pcm))
         await self._leave_rut()
         if self._is_long():
             await self._end_utterance()
             self._settle(self._known, len(self._pcm))
 
-    async def _follow(self, utterance: Utterance, patience_s: float) -> None:
+    async def _listen(self, utterance: Utterance) -> None:
         await utterance.say(self._pcm)
-        await utterance.listen(patience_s)
+        await utterance.listen(WORDS_S)
 
     def _go_on(self, pcm: bytes) -> None:
         """After a flush: the segment ends there, or all of it is sent again, as it needs no more than to begin."""
@@ -225,7 +228,7 @@ class VllmStream:
             self._in_rut = True
             self._drop()
             self._settle(utterance.hearing.text, utterance.hearing.said_bytes)
-            await self._attempt(lambda fresh: self._follow(fresh, 0.0))
+            await self._attempt(lambda fresh: fresh.say(self._pcm))
 
     def _settle(self, text: str, end: int) -> None:
         """The segment ends there with these words."""

@@ -121,6 +121,11 @@ class Sockets:
         self._suspect = suspect
         self._admission = Admission(server, places)
         self._idle: list[Socket] = []
+        self._closed = False
+
+    def open(self) -> None:
+        """Keep those that are given back, also after a close."""
+        self._closed = False
 
     async def take(self) -> Socket:
         """One on which an utterance can start. Raises EngineError when there are too many, or the server cannot be
@@ -138,7 +143,10 @@ class Sockets:
     def give_back(self, socket: Socket) -> None:
         """Its utterance is over."""
         self._admission.leave()
-        self._idle.append(socket)
+        if self._closed:
+            socket.cut()
+        else:
+            self._idle.append(socket)
 
     def drop(self, socket: Socket) -> None:
         """In the middle of an utterance; the server stops its work when it sees that."""
@@ -152,7 +160,8 @@ class Sockets:
             self._idle.pop().cut()
 
     async def aclose(self) -> None:
-        """Those that are idle. Safe to call twice."""
+        """Those that are idle now, and each of the others when it is given back. Safe to call twice."""
+        self._closed = True
         while self._idle:
             await self._idle.pop().close()
 
