@@ -36,6 +36,7 @@ end of stdin open."""
 GIVE_UP_S: Final = 10.0
 """What SIGKILL has not ended by then hangs in the kernel, as after a fault of the GPU; it ends when it returns."""
 CANNOT_RUN: Final = 127
+ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Guard:
@@ -53,7 +54,7 @@ class Guard:
         """Returns the exit status."""
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in ENDING:
             signal.signal(number, self._end_it)
         child = self._start(command)
         grace_s = self._until_it_ends_or_should(child)
@@ -67,12 +68,14 @@ class Guard:
 
     def _start(self, command: list[str]) -> int:
         guard = os.getpid()
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # what comes before `become` must not be taken for the guard's
         child = os.fork()
         if child == 0:
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != guard:
                 os._exit(CANNOT_RUN)
             become(command)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         return child
 
     def _until_it_ends_or_should(self, child: int) -> float:
@@ -130,8 +133,9 @@ def prctl(option: int, value: int) -> None:
 def become(command: list[str]) -> NoReturn:
     """The command, with nothing on stdin, and signals as a shell would give them."""
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGPIPE, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGPIPE, signal.SIGCHLD, *ENDING):
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     try:
