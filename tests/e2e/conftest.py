@@ -38,13 +38,13 @@ def live_server(
     with log.open("wb") as output:
         server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ})
         try:
-            yield _ready(server, log)
+            yield ready(server, log)
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(STOP_S)
 
 
-def _ready(server: subprocess.Popen[bytes], log: Path) -> str:
+def ready(server: subprocess.Popen[bytes], log: Path) -> str:
     """The URL that the server prints, once it says that it is ready."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and server.poll() is None:
