@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -49,3 +50,10 @@ def test_mistral_common_works_with_the_numpy_that_is_locked() -> None:
     assert len(audio.audio_array) == 16_000
     again = Audio.from_base64(audio.to_base64("wav"))
     assert np.abs(again.audio_array - audio.audio_array).max() < 1e-3
+
+
+def test_the_extra_is_what_is_locked_and_torch() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["voxtral"]
+    lines = (ROOT / "requirements-voxtral.in").read_text().splitlines()
+    assert {line for line in extras if not line.startswith("torch")} == {line for line in lines if ">=" in line}
+    assert [line for line in extras if line.startswith("torch")] == ["torch>=2.13"]
