@@ -162,6 +162,10 @@ class RecordedVllm:
     heard: list[Heard] = field(default_factory=list)
     requests: list[tuple[str, Any]] = field(default_factory=list)
     """(path, JSON or the fields of a form)."""
+    deaf: bool = False
+    """It reads nothing of new connections to `/v1/realtime`."""
+    keys: list[str] = field(default_factory=list)
+    """Of these, as they were sent."""
     connections: int = 0
     """To `/v1/realtime`, in all."""
     open_connections: int = 0
@@ -314,6 +318,7 @@ class RecordedVllm:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self.connections += 1
+        self.keys += request.headers.getall("Authorization", [])
         self.open_connections += 1
         try:
             with suppress(ConnectionError):
@@ -336,6 +341,9 @@ class _Connection:
 
     async def serve(self) -> None:
         await self._send(frame("session.created"))
+        if self._server.deaf and isinstance(self._request.transport, asyncio.Transport):
+            self._request.transport.pause_reading()
+            await self._server._stopped.wait()
         async for message in self._socket:
             if message.type is not WSMsgType.TEXT:
                 break
