@@ -29,7 +29,7 @@ def _faults(*kinds: Kind | None, after: int = 3) -> deque[Fault | None]:
 
 PACKET: Sequence[int] = (2560,)
 """What is pushed at once: 160 ms."""
-BOUNDED_S = 2.0
+BOUNDED_S = 6.0
 """The limits of `hasty`, one after the other, twice, and much for a busy machine."""
 
 
@@ -37,10 +37,10 @@ BOUNDED_S = 2.0
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test waits for the real limits."""
     for module, name, limit_s in (
-        (utterance, "HANG_S", 0.15),
-        (utterance, "FINISH_S", 0.3),
-        (sockets, "CONNECT_S", 0.3),
-        (sockets, "SEND_S", 0.15),
+        (utterance, "HANG_S", 0.5),
+        (utterance, "FINISH_S", 1.0),
+        (sockets, "CONNECT_S", 0.5),
+        (sockets, "SEND_S", 0.5),
         (admission, "WAIT_S", 0.05),
     ):
         monkeypatch.setattr(module, name, limit_s)
@@ -117,7 +117,7 @@ async def start_failure(server: RecordedVllm, delay_ms: int = 480, model: str = 
 @pytest.mark.parametrize(
     ("door", "sentence"),
     [
-        ("mute", "URL/realtime did not answer within 0.3 s."),
+        ("mute", "URL/realtime did not answer within 0.5 s."),
         ("broken", "URL/realtime answered with status 500."),
         ("garbage", "URL/realtime does not answer as a WebSocket: is it the right URL?"),
         (
@@ -293,9 +293,9 @@ async def test_a_turn_that_is_too_long_for_the_model_is_heard_in_segments(pause_
 async def test_silence_is_no_hang() -> None:
     async with both() as (server, engine):
         stream = turn(engine)
-        for _ in range(3):
+        for _ in range(2):
             await pushed(stream, silence(2000))
-            await asyncio.sleep(utterance.HANG_S * 1.5)
+            await asyncio.sleep(utterance.HANG_S * 1.2)
         await pushed(stream, speech(1))
         assert (await stream.flush()).text == words(1)
         await stream.aclose()
