@@ -16,6 +16,7 @@ from typing import Final
 import psutil
 import pytest
 
+from voxtral_voice.engines.vllm import process as process_module
 from voxtral_voice.engines.vllm.process import Limits, VllmProcess, WarmUp
 from voxtral_voice.errors import EngineError
 
@@ -347,6 +348,17 @@ async def test_one_that_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path
         began = time.monotonic()
     assert time.monotonic() - began >= 0.3
     assert not any(lives(pid) for pid in pids()[0])
+
+
+async def test_a_guard_that_is_stopped_does_not_hold_us_up(
+    tmp_path: Path, pids: Pids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "GUARD_S", 0.2)
+    async with running(flag(tmp_path), limits=Limits(poll_s=0.02, grace_s=0.1)):
+        guard = psutil.Process(pids()[0][0]).parent()
+        assert guard is not None
+        guard.suspend()
+    assert not any(lives(pid) for pid in [guard.pid, *pids()[0]])
 
 
 # --- we are ended -----------------------------------------------------------------------------------------------
