@@ -12,7 +12,12 @@ and steps.json: each step's command, whether it worked, how long it took. A step
 from being tried; the exit status tells.
 
 What means something: how long each stage takes, what a turn costs, memory. What does not: every word, so word errors
-and right answers; and what hangs on words, which is when a turn counts as over and how long an answer is.
+and right answers; what hangs on words, which is whether a turn is an intent, and when it counts as over: nonsense never
+looks finished, and its answer would be begun late on purpose, so a turn ends here after 300 ms of silence, about as
+long as a finished sentence is waited for; and how many words there are. Random words have no end: an answer is as long
+as it may be (MAX_TOKENS), a transcript of Mini has as many tokens as its limit allows, two to four times those of
+speech, and Realtime writes a word at every step, so that an end is never guessed. `utterance` and the flush of
+`streaming` are therefore slower here than with trained weights; pieces.json has both with the counts of speech.
 """
 
 from __future__ import annotations
@@ -45,6 +50,8 @@ TURNS: Final = {True: 6, False: 40}
 BARGE_INS: Final = {True: 1, False: 5}
 """By whether it is short."""
 CLIPS: Final = "questions,intents"
+ENDPOINT: Final = "server_vad:300"
+"""Silence alone says when a turn is over."""
 MAX_TOKENS: Final = 24
 """Random words have no end: without a limit every answer would be as long as the longest may be."""
 
@@ -112,7 +119,7 @@ def _pieces(options: argparse.Namespace) -> tuple[str, ...]:
 
 def _bench(options: argparse.Namespace, weights: Path, mode: str) -> tuple[str, ...]:
     said = ("--clips", options.clips, "--turns", str(options.turns or TURNS[options.short]), "--echoes", "0")
-    over = ("--barge-ins", str(BARGE_INS[options.short]), "--max-tokens", str(MAX_TOKENS))
+    over = ("--barge-ins", str(BARGE_INS[options.short]), "--max-tokens", str(MAX_TOKENS), "--endpoint", ENDPOINT)
     files = ("--json", str(options.out / f"{mode}.json"), "--html", str(options.out / f"{mode}.html"))
     flags = (*said, *over, *files, "--listen", mode, *_server(options, weights), *options.server)
     return (*PYTHON, "voxtral_voice", "bench", *flags)

@@ -80,3 +80,23 @@ def test_a_step_that_fails_does_not_keep_the_next_from_being_tried(
     done = json.loads((tmp_path / "out" / "steps.json").read_text())
     assert [(each["name"], each["status"]) for each in done] == [("one", 3), ("two", 0)]
     assert "FAILED (3)   one" in capsys.readouterr().out
+
+
+@pytest.mark.models
+@pytest.mark.voxtral
+@pytest.mark.timeout(400)
+def test_a_mode_is_measured_to_the_end_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random weights, a server of its own with them, a spoken turn, the table of targets."""
+    monkeypatch.setitem(gpu_run.BARGE_INS, True, 0)
+    monkeypatch.setattr(gpu_run, "MAX_TOKENS", 6)
+    words = "--short --size tiny --device cpu --steps bench --modes direct --turns 1"
+    status = main([str(tmp_path), *words.split()])
+    done = json.loads((tmp_path / "steps.json").read_text())
+    measured = json.loads((tmp_path / "direct.json").read_text())
+    assert [each["name"] for each in done] == ["random weights, mini", "direct"]
+    assert done[0]["status"] == 0
+    assert status == done[1]["status"] == int(measured["void"])  # a machine with too much else to do voids it, no more
+    found = {each["target"]: each["measured_ms"]["n"] for each in measured["runs"][0]["figures"]["targets"]}
+    assert found["understanding (Voxtral)"] > 0
+    assert found["speech"] > 0
+    assert (tmp_path / "direct.html").is_file()
