@@ -116,7 +116,7 @@ def draw_traits(rng: random.Random) -> Traits:
 
 def draw_policy(rng: random.Random) -> Policy:
     policy = Policy()
-    drawn = {
+    drawn: dict[str, Any] = {
         "partial_every_ms": rng.choice((0, 400, 1000)),
         "lead_ms": rng.choice((300, 400, 500)),
         "chunk_ms": rng.choice((40, 100, 100, 100)),

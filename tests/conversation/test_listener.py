@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from voxtral_voice.conversation.policy import Policy
 class Ear:
     """A listener, what it said, and frames by the dozen."""
 
-    def __init__(self, detection: ev.TurnDetection | None = None, **policy: int) -> None:
+    def __init__(self, detection: ev.TurnDetection | None = None, **policy: Any) -> None:
         counter = itertools.count(1)
         self.out: list[ev.Command] = []
         self.history = History(10, 1_000)

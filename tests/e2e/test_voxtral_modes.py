@@ -54,7 +54,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("voxtral")
     for kind in ("mini", "realtime"):
-        random_weights.write(folder / kind, kind, "tiny")  # type: ignore[arg-type]
+        random_weights.write(folder / kind, kind, "tiny")
     return folder
 
 

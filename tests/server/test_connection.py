@@ -14,7 +14,7 @@ from tests.server.conftest import Server, Serving, quick, quick_config
 from voxtral_voice.audio.pcm import Samples, float_to_pcm16, pcm16_to_float
 from voxtral_voice.audio.resample import resample
 from voxtral_voice.config import TurnsConfig
-from voxtral_voice.engines.base import Message, VoiceActivitySession
+from voxtral_voice.engines.base import Message, Transcript, VoiceActivitySession
 from voxtral_voice.engines.fakes import Broken, FakeResponder, FakeTranscriber, FakeVoiceActivity
 from voxtral_voice.observe import log
 from voxtral_voice.realtime.wire import Wire
@@ -576,3 +576,118 @@ async def test_fields_that_mean_nothing_here_are_logged_once(
     fields = [record.fields["field"] for record in caplog.records if record.getMessage() == "field_ignored"]  # type: ignore[attr-defined]
     assert len(fields) == 3
     assert sorted(fields)[:1] == ["session.modalities"]
+
+
+# --- how Voxtral listens ----------------------------------------------------------------------------------------
+
+WORDS = {"input": {"transcription": {"model": "whisper-1"}}}
+COMPLETED = "conversation.item.input_audio_transcription.completed"
+
+
+def streaming(lines: Sequence[str] = ("One.", "Two.")) -> FakeTranscriber:
+    return FakeTranscriber(lines, streaming=True, delay_ms=80, push_ms=0, flush_ms=0)
+
+
+async def test_each_turn_has_a_stream_of_its_own_that_is_closed(serving: Serving) -> None:
+    transcriber = streaming()
+    async with serving(quick(transcriber=transcriber)) as server, calling(server.url) as caller:
+        await caller.update(audio=WORDS)
+        for number in (1, 2):
+            assert (await caller.turn())["response"]["status"] == "completed"
+            await caller.until(COMPLETED, number)
+        assert [event["transcript"] for event in caller.all(COMPLETED)] == ["One.", "Two."]
+        assert caller.said() == "You said: One.You said: Two."
+    assert transcriber.open_streams == 0
+
+
+@pytest.mark.parametrize("way", ["cleared", "left", "switched"])
+async def test_a_stream_does_not_outlive_its_turn(serving: Serving, way: str) -> None:
+    transcriber = streaming()
+    async with serving(quick(transcriber=transcriber)) as server, calling(server.url) as caller:
+        await caller.say(tone(1_000))
+        await caller.until("input_audio_buffer.speech_started")
+        async with asyncio.timeout(10):
+            while not transcriber.open_streams:  # noqa: ASYNC110 - the fake has no event
+                await asyncio.sleep(0.005)
+        if way == "cleared":
+            await caller.send("input_audio_buffer.clear")
+            await caller.until("input_audio_buffer.cleared")
+        elif way == "switched":
+            await caller.push_to_talk()
+        else:
+            await caller.socket.close()
+            await server.all_ended()
+        async with asyncio.timeout(10):
+            while transcriber.open_streams:  # noqa: ASYNC110 - the fake has no event
+                await asyncio.sleep(0.005)
+
+
+class Slow(FakeTranscriber):
+    """Hears everything when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(["What is the capital of France?", "And of Spain?"], latency_ms=0)
+        self.may = asyncio.Event()
+
+    async def transcribe(self, audio: Samples, **how: Any) -> Transcript:
+        await self.may.wait()
+        return await super().transcribe(audio, **how)
+
+
+def seconds_and_words(messages: Sequence[Message]) -> str:
+    """What is heard, and how often something was said before."""
+    heard = messages[-1].audio
+    before = sum(message.role == "user" for message in messages[:-1])
+    return f"Heard {'nothing' if heard is None else 'you'} after {before}."
+
+
+async def test_an_answer_to_what_is_heard_is_there_before_the_words(serving: Serving) -> None:
+    """The words come to the client, and to the next turn, when they come."""
+    transcriber, responder = Slow(), FakeResponder(seconds_and_words, 0, 0, listens=True)
+    async with serving(quick(transcriber=transcriber, responder=responder)) as server, calling(server.url) as caller:
+        await caller.update(audio=WORDS)
+        done = await caller.turn()
+        assert caller.said() == "Heard you after 0."
+        assert caller.count(COMPLETED) == 0
+        trace = done["voxtral_voice"]["trace"]
+        assert "transcript" not in trace["stages_ms"]
+        assert sum(trace["stages_ms"].values()) == pytest.approx(trace["total_ms"], abs=0.5)
+        transcriber.may.set()
+        assert (await caller.until(COMPLETED))["transcript"] == "What is the capital of France?"
+        await caller.turn()
+        assert caller.said() == "Heard you after 0.Heard you after 1."
+
+
+async def test_words_that_are_lost_are_told_and_the_answer_is_not(serving: Serving) -> None:
+    transcriber = FakeTranscriber(latency_ms=0, broken=Broken("no ears"))
+    engines = quick(transcriber=transcriber, responder=FakeResponder(seconds_and_words, 0, 0, listens=True))
+    async with serving(engines) as server, calling(server.url) as caller:
+        await caller.update(audio=WORDS)
+        assert (await caller.turn())["response"]["status"] == "completed"
+        lost = await caller.until("conversation.item.input_audio_transcription.failed")
+        assert lost["error"]["message"] == "transcriber: no ears"
+        transcriber.broken = None
+        assert (await caller.turn())["response"]["status"] == "completed"
+        assert caller.said() == "Heard you after 0.Heard you after 0."
+
+
+async def test_a_listener_that_fails_is_a_failed_reply_and_the_session_goes_on(serving: Serving) -> None:
+    responder = FakeResponder(seconds_and_words, 0, 0, listens=True, broken=Broken("out of memory"))
+    async with serving(quick(responder=responder)) as server, calling(server.url) as caller:
+        done = await caller.turn()
+        assert done["response"]["status_details"]["error"]["message"] == "responder: out of memory"
+        responder.broken = None
+        assert (await caller.turn())["response"]["status"] == "completed"
+
+
+async def test_a_listener_is_interrupted_like_any_other(serving: Serving) -> None:
+    engines = quick(responder=FakeResponder(story, 0, 0, listens=True))
+    async with serving(engines, quick_config(lead_ms=400)) as server, calling(server.url) as caller:
+        await caller.speak()
+        await caller.until("response.output_audio.delta")
+        await caller.say(np.concatenate((tone(2_000), silence(320))))
+        done = await caller.until("response.done")
+        assert done["response"]["status_details"]["reason"] == "turn_detected"
+        await caller.until("response.created", 2)
+        await caller.send("response.cancel")
+        await caller.until("response.done", 2)
