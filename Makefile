@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install serve voxtral vllm clients test check lock bench bench-stub bench-peers clean
+.PHONY: help install serve voxtral vllm clients test test-vllm check lock bench bench-stub bench-peers clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,7 +27,7 @@ test: $(VENV)/.installed-dev  ## all tests
 	@mkdir -p build
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-vllm: $(VENV)/.installed-dev  ## our engines against a real vLLM on CPU (3 GB in .venv-vllm, 10 minutes)
+test-vllm: $(VENV)/.installed-dev $(VENV)/.installed-voxtral  ## our engines against a real vLLM on CPU (3 GB in .venv-vllm, 10 minutes)
 	@bash scripts/install_vllm_cpu
 	CI=true $(BIN)/python -m pytest tests/vllm_lane $(PYTEST_ARGS)
 

@@ -54,20 +54,30 @@ IN_A_LAYER: Final = {
 }
 """Of the encoder and of the text model: transformers' name of a part -> Mistral's."""
 
+END: Final = 2
+"""The token."""
+
 _LAYER: Final = re.compile(r"(audio_tower|language_model\.model)\.layers\.(\d+)\.(.+)\.(weight|bias)")
 _CONVOLUTION: Final = re.compile(r"audio_tower\.(?:embedder\.)?conv([12])\.(weight|bias)")
 _ADAPTER: Final = re.compile(r"multi_modal_projector\.linear_([12])\.weight")
 
 
 def write(folder: Path, kind: Kind) -> Path:
-    """Two layouts of the same weights: `folder`/transformers and `folder`/mistral. Returns the latter."""
+    """Two layouts of the same weights: `folder`/transformers and `folder`/mistral. Returns the latter.
+
+    What is written never ends by itself, so that there is always something to cancel.
+    """
     source = random_weights.write(folder / "transformers", kind, "tiny")
+    weights = dict(_load(source / "model.safetensors"))
+    if kind == "mini":
+        weights["language_model.lm_head.weight"][END] = 0.0  # others are positive
+    _save(weights, source / "model.safetensors")
     made = folder / "mistral"
     made.mkdir()
     shutil.copy(source / "tekken.json", made / "tekken.json")
     config = json.loads((source / "config.json").read_text())
     (made / "params.json").write_text(json.dumps(_params(config, kind), indent=1))
-    _save(dict(_converted(_load(source / "model.safetensors"), config, kind)), made / "consolidated.safetensors")
+    _save(dict(_converted(weights, config, kind)), made / "consolidated.safetensors")
     return made
 
 
@@ -81,7 +91,7 @@ def _load(path: Path) -> Mapping[str, Weights]:
 def _save(weights: dict[str, Weights], path: Path) -> None:
     from safetensors.numpy import save_file
 
-    save_file(weights, path)
+    save_file(weights, path, metadata={"format": "pt"})  # transformers asks for it
 
 
 # --- weights ------------------------------------------------------------------------------------------------------
@@ -89,8 +99,6 @@ def _save(weights: dict[str, Weights], path: Path) -> None:
 
 def _converted(weights: Mapping[str, Weights], config: dict[str, Any], kind: Kind) -> Iterator[tuple[str, Weights]]:
     for name, values in weights.items():
-        if name == "audio_tower.embed_positions.weight":
-            continue  # sines, which vLLM makes itself
         yield _name(name, kind), np.ascontiguousarray(_paired(name, values, config, kind))
 
 
@@ -113,6 +121,7 @@ def _name_of_an_end(name: str, kind: Kind) -> str:
     ends = {
         "audio_tower.layer_norm": f"{ENCODER[kind]}.transformer.norm",
         "audio_tower.norm": f"{ENCODER[kind]}.transformer.norm",
+        "audio_tower.embed_positions": f"{ENCODER[kind]}.embed_positions",  # sines in the real ones, and left out
         "language_model.model.norm": "norm",
         "language_model.lm_head": "output",
         "language_model.model.embed_tokens": ADAPTER[kind].rpartition(".")[0] + ".tok_embeddings",

@@ -22,6 +22,7 @@ from voxtral_voice.errors import EngineError
 DELAY_MS = 480
 PARENT = """
 import asyncio, sys
+from pathlib import Path
 from tests.vllm_lane.servers import supervised
 
 async def run():

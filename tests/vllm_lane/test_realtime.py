@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.vllm_lane.proxy import proxy_to
@@ -12,11 +14,11 @@ from tests.vllm_lane.sounds import sound
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, Samples, TranscriptStream
 from voxtral_voice.engines.remote import Remote
 from voxtral_voice.engines.vllm.realtime import VllmRealtime
-from voxtral_voice.engines.voxtral.realtime_transcriber import RealtimeTranscriber
 from voxtral_voice.errors import EngineError
 
 DELAY_MS = 480
 TOKEN_MS = 80
+FRAME_MS = 10
 TAIL_WORDS = 11
 """The tiny model writes a word at every step; so many belong to the silence behind the sound's end."""
 
@@ -59,18 +61,33 @@ async def test_a_model_that_hears_whole_turns_is_refused(mini: Served) -> None:
         await engine.start()
 
 
-async def test_the_same_words_as_in_this_process(engine: VllmRealtime, realtime: Served) -> None:
-    """The same weights and the same sound. Not all words: random weights leave some as likely as others, to within the
-    rounding of sums in another order."""
-    ours = RealtimeTranscriber(realtime.checkpoint, "cpu", DELAY_MS)
-    await ours.start()
+async def test_the_same_words_as_transformers(engine: VllmRealtime, realtime: Served) -> None:
+    """The same weights and the same sound: the same prompt, padding and model. Nearly all words: where random weights
+    leave two of them all but equally likely, rounding decides."""
     audio = sound(4)
-    try:
-        expected = (await ours.transcribe(audio, language=None, prompt="", final=True)).text
-    finally:
-        await ours.aclose()
+    expected = await asyncio.to_thread(words_of_transformers, realtime.checkpoint, audio)
     assert len(expected.split()) == 4000 // TOKEN_MS + TAIL_WORDS - 1
-    assert alike(await heard(engine, audio), expected) > 0.8
+    assert alike(await heard(engine, audio), expected) > 0.9
+
+
+def words_of_transformers(checkpoint: Path, audio: Samples) -> str:
+    """With the spectrogram as vLLM (0.32) makes it: behind the prompt, its frames lie 2.5 ms before those that
+    transformers makes, because vLLM cuts the sound 52.5 ms before each token, which is no multiple of 10 ms. Real
+    weights do not mind; a quarter of the words of random ones does."""
+    import torch
+    from transformers import AutoProcessor, VoxtralRealtimeForConditionalGeneration
+
+    model = VoxtralRealtimeForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32).eval()
+    processor = AutoProcessor.from_pretrained(checkpoint)
+    inputs = processor(audio, sampling_rate=LISTEN_RATE_HZ, return_tensors="pt")
+    late = np.concatenate((np.zeros(LISTEN_RATE_HZ // 400, np.float32), audio))
+    shifted = processor(late, sampling_rate=LISTEN_RATE_HZ, return_tensors="pt")["input_features"]
+    frames, prompt = inputs["input_features"].shape[-1], inputs["input_ids"].shape[-1]
+    cut = prompt * TOKEN_MS // FRAME_MS
+    inputs["input_features"][..., cut:] = shifted[..., cut:frames]
+    written = model.generate(**inputs, do_sample=False, max_length=frames * FRAME_MS // TOKEN_MS)
+    text: str = processor.batch_decode(written[:, prompt:], skip_special_tokens=True)[0]
+    return text
 
 
 async def test_packets_of_any_size_make_the_same_words(engine: VllmRealtime) -> None:

@@ -36,19 +36,22 @@ async def test_words_up_to_the_limit(engine: VllmTranscriber) -> None:
 
 
 async def test_begins_with_the_same_words_as_in_this_process(engine: VllmTranscriber, mini: Served) -> None:
-    """The same weights and the same sound, so the same prompt too. Only the beginning: where random weights leave two
-    words nearly as likely, rounding decides, and all that follows is another text."""
+    """The same weights and the same sound: the same prompt, spectrogram and model. Not for all sounds: where random
+    weights leave two words all but equally likely, rounding decides, and what follows is another text."""
     ours = MiniTranscriber(MiniModel(mini.checkpoint))
     await ours.start()
     try:
-        same = 0
-        for seed in range(6):
-            audio = sound(2, seed=seed)
-            expected = (await ours.transcribe(audio, language="en", prompt="", final=True)).text
-            same += (await heard(engine, audio))[:3] == expected[:3]
+        same = [await begins_alike(engine, ours, sound(2, seed=seed)) for seed in range(6)]
     finally:
         await ours.aclose()
-    assert same >= 4
+    assert sum(same) >= 5
+
+
+async def begins_alike(one: VllmTranscriber, other: MiniTranscriber, audio: Samples) -> bool:
+    """In all that the one of them writes which stops first, going round in circles."""
+    expected = (await other.transcribe(audio, language="en", prompt="", final=True)).text
+    assert expected
+    return (await heard(one, audio)).startswith(expected)
 
 
 async def test_another_language_is_another_prompt(engine: VllmTranscriber) -> None:
@@ -67,7 +70,7 @@ async def test_longer_than_one_stretch_of_30_s(engine: VllmTranscriber) -> None:
 
 async def test_longer_than_the_model_can_take(engine: VllmTranscriber) -> None:
     with pytest.raises(RequestError):
-        await heard(engine, sound(150))
+        await heard(engine, sound(165))
 
 
 async def test_silence_is_not_asked_about(engine: VllmTranscriber, mini: Served) -> None:
