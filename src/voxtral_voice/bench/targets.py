@@ -16,9 +16,9 @@ are measured, how a table looks.
     output              < 30 ms    what is left of V2V: sending, network, the player's wait, leading silence
     V2V                 < 500 ms   last voiced sample spoken -> first audible sample played
 
-The stages of one turn sum to its V2V. They begin where the server heard the last voiced sample, V2V where it was spoken:
-the difference is in `output`, which may be some ms too small for that, and below 0. A target is met when the p95 is below its limit. A server that sends no stages is
-judged by V2V alone.
+The stages of one turn sum to its V2V. They begin where the server heard the last voiced sample, V2V where it was
+spoken: the difference is in `output`, which may be some ms too small for that, and below 0. A target is met when the
+p95 is below its limit. A server that sends no stages is judged by V2V alone.
 """
 
 from __future__ import annotations
