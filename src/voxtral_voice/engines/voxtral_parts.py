@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from voxtral_voice.engines import gpu
-from voxtral_voice.engines.base import Responder, Transcriber
+from voxtral_voice.engines.base import Engine, Responder, Transcriber
 from voxtral_voice.engines.placement import CPU, Listen, Placement, index
 from voxtral_voice.engines.remote import Remote
 from voxtral_voice.errors import EngineError
@@ -182,10 +182,19 @@ def _share(options: VoxtralOptions, model: Model) -> float:
 
 
 def _process(options: VoxtralOptions, model: Model, checkpoint: Path) -> tuple[Serve, VllmProcess]:
-    from voxtral_voice.engines.vllm.process import VllmProcess
+    from voxtral_voice.engines.vllm.process import VllmProcess, starting
+    from voxtral_voice.engines.vllm.realtime import VllmRealtime
+    from voxtral_voice.engines.vllm.transcription import VllmTranscriber
+
+    def hearing() -> Engine:
+        place = Remote(process.url, serve.model)
+        return VllmTranscriber(place) if model == "mini" else VllmRealtime(place, options.delay_ms)
 
     serve = _serve_mini(options, checkpoint) if model == "mini" else _serve_realtime(options, checkpoint)
-    return serve, VllmProcess(serve.argv, log_prefix=f"vllm {model}", environment=serve.environment)
+    process = VllmProcess(
+        serve.argv, log_prefix=f"vllm {model}", environment=serve.environment, warm_up=starting(hearing)
+    )
+    return serve, process
 
 
 def _serve_mini(options: VoxtralOptions, checkpoint: Path) -> Serve:

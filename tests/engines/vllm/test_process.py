@@ -9,15 +9,16 @@ import sys
 import textwrap
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
 import psutil
 import pytest
 
+from voxtral_voice.engines.fakes import FakeTranscriber
 from voxtral_voice.engines.vllm import process as process_module
-from voxtral_voice.engines.vllm.process import Limits, VllmProcess, WarmUp
+from voxtral_voice.engines.vllm.process import Limits, VllmProcess, WarmUp, starting
 from voxtral_voice.errors import EngineError
 
 STAND_IN: Final = Path(__file__).with_name("stand_in.py")
@@ -321,6 +322,40 @@ async def test_suspected_it_has_to_answer_a_real_request() -> None:
         works = True
         await told.until(3)
     assert told.all == [None, "vllm failed at a real request (No answer); it is started again", None]
+
+
+async def test_suspected_it_has_less_time_than_at_its_start() -> None:
+    answers = asyncio.Event()
+
+    async def ask() -> None:
+        if answers.is_set():
+            await asyncio.Event().wait()
+
+    told = Told()
+    async with running(warm_up=ask, told=told, limits=Limits(poll_s=0.02, backoff_s=60, doubt_s=0.1)) as process:
+        answers.set()
+        process.suspect()
+        await told.until(2)
+    assert told.all[1] == "vllm did not answer a real request within 0.1 s; it is started again"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_an_engine_does_at_its_start_warms_up(fails: bool) -> None:
+    engine = FakeTranscriber()
+    done: list[str] = []
+
+    async def start() -> None:
+        done.append("start")
+        if fails:
+            raise EngineError("transcriber", "No.")
+
+    async def aclose() -> None:
+        done.append("close")
+
+    engine.start, engine.aclose = start, aclose  # type: ignore[method-assign]
+    with pytest.raises(EngineError) if fails else nullcontext():
+        await starting(lambda: engine)()
+    assert done == ["start", "close"]
 
 
 # --- it prints, and does not end --------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from typing import Final, TypeVarTuple
 import aiohttp
 import psutil
 
+from voxtral_voice.engines.base import Engine
 from voxtral_voice.engines.vllm.environment import cleaned
 from voxtral_voice.engines.vllm.output import Output
 from voxtral_voice.errors import EngineError
@@ -59,6 +60,8 @@ class Limits:
     """Until `/health` answers: weights from a slow disk, compilation, CUDA graphs."""
     warm_up_s: float = 180.0
     """The first request may compile once more."""
+    doubt_s: float = 20.0
+    """For a request of one that was warm and is doubted: longer than anybody waits for a turn, others before it too."""
     poll_s: float = 1.0
     """Between two looks at `/health`."""
     answer_s: float = 5.0
@@ -77,6 +80,19 @@ class Limits:
 
 WarmUp = Callable[[], Awaitable[None]]
 """One real request to the child's `url`. Raises EngineError. Runs in another event loop than the caller's."""
+
+
+def starting(make: Callable[[], Engine]) -> WarmUp:
+    """The request that an engine makes at its start, by one that is made for it."""
+
+    async def warm_up() -> None:
+        engine = make()
+        try:
+            await engine.start()
+        finally:
+            await engine.aclose()
+
+    return warm_up
 
 
 class VllmProcess:
@@ -222,7 +238,7 @@ class VllmProcess:
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as client:
             if not await self._answers_within(client, limits.start_s):
                 return f"did not answer within {limits.start_s:g} s of its start"
-            if why := await self._fails_to_warm_up():
+            if why := await self._fails_at_work(limits.warm_up_s):
                 return why
             self._was_up = True
             self._doubted.clear()
@@ -246,7 +262,7 @@ class VllmProcess:
                     await self._doubted.wait()
             if self._doubted.is_set():
                 self._doubted.clear()
-                if why := await self._fails_to_warm_up():
+                if why := await self._fails_at_work(self._limits.doubt_s):
                     return why
             if await self._is_healthy(client):
                 answered = time.monotonic()
@@ -260,14 +276,14 @@ class VllmProcess:
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
 
-    async def _fails_to_warm_up(self) -> str:
+    async def _fails_at_work(self, limit_s: float) -> str:
         """Why; "" when it does not."""
         try:
-            async with asyncio.timeout(self._limits.warm_up_s):
+            async with asyncio.timeout(limit_s):
                 if self._warm_up is not None:
                     await self._warm_up()
         except TimeoutError:
-            return f"did not answer a real request within {self._limits.warm_up_s:g} s"
+            return f"did not answer a real request within {limit_s:g} s"
         except EngineError as error:
             return f"failed at a real request ({str(error).rstrip('.')})"
         return ""
