@@ -565,7 +565,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def write(written: Facts, path: Path | None) -> None:
-    name = f"{written['date'][:10]}-{(written['commit'] or 'unknown')[:10]}-gpu.json"
+    name = f"{written['date'][:10]}-{(written['commit'] or 'unknown')[:10]}-gpu-pieces.json"
     (path or FOLDER / name).write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
 
 
@@ -577,7 +577,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=20, help="of which the median is taken (20)")
     parser.add_argument("--streams", type=int, nargs="+", default=[*STREAMS], help="Realtime, at once (1 4 16)")
     parser.add_argument("--commit", help="of the source, where there is no git")
-    parser.add_argument("--out", type=Path, help="file (benchmarks/<date>-<commit>-gpu.json)")
+    parser.add_argument("--out", type=Path, help="file (benchmarks/<date>-<commit>-gpu-pieces.json)")
     return parser.parse_args(words)
 
 
