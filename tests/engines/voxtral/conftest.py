@@ -18,22 +18,14 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def one_thread() -> None:
-    """The threads of a tiny model wait for each other longer than they compute."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session")
-def tiny_realtime(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_realtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from voxtral_voice.engines.voxtral import random_weights
 
     return random_weights.write(tmp_path_factory.mktemp("voxtral") / "realtime", "realtime", "tiny")
 
 
 @pytest.fixture(scope="session")
-def tiny_mini(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from voxtral_voice.engines.voxtral import random_weights
 
     return random_weights.write(tmp_path_factory.mktemp("voxtral") / "mini", "mini", "tiny")

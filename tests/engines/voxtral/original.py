@@ -32,9 +32,10 @@ class Original:
     def conversation(self, messages: Conversation) -> Any:
         return self.processor.apply_chat_template(messages)
 
-    def written(self, inputs: Any, count: int) -> list[int]:
-        """Greedily, at most `count` tokens; without the end."""
-        ids = self._model.generate(**inputs, max_new_tokens=count, do_sample=False)[0]
+    def written(self, inputs: Any, count: int, *, ends: bool = False) -> list[int]:
+        """Greedily, `count` tokens. ends: fewer where the text ends before; the end is the last one then."""
+        options: dict[str, Any] = {} if ends else {"eos_token_id": None}
+        ids = self._model.generate(**inputs, max_new_tokens=count, do_sample=False, **options)[0]
         tokens: list[int] = ids[inputs["input_ids"].shape[1] :].tolist()
         return tokens
 

@@ -26,9 +26,9 @@ def test_a_full_gpu_is_told_as_such() -> None:
 def test_other_failures_say_what_failed_and_why(error: type[Exception]) -> None:
     from voxtral_voice.engines.voxtral.failures import told
 
-    with pytest.raises(EngineError, match=rf"^It failed \({error.__name__}: .*wrong.*\)\.$") as caught:
-        with told("responder", "It failed"):
-            raise error("wrong.\nmore")
+    expected = rf"^It failed \({error.__name__}: .*wrong.*\)\.$"
+    with pytest.raises(EngineError, match=expected) as caught, told("responder", "It failed"):
+        raise error("wrong.\nmore")
     assert caught.value.engine == "responder"
 
 

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from voxtral_voice.engines.voxtral.loading import LOADING
 from voxtral_voice.engines.voxtral.realtime_batch import Batches
 from voxtral_voice.engines.worker import Worker
 from voxtral_voice.errors import EngineError
@@ -70,11 +71,18 @@ class MiniModel:
     def vocabulary(self, seam: str) -> Vocabulary:
         return self._started(seam).network.vocabulary
 
+    async def hear(self, reading: Reading, *, seam: str) -> None:
+        """The sound of its prompt. `prepare` and `write` do it, where it was not done."""
+        sound = reading.prompt.sound
+        if sound is not None and reading.heard is None:
+            running = self._started(seam)
+            reading.heard = await running.step(seam, running.network.hear, sound)
+
     async def prepare(self, reading: Reading, *, seam: str) -> None:
         """Hear and read the prompt, so that one that begins like it is read sooner."""
         running = self._started(seam)
         async with running.places:
-            await self._hear(running, reading, seam)
+            await self.hear(reading, seam=seam)
             await running.step(seam, running.network.prepare, reading)
 
     async def write(self, reading: Reading, limit: int, *, seam: str) -> AsyncGenerator[int, None]:
@@ -83,20 +91,16 @@ class MiniModel:
         network = running.network
         async with running.places:
             try:
-                await self._hear(running, reading, seam)
+                await self.hear(reading, seam=seam)
                 reading.last = await running.step(seam, network.read, reading)
                 for written in range(1, limit + 1):
-                    if reading.last == network.vocabulary.end:
+                    if reading.last == network.end:
                         return
                     yield reading.last
                     if written < limit:
                         reading.last = await running.step(seam, network.step, reading)
             finally:  # behind the step that may still run
                 running.worker.later(partial(network.release, reading))
-
-    async def _hear(self, running: _Running, reading: Reading, seam: str) -> None:
-        if reading.prompt.sound is not None:
-            reading.heard = await running.step(seam, running.network.hear, reading.prompt.sound)
 
     def _started(self, seam: str) -> _Running:
         if self._running is None:
@@ -112,11 +116,12 @@ class MiniModel:
             raise
 
     def _load(self, seam: str) -> Network:
-        from voxtral_voice.engines.voxtral.mini_network import Network
+        with LOADING:
+            from voxtral_voice.engines.voxtral.mini_network import Network
 
-        network = Network(self._path, self._device, sequences=self._sequences, tokens=self.tokens, seam=seam)
-        network.warm(self._sequences)
-        return network
+            network = Network(self._path, self._device, sequences=self._sequences, tokens=self.tokens, seam=seam)
+            network.warm(self._sequences)
+            return network
 
 
 class _Running:

@@ -75,6 +75,8 @@ class Network:
         _require(path, device, seam)
         with told(seam, f"{path} cannot be loaded as Voxtral Mini"):
             self.vocabulary = Vocabulary(path / "tekken.json")
+            self.end = self.vocabulary.end
+            """The token behind a text."""
             self._model = _load(path, device, seam)
             body, head = self._model.model.language_model, self._model.lm_head
             self._decoder = Decoder(body, head, sequences=sequences, tokens=tokens, seam=seam)

@@ -91,7 +91,8 @@ class MiniTranscriber:
         reading = Reading(transcription(vocabulary, sound, language), keep=False)
         limit = _most_tokens(sound, language)
         ids: list[int] = []
-        await self._model.busy.over(sound.digest)
+        await self._model.hear(reading, seam=SEAM)
+        await self._model.busy.over(sound.digest)  # an answer to it was begun by now, if there is to be one at once
         async with aclosing(self._model.write(reading, limit, seam=SEAM)) as tokens:
             async for token in tokens:
                 ids.append(token)

@@ -6,10 +6,10 @@ run, where the real weights come from.
 For tests (`tiny`) and for measuring a GPU where the real weights are not (`real`). A folder written here has the files
 that the published ones have for transformers, and is loaded as they are: config, tokenizer, processor, safetensors.
 
-What they write: frequent words of the true vocabulary in Latin letters, and from `mini` now and then a mark (. , ?), so
-that text can be cut into phrases and spoken. No special token is ever the likeliest one, and the end of a reply is none
-either: **a reply or a transcript goes on until the most tokens it may have**, so give it a limit. Realtime writes a
-word at every step of 80 ms, where the real one mostly writes nothing.
+What they write: frequent words of the true vocabulary in Latin letters, from `mini` with marks (. , ?), so that text
+can be cut into phrases and spoken. Special tokens are never the likeliest, but for one: a text of `mini` **ends behind
+its first full stop**, after two to some hundred tokens, and never at once. `realtime` writes a word at every step of
+80 ms, where the real one mostly writes nothing.
 
 Sources: the model cards and the default configs in transformers; the tokenizer is the one that mistral-common ships,
 with the special tokens and the audio section of the Voxtral checkpoints added to it.
@@ -20,7 +20,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -39,15 +39,24 @@ DELAY_MS: Final = 480
 """Of Realtime, as published."""
 STD: Final = 0.02
 """Of all weights, but for the scaled ones."""
-MARK_SCALE: Final = 2.0
-"""Of the rows that write . , and ?, so that one of them comes every few words."""
+MARKS: Final[Mapping[bytes, float]] = {b".": 2.0, b",": 1.5, b"?": 1.5}
+"""Scale of the rows that write them: a sentence has some ten to fifty words."""
+
+STOP_LOUD: Final = 30.0
+PROMPT_LOUD: Final = 4.0
+"""Standard deviation of what is read for a full stop, and for the end of a prompt: what the layers add is not much
+more, and the state behind such a token is to be known by it."""
+AWAY: Final = 1.5
+"""Lengths of a row by which marks are turned away from the end of a prompt."""
 
 _BOS, _EOS, _PAD = 1, 2, 11
 _AUDIO: Final = 24
+_TRANSCRIBE: Final = 34
+_PROMPT_ENDS: Final = (4, _TRANSCRIBE)
+"""Of a conversation, [/INST], and of a transcription."""
 _FREQUENT: Final = 20_000
 """Words behind those are rare ones."""
 _WORD: Final = re.compile(rb" [a-z]{3,9}")
-_MARKS: Final = (b".", b",", b"?")
 _ENDS: Final = {"bos_token_id": _BOS, "eos_token_id": _EOS, "pad_token_id": _PAD}
 _ROPE: Final = {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}
 
@@ -102,6 +111,8 @@ def write(folder: Path, kind: Kind, size: Size, *, device: str = "cpu", seed: in
     _draw(model, device, seed)
     _liven(model, kind, size)
     _write_words_only(model, tokenizer, kind)
+    if kind == "mini":
+        _end_sentences(model, tokenizer)
     model.save_pretrained(folder)
     _processor(kind, tokenizer).save_pretrained(folder)
     return folder
@@ -139,7 +150,7 @@ def _special_tokens(kind: Kind) -> Iterator[str]:
         token["rank"]: str(SpecialTokens(token["token_str"]).value) for token in Tekkenizer.DEPRECATED_SPECIAL_TOKENS
     }
     named |= {_AUDIO: SpecialTokens.audio.value, 25: SpecialTokens.begin_audio.value}
-    named |= {34: SpecialTokens.transcribe.value}
+    named |= {_TRANSCRIBE: SpecialTokens.transcribe.value}
     if kind == "realtime":
         named |= {32: SpecialTokens.streaming_pad.value, 33: SpecialTokens.streaming_word.value}
     for rank in range(SPECIAL_TOKENS):
@@ -274,7 +285,26 @@ def _write_words_only(model: Any, tokenizer: Path, kind: Kind) -> None:
     for token, piece in _pieces(tokenizer):
         if _WORD.fullmatch(piece) and token < _FREQUENT:
             kept[token] = 1.0
-        elif piece in _MARKS and kind == "mini":
-            kept[token] = MARK_SCALE
+        elif piece in MARKS and kind == "mini":
+            kept[token] = MARKS[piece]
     with torch.no_grad():
         rows.mul_(kept)
+
+
+def _end_sentences(model: Any, tokenizer: Path) -> None:
+    """A text ends behind its first full stop, and does not begin with a mark: rows of the last layer are turned to the
+    state behind the stop, and away from those behind a prompt."""
+    import torch
+
+    read, write = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    usual = STD * write.shape[1] ** 0.5  # length of a row
+    marks = {piece: token for token, piece in _pieces(tokenizer) if piece in MARKS}
+
+    def towards(token: int, loud: float) -> torch.Tensor:
+        read[token] *= loud / read[token].std()
+        return usual * read[token] / read[token].norm()
+
+    with torch.no_grad():
+        write[_EOS] = towards(marks[b"."], STOP_LOUD)
+        for token in _PROMPT_ENDS:
+            write[list(marks.values())] -= AWAY * towards(token, PROMPT_LOUD)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import numpy as np
 
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, Samples, Transcript
+from voxtral_voice.engines.voxtral.loading import LOADING
 from voxtral_voice.engines.voxtral.realtime_batch import Batches
 from voxtral_voice.engines.voxtral.realtime_stream import Stretch
 from voxtral_voice.engines.voxtral.realtime_text import joined, language_of, text_of
@@ -68,7 +69,6 @@ class RealtimeTranscriber:
 
     async def start(self) -> None:
         self._model = await self._worker.run(self._load)
-        await self._worker.run(self._model.warm)
         noise = np.random.default_rng(0).normal(0, 0.05, WARM_UP_S * LISTEN_RATE_HZ).astype(np.float32)
         await self.transcribe(noise, language=None, prompt="", final=True)
 
@@ -98,9 +98,12 @@ class RealtimeTranscriber:
             await stream.aclose()
 
     def _load(self) -> RealtimeModel:
-        from voxtral_voice.engines.voxtral.realtime_model import RealtimeModel
+        with LOADING:
+            from voxtral_voice.engines.voxtral.realtime_model import RealtimeModel
 
-        return RealtimeModel(self._path, self._device, self._delay_ms)
+            model = RealtimeModel(self._path, self._device, self._delay_ms)
+            model.warm()
+            return model
 
     @property
     def _running(self) -> RealtimeModel:
