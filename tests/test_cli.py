@@ -65,6 +65,17 @@ def test_serve_fetches_the_models_and_serves_with_the_settings(called: Called, t
     assert called.ensured == [(needed("embedded"), tmp_path, True)]
 
 
+def test_the_flags_of_voxtral_are_short(called: Called, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxtral_voice.engines.voxtral_parts.require", lambda _: None)
+    url = "http://127.0.0.1:8001/v1"
+    argv = ["serve", "--profile", "gpu", "--listen", "direct", "--voxtral-backend", "vllm", "--vllm-url", url]
+    assert cli.main([*argv, "--device", "speaker=cuda:1"]) == 0
+    (config,) = called.serve
+    assert (config.listen, config.voxtral.backend, config.voxtral.vllm_url) == ("direct", "vllm", url)
+    assert config.placement.speaker == "cuda:1"
+    assert called.ensured == [(needed("gpu"), config.weights.dir, False)]
+
+
 def test_talk_brings_its_own_models_only_without_a_url(called: Called, tmp_path: Path) -> None:
     assert cli.main(["talk", "q.wav", "-o", "a.wav", "--voice", "hf_alpha"]) == 0
     assert cli.main(["talk", "q.wav", "-o", "a.wav", "--url", "ws://there"]) == 0
