@@ -143,6 +143,8 @@ class Watch:
     attempts: dict[int, ev.Transcribe] = field(default_factory=dict)
     """Neither answered nor abandoned."""
     abandoned: set[int] = field(default_factory=set)
+    heard: tuple[int, int] = (0, 0)
+    """Place of the sound that was last transcribed to its end."""
     given: set[str] = field(default_factory=set)
     """Final transcripts that the core got while it wanted them."""
     received: int = 0
@@ -381,6 +383,15 @@ def responders_see_whole_calls(watch: Watch, work: ev.Respond | ev.Prepare) -> s
     calls = [part for part in work.messages if isinstance(part, ev.ToolCall)]
     unknown = [call for call in calls if call.arguments not in whole]
     return f"{unknown} is no call that was told" if unknown else None
+
+
+def responders_hear_the_newest_turn(watch: Watch, work: ev.Respond) -> str | None:
+    """Only one who listens is given sound: once, and of the turn that was transcribed last, as its audio is kept."""
+    sounds = [part for part in work.messages if isinstance(part, ev.Sound)]
+    places = [(sound.start_sample, sound.end_sample) for sound in sounds]
+    if not places or (places == [watch.heard] and watch.world.policy.listens):
+        return None
+    return f"{sounds} is given, {watch.heard} was heard last"
 
 
 def a_cancel_stops_what_it_names(watch: Watch, ended: ev.ReplyEnded) -> str | None:
@@ -835,6 +846,8 @@ def _begin_work(watch: Watch, work: ev.Respond | ev.Recite) -> None:
 
 def _transcribe(watch: Watch, job: ev.Transcribe) -> None:
     watch.attempts[job.attempt] = job
+    if job.final:
+        watch.heard = (job.start_sample, job.end_sample)
 
 
 def _abandon(watch: Watch, job: ev.Abandon) -> None:
@@ -993,7 +1006,7 @@ ON_COMMAND: Final[dict[type[ev.Command], tuple[Callable[[Watch, Any], str | None
         a_cancel_stops_what_it_names,
         a_late_cancel_spares_the_next_reply,
     ),
-    ev.Respond: (no_work_for_a_stopped_reply, responders_see_whole_calls),
+    ev.Respond: (no_work_for_a_stopped_reply, responders_see_whole_calls, responders_hear_the_newest_turn),
     ev.Recite: (no_work_for_a_stopped_reply,),
     ev.Speak: (no_work_for_a_stopped_reply,),
     ev.Transcribe: (one_attempt_at_the_open_turn, no_work_for_an_abandoned_attempt, audio_is_still_there),

@@ -129,6 +129,10 @@ def _half_calls(respond: ev.Respond) -> tuple[ev.Shown, ...]:
     return tuple(replace(part, arguments="{") if isinstance(part, ev.ToolCall) else part for part in respond.messages)
 
 
+def _other_sounds(respond: ev.Respond) -> tuple[ev.Shown, ...]:
+    return tuple(replace(part, start_sample=0) if isinstance(part, ev.Sound) else part for part in respond.messages)
+
+
 def _remember_asides(session: Session, event: ev.Event, now: float, commands: list[ev.Command]) -> list[ev.Command]:
     for started in (c for c in commands if isinstance(c, ev.ReplyStarted) and c.aside):
         session.history.add(ev.Item(started.item_id or "", "assistant", "text", "beside"))
@@ -188,6 +192,7 @@ BENDS: dict[str, Bend] = {
     "calls_are_told_in_order": dropping(ev.ReplyCallStarted),
     "a_call_in_the_history_is_what_was_told": changing(ev.ReplyCallDelta, delta=lambda c: c.delta[1:]),
     "responders_see_whole_calls": changing(ev.Respond, messages=_half_calls),
+    "responders_hear_the_newest_turn": changing(ev.Respond, messages=_other_sounds),
     "asides_leave_no_trace": _remember_asides,
     "a_cancel_stops_what_it_names": changing(ev.ReplyEnded, status=lambda _: "cancelled"),
 }

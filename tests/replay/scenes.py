@@ -211,24 +211,33 @@ scripts = st.lists(st.tuples(st.sampled_from([*COMMON, *STEPS]), st.integers(0, 
 Script = list[tuple[str, int, str]]
 
 
-def header(settings: ev.Settings, *, content: bool) -> Header:
-    return Header("sess_1", "2026-11-22T08:44:29Z", "0.1.0", content, Policy(), settings)
+PLAIN: Final = Policy()
+POLICIES: Final = (PLAIN, Policy(streams=True, partial_every_ms=160), Policy(listens=True))
+"""A turn is heard when it is over, while it is said, or by the responder itself."""
 
 
-def recorded_stage(steps: list[Step], settings: ev.Settings | None = None, *, content: bool = False) -> Stage:
+def header(settings: ev.Settings, *, content: bool, policy: Policy = PLAIN) -> Header:
+    return Header("sess_1", "2026-11-22T08:44:29Z", "0.1.0", content, policy, settings)
+
+
+def recorded_stage(
+    steps: list[Step], settings: ev.Settings | None = None, *, content: bool = False, policy: Policy = PLAIN
+) -> Stage:
     """steps: what happens on it is put there."""
     counter = itertools.count(1)
     stage = Stage()
     stage.session = RecordedSession(
-        settings or ev.Settings(), lambda kind: f"{kind}_{next(counter)}", Policy(), steps.append, content=content
+        settings or ev.Settings(), lambda kind: f"{kind}_{next(counter)}", policy, steps.append, content=content
     )
     return stage
 
 
-def record(script: Script, settings: ev.Settings | None = None, *, content: bool = False) -> list[Step]:
+def record(
+    script: Script, settings: ev.Settings | None = None, *, content: bool = False, policy: Policy = PLAIN
+) -> list[Step]:
     """The steps of a session that goes like this."""
     steps: list[Step] = []
-    stage = recorded_stage(steps, settings, content=content)
+    stage = recorded_stage(steps, settings, content=content, policy=policy)
     for name, number, said in script:
         if name in WORDY:
             WORDY[name](stage, number, said)

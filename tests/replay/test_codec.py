@@ -156,7 +156,8 @@ def test_one_of_several_things_is_as_it_was_or_tagged() -> None:
     assert read_tagged(tagged(added), EVENTS) == added
     item = ev.Item("a", "user", "text", "hi")
     assert read_tagged({"AddItem": {"item": plain, "after": None}}, EVENTS) == ev.AddItem(item, None)
-    messages: tuple[ev.Shown, ...] = (("user", "hi"), ev.Picture("data:x"), called, ev.ToolOutput("call_1", "sunny"))
+    shown: tuple[ev.Shown, ...] = (("user", "hi"), ev.Picture("data:x"), called, ev.ToolOutput("call_1", "sunny"))
+    messages = (*shown, ev.Sound("item_1", 0, 512))
     respond = ev.Respond("r", messages, None, None, tool_choice=ev.NamedTool("weather"))
     assert read_tagged(through_json(tagged(respond)), COMMANDS) == respond
     [asked] = tagged(ev.CreateReply(ev.ReplyOptions(tool_choice="none", input=(ev.ItemReference("a"),)))).values()

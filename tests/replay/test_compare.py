@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conversation.test_properties import DETECTIONS
-from tests.replay.scenes import Script, header, record, scripts
+from tests.replay.scenes import PLAIN, POLICIES, Script, header, record, scripts
 from tests.replay.test_redact import redacted
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.floor import State
+from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.conversation.session import Session
 from voxtral_voice.errors import ReplayError
 from voxtral_voice.replay.compare import Replayed, replayed
@@ -22,14 +23,16 @@ from voxtral_voice.replay.redact import mask, silenced
 TURN: Script = [("speak", 20, ""), ("silence", 3, ""), ("turn", 9, "what is that, and why do you ask?")]
 
 
-def written(path: Path, steps: Sequence[Step], *, content: bool, chosen: ev.Settings | None = None) -> Path:
+def written(
+    path: Path, steps: Sequence[Step], *, content: bool, chosen: ev.Settings | None = None, policy: Policy = PLAIN
+) -> Path:
     """As the recorder writes them."""
     chosen = chosen or ev.Settings()
     if content:
         steps = [replace(step, commands=tuple(map(silenced, step.commands))) for step in steps]
     else:
         steps, chosen = redacted(list(steps)), mask(chosen)
-    path.write_bytes(header_line(header(chosen, content=content)) + b"".join(map(step_line, steps)))
+    path.write_bytes(header_line(header(chosen, content=content, policy=policy)) + b"".join(map(step_line, steps)))
     return path
 
 
@@ -44,13 +47,14 @@ def path(tmp_path: Path) -> Path:
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(scripts, st.sampled_from(DETECTIONS), st.booleans())
+@given(scripts, st.sampled_from(DETECTIONS), st.booleans(), st.sampled_from(POLICIES))
 def test_every_session_goes_as_it_went(
-    path: Path, script: Script, detection: ev.TurnDetection | None, content: bool
+    path: Path, script: Script, detection: ev.TurnDetection | None, content: bool, policy: Policy
 ) -> None:
     chosen = ev.Settings(instructions="Be brief.", turn_detection=detection)
-    steps = record(script, chosen, content=content)
-    for real, one in zip(steps, again(written(path, steps, content=content, chosen=chosen)), strict=True):
+    steps = record(script, chosen, content=content, policy=policy)
+    file = written(path, steps, content=content, chosen=chosen, policy=policy)
+    for real, one in zip(steps, again(file), strict=True):
         assert one.difference is None
         assert (one.step.at, one.step.ids, one.step.wake_at) == (real.at, real.ids, real.wake_at)
 

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from tests.conversation.stage import Stage, sound
 from tests.conversation.test_properties import DETECTIONS
-from tests.replay.scenes import Script, deltas, record, recorded_stage, scripts, texts
+from tests.replay.scenes import POLICIES, Script, deltas, record, recorded_stage, scripts, texts
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.contest import Kind
 from voxtral_voice.conversation.endpoint import odds_of_ending
 from voxtral_voice.conversation.phrases import PhraseSplitter
+from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.conversation.session import Session
 from voxtral_voice.replay import redact
 from voxtral_voice.replay.codec import tagged
@@ -98,8 +99,15 @@ def test_tools_calls_outputs_and_pictures_are_masked() -> None:
         ("user", "Hi"),
         called,
         ev.ToolOutput("call_1", "Hot"),
+        ev.Sound("item_1", 0, 512, "Hm?"),
     )
-    quiet_shown = (ev.Picture("xxxxxxxx", "low"), ("user", "Xx"), quiet_call, ev.ToolOutput("call_1", "Xxx"))
+    quiet_shown = (
+        ev.Picture("xxxxxxxx", "low"),
+        ("user", "Xx"),
+        quiet_call,
+        ev.ToolOutput("call_1", "Xxx"),
+        ev.Sound("item_1", 0, 512, "Xx?"),
+    )
     assert mask(ev.Respond("resp_1", shown, None, None)).messages == quiet_shown
     assert mask(ev.AddItem(ev.CallItem("item_1", called), None)).item == ev.CallItem("item_1", quiet_call)
     chosen = ev.ReplyOptions(input=(ev.ItemReference("item_1"), *shown))
@@ -214,15 +222,15 @@ def as_json(step: Step, commands: Any) -> Any:
 
 
 @settings(max_examples=300, deadline=None)
-@given(scripts, st.sampled_from(DETECTIONS))
+@given(scripts, st.sampled_from(DETECTIONS), st.sampled_from(POLICIES))
 def test_the_commands_of_the_redacted_session_are_the_redacted_commands(
-    script: Script, detection: ev.TurnDetection | None
+    script: Script, detection: ev.TurnDetection | None, policy: Policy
 ) -> None:
     chosen = ev.Settings(instructions="Be brief.", turn_detection=detection)
-    steps = record(script, chosen)
+    steps = record(script, chosen, policy=policy)
     quiet = redacted(steps)
     ids = iter([new for step in steps for new in step.ids])
-    session = Session(mask(chosen), lambda _: next(ids))
+    session = Session(mask(chosen), lambda _: next(ids), policy)
     for real, step in zip(steps, quiet, strict=True):
         assert (step.at, type(step.event)) == (real.at, type(real.event))
         commands = session.receive(step.event, step.at)
