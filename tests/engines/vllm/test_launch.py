@@ -31,6 +31,7 @@ def test_mini_hears_one_sound_and_calls_tools(monkeypatch: pytest.MonkeyPatch) -
         "--max-num-seqs": "8",
         "--gpu-memory-utilization": "0.450",
         "--quantization": "fp8",
+        "--uvicorn-log-level": "warning",
         "--limit-mm-per-prompt": '{"audio": 1}',
         "--tool-call-parser": "mistral",
     }

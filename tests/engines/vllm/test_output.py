@@ -39,8 +39,8 @@ def test_each_line_is_logged_once_it_is_whole(caplog: pytest.LogCaptureFixture) 
 
 def test_the_level_is_what_the_line_says(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "voxtral_voice")
-    fed(b"(APIServer pid=7) WARNING 11-22 slow\nERROR x\nCRITICAL\nDEBUG y\nINFO\nno level; WARNINGS\n")
-    assert [r.levelname for r in caplog.records] == ["WARNING", "ERROR", "ERROR", "DEBUG", "INFO", "INFO"]
+    fed(b"(APIServer pid=7) WARNING 11-22 slow\nERROR x\nCRITICAL\nDEBUG y\nINFO\nno level; WARNINGS\nINFO Route: /x\n")
+    assert [r.levelname for r in caplog.records] == ["WARNING", "ERROR", "ERROR", "DEBUG", "INFO", "INFO", "DEBUG"]
 
 
 def test_colours_and_half_characters_are_taken_out(caplog: pytest.LogCaptureFixture) -> None:

@@ -21,8 +21,8 @@ from voxtral_voice.errors import EngineError
 
 MISTRAL: Final = ("--tokenizer-mode", "mistral", "--config-format", "mistral", "--load-format", "mistral")
 """The checkpoints have Mistral's own layout beside that of transformers; vLLM's Voxtral is written for the former."""
-QUIET: Final = ("--disable-uvicorn-access-log",)
-"""Nobody reads a line per request and health check; what is asked and answered is not logged anyway."""
+QUIET: Final = ("--disable-uvicorn-access-log", "--uvicorn-log-level", "warning")
+"""Nobody reads a line per request, connection and health check; what is asked and answered is not logged anyway."""
 MINI_SESSIONS: Final = 8
 REALTIME_SESSIONS: Final = 16
 """Of one vLLM at a time; more wait."""

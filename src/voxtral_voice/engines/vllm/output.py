@@ -28,6 +28,8 @@ COLOUR: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 LEVEL: Final = re.compile(r"\b(DEBUG|WARNING|ERROR|CRITICAL)\b")
 LEVELS: Final = {"DEBUG": logging.DEBUG, "WARNING": logging.WARNING, "ERROR": logging.ERROR, "CRITICAL": logging.ERROR}
 """All else is told as information."""
+NOISE: Final = re.compile(r"\bRoute: /")
+"""vLLM lists its forty addresses at every start."""
 CAUSE: Final = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception|error): .+|\S+ cannot be run: .+")
 CONSEQUENCE: Final = "Engine core initialization failed"
 """vLLM's server says so of its engine, which has said why before."""
@@ -78,8 +80,7 @@ class Output:
         if self._logged > MAX_LINES_PER_S:
             self._left_out += 1
             return
-        level = LEVEL.search(line)
-        self._log(LEVELS[level[1]] if level else logging.INFO, line=line)
+        self._log(_level(line), line=line)
 
     def _tell_left_out(self) -> None:
         if self._left_out:
@@ -88,6 +89,13 @@ class Output:
 
     def _log(self, level: int, **fields: str | int) -> None:
         log.log(level, "child_said", extra={"fields": {"child": self._name, **fields}})
+
+
+def _level(line: str) -> int:
+    if NOISE.search(line):
+        return logging.DEBUG
+    found = LEVEL.search(line)
+    return LEVELS[found[1]] if found else logging.INFO
 
 
 def _short(text: str) -> str:
