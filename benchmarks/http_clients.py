@@ -34,7 +34,7 @@ import uvloop
 from voxtral_voice.bench.machine import commit, machine
 from voxtral_voice.bench.stub.plan import NONE, Latencies, StubPlan
 from voxtral_voice.bench.stub.serve import Urls, serving, stub_engines
-from voxtral_voice.engines.openai_transcriber import _form, _wav
+from voxtral_voice.engines.openai_audio import form, wav
 
 AT_ONCE: Final = 8
 ROUNDS: Final = 5
@@ -97,12 +97,12 @@ async def measure(opened: Callable[[AsyncExitStack], Awaitable[Post]], urls: Url
 
 
 def requests(urls: Urls) -> dict[str, tuple[str, bytes, str]]:
-    form, kind = _form([("model", "m"), ("response_format", "json")], _wav(np.zeros(48_000, np.float32)))
+    body, kind = form([("model", "m"), ("response_format", "json")], wav(np.zeros(48_000, np.float32)))
     said = [{"role": "user", "content": "What is the capital of France?"}]
     chat = {"model": "m", "stream": True, "messages": said}
     speech = {"model": "m", "voice": "alloy", "input": "The quiet harbour waits again.", "response_format": "pcm"}
     return {
-        "transcript": (f"{urls.transcription}/audio/transcriptions", form, kind),
+        "transcript": (f"{urls.transcription}/audio/transcriptions", body, kind),
         "chat": (f"{urls.chat}/chat/completions", orjson.dumps(chat), "application/json"),
         "speech": (f"{urls.speech}/audio/speech", orjson.dumps(speech), "application/json"),
     }
