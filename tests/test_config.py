@@ -530,6 +530,14 @@ def test_what_does_not_fit_voxtral_is_one_sentence(settings: dict[str, str], sen
     assert refusal(flags=voxtral(**settings)) == sentence
 
 
+def test_a_vllm_of_somebody_else() -> None:
+    assert chosen().vllm is None
+    config = chosen(listen="direct", vllm_url=URL, vllm_model="m", vllm_api_key="secret")
+    assert config.vllm == Remote(URL, "m", "secret")
+    assert config.vllm.settings == "voxtral.vllm_"
+    assert "secret" not in repr(config)
+
+
 def test_two_models_may_be_on_two_devices() -> None:
     placed = chosen(device="transcriber=cuda:0,responder=cuda:1").placement
     assert (placed.transcriber, placed.responder, placed.speaker) == ("cuda:0", "cuda:1", "cpu")

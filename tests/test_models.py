@@ -81,6 +81,13 @@ def test_the_wrong_model_is_found_before_anything_is_loaded(tmp_path: Path) -> N
         models.ensure(settings(tmp_path, **made | {"realtime": made["mini"]}))
 
 
+def test_a_folder_that_is_wrong_is_found_before_the_hub_is_asked(tmp_path: Path, hub: Hub) -> None:
+    made = folders(tmp_path)
+    with pytest.raises(WeightsError, match="holds Voxtral Realtime, and Voxtral Mini is wanted there"):
+        models.ensure(settings(tmp_path, backend="transformers", realtime="someone/voxtral", mini=made["realtime"]))
+    assert (hub.listings, hub.asked) == ([], [])
+
+
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     for variable in ("HF_TOKEN", "HF_HUB_OFFLINE", "HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):

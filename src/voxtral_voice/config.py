@@ -61,7 +61,7 @@ DELAYS_MS: Final = (*range(80, 1201, 80), 2400)
 """That Voxtral Realtime was trained for."""
 REMOTE_PARTS: Final = ("transcriber", "responder", "speaker")
 """That may run behind a URL."""
-SECRETS: Final = ("server.api_keys", *(f"{part}.api_key" for part in REMOTE_PARTS))
+SECRETS: Final = ("server.api_keys", "voxtral.vllm_api_key", *(f"{part}.api_key" for part in REMOTE_PARTS))
 """Settings whose values are never printed."""
 
 # --- the settings -----------------------------------------------------------------------------------------------
@@ -283,6 +283,8 @@ class VoxtralConfig(Part):
         description="base URL of a vLLM that already serves the Voxtral model of the mode, e.g. "
         "http://127.0.0.1:8001/v1; empty = one of our own is started",
     )
+    vllm_model: str = Field(default="", description="its model; empty = the only one that it lists")
+    vllm_api_key: SecretStr = Field(default=SecretStr(""), description="its API key; never printed")
     vllm_command: str = Field(
         default="", description="the vllm program; empty = that of 'make vllm', or beside our Python, or on the PATH"
     )
@@ -461,6 +463,14 @@ class Config(Part):
                 f"voxtral.{asked[0]} is for Voxtral, and the {self.profile} profile has none: add --profile gpu, or "
                 "leave it out"
             )
+
+    @property
+    def vllm(self) -> Remote | None:
+        """That of somebody else."""
+        if not self.voxtral.vllm_url:
+            return None
+        key = self.voxtral.vllm_api_key.get_secret_value()
+        return Remote(self.voxtral.vllm_url, self.voxtral.vllm_model, key, settings="voxtral.vllm_")
 
     @property
     def listen(self) -> Listen:

@@ -283,7 +283,7 @@ def _voxtral(config: Config) -> Iterator[Check]:
     else:
         runs = ", ".join(f"{model} on {options.device(model)}" for model in options.models) or "all of it elsewhere"
         yield Check("ok", "Voxtral", f"{options.listen} through {options.backend}: {runs}")
-    if options.backend == "vllm" and not options.vllm_url and (command := find(options.vllm_command)):
+    if options.backend == "vllm" and options.vllm is None and (command := find(options.vllm_command)):
         yield Check("ok", "vllm", str(command))
     for model in options.models:
         yield _checkpoint(config, model)

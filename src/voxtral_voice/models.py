@@ -38,7 +38,11 @@ def pull(config: Config) -> dict[Model, Path]:
 
 
 def checkpoints(config: Config) -> Iterator[Checkpoint]:
-    """Fetched where they are of the hub, and looked at. Raises WeightsError."""
+    """Fetched where they are of the hub, and looked at; those that are here already first. Raises WeightsError."""
+    for model in config.voxtral_models:
+        place = repository.repository(source(config, model), config.weights.dir)
+        if isinstance(place, Path):
+            checkpoint.look(place, wanted=model, layout=_layout(config))
     for model in config.voxtral_models:
         layout, weights = _layout(config), config.weights
         folder = repository.obtain(source(config, model), model, layout, weights.dir, offline=weights.offline)
@@ -108,7 +112,7 @@ def voxtral_options(config: Config) -> VoxtralOptions:
         models=config.voxtral_models,
         placement=config.placement,
         delay_ms=voxtral.delay_ms,
-        vllm_url=voxtral.vllm_url,
+        vllm=config.vllm,
         vllm_command=voxtral.vllm_command,
         quantization=voxtral.quantization,
         memory_share=voxtral.memory_share,

@@ -206,7 +206,7 @@ async def test_the_responder_may_have_to_wait_for_the_transcriber() -> None:
 
 # --- gpu ---
 
-ELSEWHERE = VoxtralOptions(models=(), vllm_url="http://there/v1")
+ELSEWHERE = VoxtralOptions(models=(), vllm=Remote("http://there/v1"))
 
 
 def test_voxtral_hears_and_a_url_answers(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from tests.weights.voxtral_folder import voxtral_files, write
 from voxtral_voice.engines import gpu
 from voxtral_voice.engines.placement import Placement
+from voxtral_voice.engines.remote import Remote
 from voxtral_voice.engines.vllm.process import VllmProcess
 from voxtral_voice.engines.voxtral_parts import Model, VoxtralOptions, VoxtralParts, parts, require
 from voxtral_voice.errors import EngineError
@@ -78,7 +79,7 @@ async def close(parts: VoxtralParts) -> None:
 
 
 def test_models_behind_a_url_need_nothing_here(gpus: Callable[..., None]) -> None:
-    require(VoxtralOptions(models=(), vllm_url="http://there/v1"))
+    require(VoxtralOptions(models=(), vllm=Remote("http://there/v1")))
 
 
 def test_on_the_cpu_no_gpu_is_needed(gpus: Callable[..., None], vllm: str) -> None:
@@ -208,10 +209,10 @@ async def test_mini_hears_and_answers_in_one_process(
 
 
 def test_a_vllm_of_somebody_else_is_not_started() -> None:
-    there = VoxtralOptions(listen="direct", models=(), vllm_url="http://there/v1")
+    there = VoxtralOptions(listen="direct", models=(), vllm=Remote("http://there/v1"))
     made = parts(there, {})
     assert (made.processes, made.responder is not None) == ({}, True)
-    hears = parts(VoxtralOptions(models=(), vllm_url="http://there/v1"), {})
+    hears = parts(VoxtralOptions(models=(), vllm=Remote("http://there/v1")), {})
     assert (hears.transcriber.streams, hears.responder) == (True, None)
 
 

@@ -51,6 +51,7 @@ class OpenAIServer:
         self.listed: Mapping[str, Mapping[str, Any]] = {}
         """The models that the server lists, by name, known after `start`; none when it has no such list."""
         self._seam = seam
+        self._settings = remote.settings or f"{seam}."
         self.url = remote.url.rstrip("/")
         self.headers = {"Authorization": f"Bearer {remote.api_key}"} if remote.api_key else {}
         self._client: aiohttp.ClientSession | None = None
@@ -92,14 +93,14 @@ class OpenAIServer:
             if answer.status in NO_KEY:
                 raise await self._refusal(answer)
             if answer.status != 200 and not self.model:
-                raise self.error(f"{await self._found(answer)} Name the model to use with {self._seam}.model.")
+                raise self.error(f"{await self._found(answer)} Name the model to use with {self._settings}model.")
             self.listed = _models(await self._whole(answer)) if answer.status == 200 else {}
         if self.model:
             return
         listed = list(self.listed)
         if len(listed) != 1:
             found = f"lists {len(listed)} models ({', '.join(listed[:5])})" if listed else "does not say what it serves"
-            raise self.error(f"{self.url} {found}: name the one to use with {self._seam}.model.")
+            raise self.error(f"{self.url} {found}: name the one to use with {self._settings}model.")
         self.model = listed[0]
 
     # --- requests -----------------------------------------------------------------------------------------------
@@ -124,7 +125,7 @@ class OpenAIServer:
                 yield response
         except aiohttp.ClientConnectorError as error:
             raise self.error(
-                f"No server answers at {url} ({_reason(error)}): start it, or correct {self._seam}.url.",
+                f"No server answers at {url} ({_reason(error)}): start it, or correct {self._settings}url.",
                 "does not answer",
             ) from error
         except aiohttp.ClientPayloadError as error:
@@ -149,7 +150,7 @@ class OpenAIServer:
         if status in NO_KEY:
             found += f" Set {self._seam}.api_key to a key that it takes."
         if status == 404:
-            found += f" Is {self._seam}.url right (it often ends in /v1), and the model?"
+            found += f" Is {self._settings}url right (it often ends in /v1), and the model?"
         return self.error(found, did)
 
     async def _found(self, response: aiohttp.ClientResponse) -> str:

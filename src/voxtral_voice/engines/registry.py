@@ -178,7 +178,7 @@ def gpu(
     voxtral.models. Raises EngineError when something that is needed is not on this machine."""
     from voxtral_voice.engines.silero import Silero
 
-    ours = parts(voxtral, checkpoints) if voxtral.models or voxtral.vllm_url else None
+    ours = parts(voxtral, checkpoints) if voxtral.models or voxtral.vllm else None
     transcriber = _remote_transcriber(remote) or (ours.transcriber if ours else None)
     responder = _remote_responder(remote) or _with_intents(ours.responder if ours else None, options)
     if transcriber is None or responder is None:

@@ -18,6 +18,8 @@ class Remote:
     """ "" = the only one that the server lists."""
     api_key: str = field(default="", repr=False)
     """ "" = none is sent."""
+    settings: str = field(default="", compare=False)
+    """What the names of its settings begin with: "voxtral.vllm_"; "" = the seam's, "transcriber."."""
 
 
 @dataclass(frozen=True, slots=True)

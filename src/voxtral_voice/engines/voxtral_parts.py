@@ -52,8 +52,8 @@ class VoxtralOptions:
     """That run on this machine."""
     placement: Placement = field(default_factory=Placement)
     delay_ms: int = 480
-    vllm_url: str = ""
-    """Of one that runs already; "" = a process of our own for each model."""
+    vllm: Remote | None = None
+    """One that runs already; None: a process of our own for each model."""
     vllm_command: str = ""
     quantization: str = ""
     memory_share: float = 0.9
@@ -100,16 +100,11 @@ def parts(options: VoxtralOptions, checkpoints: Mapping[Model, Path]) -> Voxtral
     """Not started. checkpoints: folders, in the layout of the backend. Raises EngineError."""
     if options.backend == "transformers":
         return _in_process(options, checkpoints)
-    if options.vllm_url:
-        return _on_vllm(options, {model: Remote(options.vllm_url) for model in _wanted(options.listen)}, {})
+    if options.vllm is not None:
+        return _on_vllm(options, {"realtime" if options.listen == "streaming" else "mini": options.vllm}, {})
     started = {model: _process(options, model, checkpoints[model]) for model in options.models}
     places = {model: Remote(process.url, serve.model) for model, (serve, process) in started.items()}
     return _on_vllm(options, places, {model: process for model, (_, process) in started.items()})
-
-
-def _wanted(listen: Listen) -> tuple[Model, ...]:
-    """What one vLLM of somebody else serves."""
-    return ("realtime",) if listen == "streaming" else ("mini",)
 
 
 # --- what has to be here ----------------------------------------------------------------------------------------
