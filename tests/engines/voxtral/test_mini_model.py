@@ -94,6 +94,29 @@ async def test_texts_take_their_steps_together(model: MiniModel, monkeypatch: py
     assert max(steps.sizes) > 1
 
 
+async def test_a_transcript_does_not_wait_for_replies_to_end(model: MiniModel) -> None:
+    """More of them than there are places."""
+    expected = await written(model, 9)
+    ended: list[int] = []
+    begun = asyncio.Event()
+
+    async def reply(seed: int) -> None:
+        reading = reading_of(model, seed)
+        reading.keep = True
+        async with aclosing(model.write(reading, 400, seam="responder")) as tokens:
+            async for _ in tokens:
+                begun.set()
+        ended.append(seed)
+
+    replies = [asyncio.create_task(reply(seed)) for seed in range(6)]
+    await begun.wait()
+    assert await written(model, 9) == expected
+    assert not ended
+    for task in replies:
+        task.cancel()
+    await asyncio.gather(*replies, return_exceptions=True)
+
+
 async def test_no_more_is_written_than_asked_for(model: MiniModel, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = Steps(network_of(model), monkeypatch)
     assert len(await written(model, 0, limit=5)) == 5

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -36,6 +36,8 @@ SEQUENCES: Final = 8
 """Texts at once, and prompts that are remembered for the next turn; more texts wait. 0.5 GB each on CUDA."""
 TOKENS: Final = 4096
 """Of a prompt and what is written to it: 123 KB each on CUDA."""
+RESERVED_SHARE: Final = 0.25
+"""Of the places, for texts that are not kept: replies are long, and a transcript does not wait until one ends."""
 
 
 class MiniModel:
@@ -81,7 +83,7 @@ class MiniModel:
     async def prepare(self, reading: Reading, *, seam: str) -> None:
         """Hear and read the prompt, so that one that begins like it is read sooner."""
         running = self._started(seam)
-        async with running.places:
+        async with running.place(reading):
             await self.hear(reading, seam=seam)
             await running.step(seam, running.network.prepare, reading)
 
@@ -89,7 +91,7 @@ class MiniModel:
         """Tokens behind the prompt, at most so many. Fewer: the text has ended."""
         running = self._started(seam)
         network = running.network
-        async with running.places:
+        async with running.place(reading):
             try:
                 await self.hear(reading, seam=seam)
                 reading.last = await running.step(seam, network.read, reading)
@@ -129,8 +131,15 @@ class _Running:
 
     def __init__(self, network: Network, worker: Worker, sequences: int) -> None:
         self.network, self.worker = network, worker
-        self.places = asyncio.Semaphore(sequences)
+        self._places = asyncio.Semaphore(sequences)
+        self._kept_places = asyncio.Semaphore(sequences - int(sequences * RESERVED_SHARE))
         self._batches = Batches(worker, seam="responder", most=sequences)
+
+    @asynccontextmanager
+    async def place(self, reading: Reading) -> AsyncIterator[None]:
+        """In the model's memory."""
+        async with self._kept_places if reading.keep else nullcontext(), self._places:
+            yield
 
     async def step(self, seam: str, run: Callable[[Sequence[Item]], Sequence[Result]], item: Item) -> Result:
         from voxtral_voice.engines.voxtral.failures import told
