@@ -14,10 +14,10 @@ from being tried; the exit status tells.
 What means something: how long each stage takes, what a turn costs, memory. What does not: every word, so word errors
 and right answers; what hangs on words, which is whether a turn is an intent, and when it counts as over: nonsense never
 looks finished, and its answer would be begun late on purpose, so a turn ends here after 300 ms of silence, about as
-long as a finished sentence is waited for; and how many words there are. Random words have no end: an answer is as long
-as it may be (MAX_TOKENS), a transcript of Mini has as many tokens as its limit allows, two to four times those of
-speech, and Realtime writes a word at every step, so that an end is never guessed. `utterance` and the flush of
-`streaming` are therefore slower here than with trained weights; pieces.json has both with the counts of speech.
+long as a finished sentence is waited for; and how many words there are. A text of Mini ends behind its first full stop,
+after two to a hundred tokens, whatever was said (answers are cut at MAX_TOKENS), and Realtime writes a word at every
+step, so that an end is never guessed. The words of `utterance` and the flush of `streaming` therefore take another time
+here than with trained weights; pieces.json has both with the counts of speech.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ CLIPS: Final = "questions,intents"
 ENDPOINT: Final = "server_vad:300"
 """Silence alone says when a turn is over."""
 MAX_TOKENS: Final = 24
-"""Random words have no end: without a limit every answer would be as long as the longest may be."""
+"""Of an answer: some sentences of random words are endless."""
 
 
 @dataclass(frozen=True, slots=True)
