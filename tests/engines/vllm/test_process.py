@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -120,6 +121,15 @@ async def test_nobody_else_is_given_its_port_while_it_is_down() -> None:
     with socket.socket() as other, pytest.raises(OSError, match="in use"):
         other.bind(("127.0.0.1", port_of(process)))
     await process.aclose()
+
+
+def test_one_that_is_never_used_gives_its_port_back() -> None:
+    process = VllmProcess(command(), log_prefix="vllm")
+    port = port_of(process)
+    del process
+    gc.collect()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
 
 
 async def test_it_starts_once() -> None:

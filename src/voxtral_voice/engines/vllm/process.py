@@ -22,6 +22,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -111,6 +112,7 @@ class VllmProcess:
         limits: Limits | None = None,
     ) -> None:
         self._held = _hold_a_port()
+        weakref.finalize(self, self._held.close)  # of one that is never started, nor closed
         self._port = int(self._held.getsockname()[1])
         self._command = (*command, "--host", LOOPBACK, "--port", str(self._port))
         self._name = log_prefix
