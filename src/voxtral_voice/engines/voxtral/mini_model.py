@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -111,11 +111,11 @@ class MiniModel:
 
     async def _begin(self, seam: str) -> _Running:
         worker = Worker("voxtral-mini")
-        try:
-            return _Running(await worker.run(partial(self._load, seam)), worker, self._sequences)
-        except BaseException:
-            worker.close()
-            raise
+        with ExitStack() as undone:
+            undone.callback(worker.close)
+            running = _Running(await worker.run(partial(self._load, seam)), worker, self._sequences)
+            undone.pop_all()
+        return running
 
     def _load(self, seam: str) -> Network:
         with LOADING:
