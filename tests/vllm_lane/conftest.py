@@ -42,16 +42,16 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Kind, Serv
 
     async def start() -> None:
         async with asyncio.TaskGroup() as group:
-            for process, _ in all_made.values():
-                group.create_task(process.start())
+            for one in all_made.values():
+                group.create_task(one.process.start())
 
     async def stop() -> None:
-        for process, _ in all_made.values():
-            await process.aclose()
+        for one in all_made.values():
+            await one.process.aclose()
 
     try:
         asyncio.run(start())
-        yield {kind: Served(process, checkpoint) for kind, (process, checkpoint) in all_made.items()}
+        yield all_made
     finally:
         asyncio.run(stop())
 

@@ -16,14 +16,20 @@ import httpx
 import psutil
 
 from tests.vllm_lane import checkpoints
+from voxtral_voice.engines.base import Engine
 from voxtral_voice.engines.remote import Remote
-from voxtral_voice.engines.vllm.process import Limits, VllmProcess
+from voxtral_voice.engines.vllm import launch
+from voxtral_voice.engines.vllm.launch import Serve
+from voxtral_voice.engines.vllm.process import Limits, VllmProcess, starting
+from voxtral_voice.engines.vllm.realtime import VllmRealtime
+from voxtral_voice.engines.vllm.transcription import VllmTranscriber
 from voxtral_voice.engines.voxtral.random_weights import Kind
 
 ROOT: Final = Path(__file__).parents[2]
 COMMAND: Final = ROOT / ".venv-vllm" / "bin" / "vllm"
 """Made by scripts/install_vllm_cpu."""
-MODEL: Final = "tiny"
+DELAY_MS: Final = 240
+"""Of Realtime; not the one that its checkpoint comes with."""
 MAX_MODEL_LEN: Final[dict[Kind, int]] = {"mini": 2048, "realtime": 512}
 """mini: 375 tokens for every 30 s of sound, and more to answer. realtime: 41 s, so that a long turn is longer."""
 MAX_REQUESTS: Final = 4
@@ -37,36 +43,60 @@ ENVIRONMENT: Final = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "OMP_NUM_THREADS": "1",
 }
-FLAGS: Final[dict[Kind, tuple[str, ...]]] = {
+EXTRA: Final[dict[Kind, tuple[str, ...]]] = {
     # Without this a random model, bound to write a call, may write blanks for ever.
-    "mini": (
-        *("--enable-auto-tool-choice", "--tool-call-parser", "mistral"),
-        *("--structured-outputs-config", '{"backend": "guidance", "disable_any_whitespace": true}'),
-    ),
+    "mini": ("--structured-outputs-config", '{"backend": "guidance", "disable_any_whitespace": true}'),
     "realtime": (),
 }
 
 
-def supervised(folder: Path, kind: Kind) -> VllmProcess:
-    """Not yet started. folder: of the checkpoint in Mistral's layout."""
-    command = (
-        *(str(COMMAND), "serve", str(folder), "--served-model-name", MODEL),
-        *("--tokenizer-mode", "mistral", "--config-format", "mistral", "--load-format", "mistral"),
-        *("--dtype", "float32", "--enforce-eager", "--skip-mm-profiling"),
-        *("--max-model-len", str(MAX_MODEL_LEN[kind]), "--max-num-seqs", str(MAX_REQUESTS), *FLAGS[kind]),
+def launched(folder: Path, kind: Kind) -> Serve:
+    """As the project launches vLLM, and what a CPU and random weights need besides. folder: of the checkpoint in
+    Mistral's layout."""
+    extra = (*("--dtype", "float32", "--enforce-eager", "--skip-mm-profiling"), *EXTRA[kind])
+    most = MAX_MODEL_LEN[kind]
+    if kind == "mini":
+        return launch.mini(
+            COMMAND, folder, device="cpu", max_tokens=most, memory_share=0.5, sessions=MAX_REQUESTS, extra=extra
+        )
+    tokenizer = launch.with_delay(folder, DELAY_MS, folder.parent / "tokenizer")
+    return launch.realtime(
+        COMMAND,
+        folder,
+        device="cpu",
+        max_tokens=most,
+        memory_share=0.5,
+        tokenizer=tokenizer,
+        sessions=MAX_REQUESTS,
+        extra=extra,
     )
-    return VllmProcess(command, log_prefix=f"vllm {kind}", environment=ENVIRONMENT, limits=LIMITS)
+
+
+def supervised(serve: Serve, kind: Kind) -> VllmProcess:
+    """Not yet started."""
+
+    def hearing() -> Engine:
+        remote = Remote(process.url, serve.model)
+        return VllmTranscriber(remote) if kind == "mini" else VllmRealtime(remote, DELAY_MS)
+
+    environment = {**ENVIRONMENT, **serve.environment}
+    process = VllmProcess(
+        serve.argv, log_prefix=f"vllm {kind}", environment=environment, warm_up=starting(hearing), limits=LIMITS
+    )
+    return process
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
     process: VllmProcess
+    model: str
+    """Its name in requests."""
     checkpoint: Path
     """The same weights in transformers' layout."""
 
     @property
     def remote(self) -> Remote:
-        return Remote(self.process.url, MODEL)
+        return Remote(self.process.url, self.model)
 
     @property
     def port(self) -> int:
@@ -127,7 +157,11 @@ async def until(happened: Callable[[], bool]) -> None:
             await asyncio.sleep(0.05)
 
 
-def made(folder: Path, kind: Kind) -> tuple[VllmProcess, Path]:
-    """A checkpoint in `folder`, and the process that is to serve it."""
+def made(folder: Path, kind: Kind) -> Served:
+    """A checkpoint in `folder`, and the process that is to serve it, not yet started."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    return supervised(checkpoints.write(folder, kind), kind), folder / "transformers"
+    serve = launched(checkpoints.write(folder, kind), kind)
+    checkpoint = folder / "transformers"
+    if kind == "realtime":
+        launch.with_delay(checkpoint, DELAY_MS, checkpoint)
+    return Served(supervised(serve, kind), serve.model, checkpoint)

@@ -12,21 +12,20 @@ from contextlib import aclosing
 import psutil
 import pytest
 
-from tests.vllm_lane.servers import ROOT, Served, lives, until
+from tests.vllm_lane.servers import DELAY_MS, ROOT, Served, lives, until
 from tests.vllm_lane.sounds import sound
 from voxtral_voice.engines.base import Message, Samples, TranscriptStream
 from voxtral_voice.engines.vllm.chat import VllmChat
 from voxtral_voice.engines.vllm.realtime import VllmRealtime
 from voxtral_voice.errors import EngineError
 
-DELAY_MS = 480
 PARENT = """
 import asyncio, sys
 from pathlib import Path
-from tests.vllm_lane.servers import supervised
+from tests.vllm_lane.servers import launched, supervised
 
 async def run():
-    process = supervised(Path(sys.argv[1]), "mini")
+    process = supervised(launched(Path(sys.argv[1]), "mini"), "mini")
     await process.start()
     print(process.url, flush=True)
     await asyncio.Event().wait()
@@ -92,6 +91,24 @@ async def test_hung_in_the_middle_of_an_answer(mini: Served) -> None:
     assert not any(lives(process) for process in gone)
     async with aclosing(engine.respond(messages, language="en", max_tokens=8)) as answer:
         assert [piece async for piece in answer]
+    await engine.aclose()
+
+
+async def test_hung_behind_a_health_that_is_fine(realtime: Served) -> None:
+    """SIGSTOP of the process that schedules: `/health` goes on to answer. An engine that waits in vain tells the
+    supervisor, which asks for something real, and starts another vLLM."""
+    engine = VllmRealtime(realtime.remote, DELAY_MS, suspect=realtime.process.suspect)
+    await engine.start()
+    gone = realtime.all()
+    realtime.engine_core().send_signal(signal.SIGSTOP)
+    stream = engine.stream(language=None, prompt="")
+    with pytest.raises(EngineError):
+        await pushed_for_ever(stream, sound(0.5))
+    await stream.aclose()
+    await until(lambda: realtime.process.failing is not None)
+    await until(lambda: realtime.process.failing is None)
+    assert not any(lives(process) for process in gone)
+    assert (await engine.transcribe(sound(1), language=None, prompt="", final=True)).text
     await engine.aclose()
 
 
