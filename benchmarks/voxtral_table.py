@@ -141,6 +141,8 @@ def targets(results: Mapping[str, Json], files: Files) -> str:
         f"| {target} | {line.limit} | " + " | ".join(_cell(table[target]) for table in tables.values()) + " |"
         for target, line in first.items()
     ]
+    heard = [f"{_turns(found)}, {found['runs'][0]['name']}" for found in results.values()]
+    rows.insert(0, f"| turns; what ends them | | {' | '.join(heard)} |")
     made = ", ".join(f"[{name}](../benchmarks/{files[name].name})" for name in tables)
     return "\n".join(
         [
@@ -151,6 +153,10 @@ def targets(results: Mapping[str, Json], files: Files) -> str:
             *rows,
         ]
     )
+
+
+def _turns(found: Json) -> int:
+    return len(found["runs"][0]["turns"])
 
 
 def _cell(line: Any) -> str:

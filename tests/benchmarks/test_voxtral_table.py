@@ -36,7 +36,8 @@ PIECES: dict[str, Any] = {
 SPREAD = {"n": 4, "p50": {"value": 40.0}, "p95": {"value": 90.0}}
 JUDGED = {"target": "speech", "what": "to sound", "limit_ms": 200, "measured_ms": SPREAD, "verdict": "met"}
 UNTRIED = JUDGED | {"target": "V2V", "measured_ms": {"n": 0, "p50": None, "p95": None}, "verdict": "not tried"}
-BENCH: dict[str, Any] = {**WHEN, "void": False, "runs": [{"figures": {"targets": [JUDGED, UNTRIED]}}]}
+RUN = {"name": "server_vad:300", "turns": [{}, {}], "figures": {"targets": [JUDGED, UNTRIED]}}
+BENCH: dict[str, Any] = {**WHEN, "void": False, "runs": [RUN]}
 
 
 def left(folder: Path, **results: dict[str, Any]) -> Path:
@@ -63,6 +64,7 @@ def test_modes_stand_beside_each_other(tmp_path: Path) -> None:
     assert "| | wanted | `streaming` | `direct` |" in page
     assert "| speech | < 200 ms | 40 ms / 90 ms, met | 40 ms / 90 ms, met |" in page
     assert "| V2V | < 200 ms | not tried | not tried |" in page
+    assert "| turns; what ends them | | 2, server_vad:300 | 2, server_vad:300 |" in page
 
 
 def test_the_newest_counts_and_a_void_one_does_not(tmp_path: Path) -> None:
