@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+VOXTRAL := $(VENV)/.installed-voxtral$(if $(CPU),-cpu)
 
 .PHONY: help install serve voxtral vllm clients test test-vllm check lock bench bench-stub bench-peers clean
 
@@ -14,7 +15,7 @@ install: $(VENV)/.installed  ## .venv from the lock file, and the model files
 serve: $(VENV)/.installed  ## start the server and print its URL
 	@$(BIN)/voxtral-voice serve
 
-voxtral: $(VENV)/.installed-voxtral  ## the libraries of the gpu profile: Voxtral in this process (CPU=1: torch without CUDA)
+voxtral: $(VOXTRAL)  ## the libraries of the gpu profile: Voxtral in this process (CPU=1: torch without CUDA)
 
 vllm: $(VENV)/.installed  ## vLLM for the gpu profile, in an environment of its own: faster, and for several users
 	@bash scripts/install_vllm
@@ -27,7 +28,7 @@ test: $(VENV)/.installed-dev  ## all tests
 	@mkdir -p build
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-vllm: $(VENV)/.installed-dev $(VENV)/.installed-voxtral  ## our engines against a real vLLM on CPU (3 GB in .venv-vllm, 10 minutes)
+test-vllm: $(VENV)/.installed-dev $(VOXTRAL)  ## our engines against a real vLLM on CPU (3 GB in .venv-vllm, 10 minutes)
 	@bash scripts/install_vllm_cpu
 	CI=true $(BIN)/python -m pytest tests/vllm_lane $(PYTEST_ARGS)
 
@@ -69,6 +70,7 @@ $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
-$(VENV)/.installed-voxtral: requirements-voxtral.lock scripts/install_voxtral $(VENV)/.installed
+$(VOXTRAL): requirements-voxtral.lock scripts/install_voxtral $(VENV)/.installed
 	@bash scripts/install_voxtral $(if $(CPU),--cpu)
+	@rm -f $(VENV)/.installed-voxtral*
 	@touch $@
