@@ -1,6 +1,7 @@
 """Stands in for `vllm serve`: answers /health on --port, and misbehaves as it is told. Runs as a script.
 
-It writes its pid, and that of its child, to --pids, one a line and start.
+It writes its pid, and those of its children, to --pids, a line per start. One child is in a session of its own. They
+know nothing of their parent's environment: those of vLLM write over theirs.
 """
 
 from __future__ import annotations
@@ -51,9 +52,10 @@ def main() -> None:
         options.environment.write_text("\n".join(f"{name}={value}" for name, value in os.environ.items()))
     starts = 0
     if options.pids:
-        child = subprocess.Popen([sys.executable, "-I", "-S", "-c", CHILD], start_new_session=True)
+        words = [sys.executable, "-I", "-S", "-c", CHILD]
+        children = [subprocess.Popen(words, start_new_session=alone, env={}) for alone in (True, False)]
         with options.pids.open("a") as file:
-            file.write(f"{os.getpid()} {child.pid}\n")
+            print(os.getpid(), *(child.pid for child in children), file=file)
         starts = len(options.pids.read_text().splitlines())
     for line in options.say:
         print(line, flush=True)

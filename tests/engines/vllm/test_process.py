@@ -65,7 +65,7 @@ async def running(
 
 @pytest.fixture
 def pids(tmp_path: Path) -> Callable[[], list[list[int]]]:
-    """Of each start so far: the stand-in, and its child in a session of its own."""
+    """Of each start so far: the stand-in, its child in a session of its own, and its child in its own session."""
     return lambda: [[int(pid) for pid in line.split()] for line in (tmp_path / "pids").read_text().splitlines()]
 
 
@@ -102,13 +102,12 @@ async def test_it_is_up_when_it_has_started_and_gone_when_it_is_closed(tmp_path:
         assert process.failing is None
         assert process.name == f"vllm at {process.url}"
         assert can_connect(process)
-        ((server, child),) = pids()
-        assert lives(server)
-        assert lives(child)
+        (started,) = pids()
+        assert len(started) == 3
+        assert all(lives(pid) for pid in started)
     assert process.failing == "vllm is not running"
     assert told.all == [None]
-    assert not lives(server)
-    assert not lives(child)
+    assert not any(lives(pid) for pid in started)
     await process.aclose()
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -233,14 +232,14 @@ async def test_a_start_that_is_closed_at_once() -> None:
 async def test_killed_it_is_started_again_at_the_same_url(tmp_path: Path, pids: Pids) -> None:
     told = Told()
     async with running(flag(tmp_path), told=told) as process:
-        url, (server, child) = process.url, pids()[0]
+        url, (server, *children) = process.url, pids()[0]
         os.kill(server, signal.SIGKILL)
         await told.until(3)
         assert told.all == [None, "vllm ended (killed by SIGKILL); it is started again", None]
         assert process.failing is None
         assert process.url == url
         assert can_connect(process)
-        assert not lives(child)  # the orphan of the one that was killed
+        assert not any(lives(child) for child in children)  # orphans of the one that was killed
         assert len(pids()) == 2
 
 
@@ -248,12 +247,11 @@ async def test_stopped_it_is_taken_to_hang_and_killed(tmp_path: Path, pids: Pids
     told = Told()
     limits = Limits(poll_s=0.02, answer_s=0.1, hung_s=0.5, backoff_s=0.01)
     async with running(flag(tmp_path), told=told, limits=limits):
-        server, child = pids()[0]
+        server = pids()[0][0]
         os.kill(server, signal.SIGSTOP)
         await told.until(3)
         assert told.all == [None, "vllm has not answered for 0.5 s; it is started again", None]
-        assert not lives(server)
-        assert not lives(child)
+        assert not any(lives(pid) for pid in pids()[0])
 
 
 async def test_ill_for_long_it_is_started_again(tmp_path: Path) -> None:
@@ -269,15 +267,31 @@ async def test_ill_for_long_it_is_started_again(tmp_path: Path) -> None:
 
 async def test_its_guard_killed_nothing_is_left_and_it_is_started_again(tmp_path: Path, pids: Pids) -> None:
     told = Told()
-    async with running(flag(tmp_path), told=told):
-        server, child = pids()[0]
-        guard = psutil.Process(server).parent()
+    async with running(flag(tmp_path), told=told, limits=Limits(poll_s=0.02, backoff_s=0.5)) as process:
+        guard = psutil.Process(pids()[0][0]).parent()
         assert guard is not None
         guard.kill()
+        await told.until(2)
+        assert told.all == [None, "vllm ended (its guard was killed by SIGKILL); it is started again"]
+        assert not any(lives(pid) for pid in pids()[0])  # also before the next one is there
         await told.until(3)
-        assert told.all == [None, "vllm ended (its guard was killed by SIGKILL); it is started again", None]
-        assert not lives(server)
-        assert not lives(child)
+        assert process.failing is None
+        assert can_connect(process)
+        assert len(pids()) == 2
+    assert not any(lives(pid) for pid in pids()[1])
+
+
+async def test_its_guard_and_its_command_killed_together_nothing_is_left(tmp_path: Path, pids: Pids) -> None:
+    told = Told()
+    async with running(flag(tmp_path), told=told):
+        server = psutil.Process(pids()[0][0])
+        guard = server.parent()
+        assert guard is not None
+        guard.suspend()  # it adopts orphans, and does nothing about them
+        server.kill()
+        guard.kill()
+        await told.until(3)
+        assert not any(lives(pid) for pid in pids()[0])
 
 
 async def test_what_fails_again_and_again_is_tried_again_and_says_why(tmp_path: Path, pids: Pids) -> None:

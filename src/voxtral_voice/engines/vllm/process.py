@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -30,10 +29,10 @@ from pathlib import Path
 from typing import Final, TypeVarTuple
 
 import aiohttp
-import psutil
 
 from voxtral_voice.engines.base import Engine
 from voxtral_voice.engines.vllm.environment import cleaned
+from voxtral_voice.engines.vllm.leftovers import Leftovers
 from voxtral_voice.engines.vllm.output import Output
 from voxtral_voice.errors import EngineError
 
@@ -51,8 +50,6 @@ LAST_WORDS_S: Final = 2.0
 GUARD_S: Final = 15.0
 """Beyond the grace, until the guard has ended all; then it is taken to be stopped itself, and is killed."""
 KILL_NOW: Final = b"k"
-MARK: Final = "GUARDED_AS"
-"""Variable by which every process of a child is known, wherever it has gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +220,7 @@ class VllmProcess:
     async def _until_of_no_use(self, child: _Child) -> str:
         async with asyncio.TaskGroup() as group:
             ending = group.create_task(child.until_it_ends())
-            watching = group.create_task(self._until_down())
+            watching = group.create_task(self._until_down(child))
             done, _ = await asyncio.wait((ending, watching), return_when=asyncio.FIRST_COMPLETED)
             ending.cancel()
             watching.cancel()
@@ -233,12 +230,12 @@ class VllmProcess:
         child.hangs = True
         return watching.result() + (f"; it last said: {cause}" if cause else "")
 
-    async def _until_down(self) -> str:
+    async def _until_down(self, child: _Child) -> str:
         """Returns why it is of no use any longer."""
         limits = self._limits
         timeout, connector = aiohttp.ClientTimeout(total=limits.answer_s), aiohttp.TCPConnector(force_close=True)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as client:
-            if not await self._answers_within(client, limits.start_s):
+            if not await self._answers_within(client, child, limits.start_s):
                 return f"did not answer within {limits.start_s:g} s of its start"
             if why := await self._fails_at_work(limits.warm_up_s):
                 return why
@@ -246,17 +243,17 @@ class VllmProcess:
             self._doubted.clear()
             self._tell(None)
             self._settle(None)
-            return await self._until_it_hangs(client)
+            return await self._until_it_hangs(client, child)
 
-    async def _answers_within(self, client: aiohttp.ClientSession, limit_s: float) -> bool:
+    async def _answers_within(self, client: aiohttp.ClientSession, child: _Child, limit_s: float) -> bool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
-                while not await self._is_healthy(client):  # noqa: ASYNC110 - HTTP has no event for it
+                while not await self._is_healthy(client, child):  # noqa: ASYNC110 - HTTP has no event for it
                     await asyncio.sleep(self._limits.poll_s)
                 return True
         return False
 
-    async def _until_it_hangs(self, client: aiohttp.ClientSession) -> str:
+    async def _until_it_hangs(self, client: aiohttp.ClientSession, child: _Child) -> str:
         answered = time.monotonic()
         while True:
             with contextlib.suppress(TimeoutError):
@@ -266,17 +263,19 @@ class VllmProcess:
                 self._doubted.clear()
                 if why := await self._fails_at_work(self._limits.doubt_s):
                     return why
-            if await self._is_healthy(client):
+            if await self._is_healthy(client, child):
                 answered = time.monotonic()
             elif time.monotonic() - answered >= self._limits.hung_s:
                 return f"has not answered for {self._limits.hung_s:g} s"
 
-    async def _is_healthy(self, client: aiohttp.ClientSession) -> bool:
+    async def _is_healthy(self, client: aiohttp.ClientSession, child: _Child) -> bool:
         try:
             async with client.get(f"http://{LOOPBACK}:{self._port}/health") as answer:
                 return answer.status == 200
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
+        finally:
+            child.left.note()
 
     async def _fails_at_work(self, limit_s: float) -> str:
         """Why; "" when it does not."""
@@ -305,12 +304,12 @@ class VllmProcess:
 
 
 class _Child:
-    def __init__(self, guard: subprocess.Popen[bytes], mark: str, output: Output, reading: asyncio.Task[None]) -> None:
+    def __init__(self, guard: subprocess.Popen[bytes], output: Output, reading: asyncio.Task[None]) -> None:
         self.output = output
         self.hangs = False
         """It is not asked to end, but killed."""
+        self.left = Leftovers(guard.pid)
         self._guard = guard
-        self._mark = mark
         self._reading = reading
         self._ended = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -318,8 +317,10 @@ class _Child:
         threading.Thread(target=self._wait, args=(loop,), name=f"wait for {guard.pid}", daemon=True).start()
 
     def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._guard.wait() < 0:  # it was killed itself: it has not done its work
-            _kill_all_marked(self._mark)
+        with contextlib.suppress(ChildProcessError):  # somebody else has waited for it
+            os.waitid(os.P_PID, self._guard.pid, os.WEXITED | os.WNOWAIT)
+        self.left.kill()  # finds something when the guard was killed itself, and has not done its work
+        self._guard.wait()
         _call_in(loop, self._ended.set)
 
     @property
@@ -356,11 +357,11 @@ async def _running(
     command: Sequence[str], environment: Mapping[str, str], name: str, grace_s: float
 ) -> AsyncIterator[_Child]:
     """The command below a guard; ended with the block."""
-    output, mark = Output(name, time.monotonic), secrets.token_hex(8)
-    guard = _guarded(command, {**environment, MARK: mark}, grace_s)
+    output = Output(name, time.monotonic)
+    guard = _guarded(command, environment, grace_s)
     async with asyncio.TaskGroup() as group:
         reading = group.create_task(_read(guard, output))
-        child = _Child(guard, mark, output, reading)
+        child = _Child(guard, output, reading)
         try:
             yield child
         finally:
@@ -394,13 +395,6 @@ async def _read(guard: subprocess.Popen[bytes], output: Output) -> None:
     finally:
         output.end()
         transport.close()
-
-
-def _kill_all_marked(mark: str) -> None:
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.environ().get(MARK) == mark:
-                process.kill()
 
 
 def _said(status: int) -> str:
