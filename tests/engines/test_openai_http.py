@@ -151,6 +151,13 @@ async def test_a_key_that_is_refused_is_known_at_the_start() -> None:
     assert said == "URL/models answered with status 401: Bad key. Set responder.api_key to a key that it takes."
 
 
+async def test_the_setting_of_a_refused_key_has_its_own_name() -> None:
+    async with odd_server(never, json_answer({"error": "Bad key"}, 401)) as server:
+        client = OpenAIServer("transcriber", Remote(server.url, settings="voxtral.vllm_"))
+        with pytest.raises(EngineError, match=r"Bad key\. Set voxtral\.vllm_api_key to a key that it takes\."):
+            await client.start()
+
+
 async def test_a_server_that_does_not_answer_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openai_http, "START_S", 0.05)
     assert await start_failure(never, "m") == "URL did not answer within 0.05 s: is it the right URL?"
@@ -213,8 +220,8 @@ async def test_what_is_the_requests_fault_is_not_the_engines(status: int) -> Non
         (raw(b""), "URL/work closed the connection without an answer."),
         (raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"), "The answer of URL/work broke off in the middle."),
         (stream(b"{", ends=False), "The answer of URL/work broke off in the middle."),
-        (whole(200, b"hello there"), "URL/work sent something that is not JSON: 'hello there'."),
-        (whole(200, b"[1]"), "URL/work sent JSON that is no object: '[1]'."),
+        (whole(200, b"hello there"), "URL/work sent something that is not JSON: 11 bytes."),
+        (whole(200, b"[1]"), "URL/work sent JSON that is no object: 3 bytes."),
     ],
 )
 async def test_every_failure_is_one_sentence(respond: Respond, sentence: str) -> None:

@@ -475,7 +475,7 @@ async def test_a_server_that_cannot_see_is_told_that_there_were_pictures(
         (stream(event(chunk("Hi"))), "The answer of URL/chat/completions broke off in the middle."),
         (stream(event(chunk("Hi")), ends=False), "The answer of URL/chat/completions broke off in the middle."),
         (stream(), "The answer of URL/chat/completions broke off in the middle."),
-        (stream(event(b"{oops")), "URL/chat/completions sent an event that is not JSON: '{oops'."),
+        (stream(event(b"{oops")), "URL/chat/completions sent an event that is not JSON: 5 bytes."),
         (stream(b"<html>oops</html>", kind="text/html"), "The answer of URL/chat/completions broke off in the middle."),
     ],
 )

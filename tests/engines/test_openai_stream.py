@@ -67,6 +67,13 @@ async def test_an_error_event_is_a_failure_although_the_status_was_good(respond:
     assert caught.value.told == "The transcriber's server failed at the answer."
 
 
+async def test_of_an_event_that_cannot_be_read_the_log_has_the_length_alone() -> None:
+    """What was said may be in it."""
+    with pytest.raises(EngineError, match=r"sent an event that is not JSON: 25 bytes\.") as caught:
+        await read(stream(chunk("a"), event(b'{"content": "my secret is')))
+    assert "secret" not in str(caught.value)
+
+
 async def test_a_whole_answer_is_one_chunk() -> None:
     assert await read(json_answer({"text": "hi"})) == [{"text": "hi"}]
 

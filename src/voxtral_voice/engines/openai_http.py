@@ -148,7 +148,7 @@ class OpenAIServer:
         if status in THIS_REQUEST:
             return self.refused(found, did)
         if status in NO_KEY:
-            found += f" Set {self._seam}.api_key to a key that it takes."
+            found += f" Set {self._settings}api_key to a key that it takes."
         if status == 404:
             found += f" Is {self._settings}url right (it often ends in /v1), and the model?"
         return self.error(found, did)
@@ -225,9 +225,9 @@ class Answer:
         try:
             content = loaded(body)
         except ValueError as error:
-            raise self.error("sent something that is not JSON", f": {_shown(body)}") from error
+            raise self.error("sent something that is not JSON", size_of(body)) from error
         if not isinstance(content, dict):
-            raise self.error("sent JSON that is no object", f": {_shown(body)}")
+            raise self.error("sent JSON that is no object", size_of(body))
         return content
 
     def broken_off(self) -> EngineError:
@@ -298,8 +298,9 @@ def short(text: str) -> str:
     return line if len(line) <= SHOWN_CHARS else line[:SHOWN_CHARS] + "..."
 
 
-def _shown(body: bytes) -> str:
-    return repr(body[:80].decode(errors="replace"))
+def size_of(data: bytes) -> str:
+    """All that the log has of what cannot be read: what was said may be in it."""
+    return f": {len(data)} bytes"
 
 
 def sentence(text: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from voxtral_voice.engines.openai_http import Answer, loaded, message_in
+from voxtral_voice.engines.openai_http import Answer, loaded, message_in, size_of
 
 MAX_LINE_BYTES: Final = 1024 * 1024
 DONE: Final = b"[DONE]"
@@ -100,8 +100,7 @@ def _chunk(event: bytes, answer: Answer) -> Mapping[str, Any]:
     try:
         chunk = loaded(event)
     except ValueError as error:
-        shown = repr(event[:80].decode(errors="replace"))
-        raise answer.error("sent an event that is not JSON", f": {shown}") from error
+        raise answer.error("sent an event that is not JSON", size_of(event)) from error
     return chunk if isinstance(chunk, dict) else {}
 
 

@@ -156,7 +156,7 @@ async def test_words_come_while_one_speaks_and_all_of_them_at_the_end(sizes: Seq
     async with both() as (server, engine):
         stream = turn(engine)
         said = [await stream.push(packet) for packet in in_packets(sound, sizes)]
-        assert await stream.flush() == Transcript(words(1, 2, 3, 4, 5, 6), "en")
+        assert await stream.flush() == Transcript(words(1, 2, 3, 4, 5, 6), "")
         await stream.aclose()
         assert all(words(1, 2, 3, 4, 5, 6).startswith(text) for text in said)
         assert [len(text) for text in said] == sorted(len(text) for text in said)
@@ -190,7 +190,7 @@ async def test_a_turn_goes_on_after_a_flush_as_if_there_had_been_none() -> None:
 async def test_what_is_known_is_not_asked_again() -> None:
     async with both() as (server, engine):
         stream = turn(engine)
-        assert await stream.flush() == Transcript("", "en")
+        assert await stream.flush() == Transcript("", "")
         await pushed(stream, speech(1))
         first = await stream.flush()
         assert await stream.flush() == first

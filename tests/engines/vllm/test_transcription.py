@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, get_args
 
 import numpy as np
+import orjson
 import pytest
 
 from tests.engines.odd_server import PATIENCE_S
@@ -53,7 +54,7 @@ async def transcript(engine: VllmTranscriber, audio: Samples = SOUND, language: 
 async def test_the_recorded_stream_is_heard() -> None:
     async with hearing() as (server, engine):
         assert await transcript(engine, language="hi") == Transcript(HEARD, "hi")
-        assert await transcript(engine) == Transcript(HEARD, "en")
+        assert await transcript(engine) == Transcript(HEARD, "")
         (path, form), (_, other) = server.requests
     assert path == "/v1/audio/transcriptions"
     assert form == {
@@ -65,6 +66,20 @@ async def test_the_recorded_stream_is_heard() -> None:
         "file": wav(SOUND),
     }
     assert "language" not in other
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [("Как дела?", "ru"), ("मुझे बताइए", "hi"), ("Où est la gare ?", "")],
+    ids=["Russian", "Hindi", "Latin letters are of many"],
+)
+async def test_a_language_is_told_only_where_the_letters_say_it(text: str, language: str) -> None:
+    """It is a hint to what is asked next."""
+    event = orjson.dumps({"choices": [{"delta": {"content": text}}]}).decode()
+    body = f"data: {event}\n\ndata: [DONE]\n\n"
+    async with hearing() as (server, engine):
+        server.answers.append({"status": 200, "content_type": "text/event-stream", "body": body})
+        assert await transcript(engine) == Transcript(text, language)
 
 
 async def test_it_has_no_streams() -> None:
@@ -86,7 +101,7 @@ async def test_more_than_half_a_minute_is_heard() -> None:
 @pytest.mark.parametrize("audio", [silence(0), silence(2000), np.full(LISTEN_RATE_HZ, 0.001, np.float32)])
 async def test_nothing_is_heard_in_silence_and_nobody_is_asked(audio: Samples) -> None:
     async with hearing() as (server, engine):
-        assert await transcript(engine, audio) == Transcript("", "en")
+        assert await transcript(engine, audio) == Transcript("", "")
         assert server.requests == []
 
 
@@ -122,7 +137,7 @@ async def test_a_fault_is_told_in_time_and_the_next_turn_is_heard(fault: HttpFau
         assert caught.value.engine == "transcriber"
         assert "://" not in caught.value.told
         await server.until(lambda: not server.busy)
-        assert await transcript(engine) == Transcript(HEARD, "en")
+        assert await transcript(engine) == Transcript(HEARD, "")
         assert server.client_sockets == 1
 
 

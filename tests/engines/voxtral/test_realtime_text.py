@@ -1,12 +1,11 @@
-"""Ids to text: no control tokens, no half letters, the language of the letters."""
+"""Ids to text: no control tokens, no half letters."""
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxtral_voice.engines.voxtral.realtime_text import LANGUAGES, joined, language_of, text_of
+from voxtral_voice.engines.voxtral.realtime_text import joined, text_of
 
 PAD, WORD = 32, 33
 
@@ -48,27 +47,3 @@ def test_bytes_that_are_no_text_are_left_out() -> None:
 def test_stretches_are_joined() -> None:
     assert joined(["One two", "", "three"]) == "One two three"
     assert joined(["", ""]) == ""
-
-
-@pytest.mark.parametrize(
-    ("text", "told", "language"),
-    [
-        ("Good day", "fr", "fr"),  # it was told
-        ("Good day", None, ""),  # Latin letters are of many
-        ("", None, ""),
-        ("12 + 3", None, ""),
-        ("नमस्ते", None, "hi"),
-        ("मेरा laptop ठीक करो please", None, ""),  # as many of one as of the other
-        ("मुझे बताइए ok", None, "hi"),
-        ("नमस्ते", "pl", "hi"),  # a language that the model does not know
-        ("dzień dobry", "pl", ""),
-        ("日本語です", None, "ja"),
-        ("你好吗", None, "zh"),
-        ("안녕하세요", None, "ko"),
-        ("Привет", None, "ru"),
-        ("مرحبا", None, "ar"),
-    ],
-)
-def test_language(text: str, told: str | None, language: str) -> None:
-    assert language_of(text, told) == language
-    assert language in ("", *LANGUAGES)

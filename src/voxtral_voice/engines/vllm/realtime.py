@@ -21,8 +21,8 @@ from typing import Final, TypeVar
 from voxtral_voice.audio.pcm import BYTES_PER_SAMPLE, float_to_pcm16
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, Samples, Transcript
 from voxtral_voice.engines.openai_http import OpenAIServer
-from voxtral_voice.engines.openai_transcriber import language_of
 from voxtral_voice.engines.remote import Remote
+from voxtral_voice.engines.spoken_language import language_of
 from voxtral_voice.engines.vllm import realtime_wire as wire
 from voxtral_voice.engines.vllm.admission import PLACES
 from voxtral_voice.engines.vllm.hearing import LEFT_TOKENS, TOKEN_BYTES, TOKEN_MS, quiet_ms_around
@@ -169,7 +169,7 @@ class VllmStream:
         if self._pcm and self._flushed_bytes != len(self._pcm):
             await self._end_utterance()
         text = self._text()
-        return Transcript(text, language_of(None, self._language, text))
+        return Transcript(text, language_of(text, self._language))
 
     async def aclose(self) -> None:
         self._closed = True

@@ -18,8 +18,9 @@ from voxtral_voice.engines.base import LISTEN_RATE_HZ, Samples, Transcript
 from voxtral_voice.engines.openai_audio import form, wav
 from voxtral_voice.engines.openai_http import OpenAIServer
 from voxtral_voice.engines.openai_stream import chunks, part_of, text_of
-from voxtral_voice.engines.openai_transcriber import PATH, language_of
+from voxtral_voice.engines.openai_transcriber import PATH
 from voxtral_voice.engines.remote import Remote
+from voxtral_voice.engines.spoken_language import language_of
 from voxtral_voice.engines.vllm.admission import PLACES, Admission
 from voxtral_voice.engines.vllm.kind import longest_tokens, noise, require_whole_turns
 from voxtral_voice.engines.vllm.patience import nobody, patient
@@ -71,7 +72,7 @@ class VllmTranscriber:
     ) -> Transcript:
         audible = last_audible_sample(audio, LISTEN_RATE_HZ) is not None
         text = await self._heard(audio, language, prompt) if audible else ""
-        return Transcript(text, language_of(None, language, text))
+        return Transcript(text, language or language_of(text, None))
 
     async def _heard(self, audio: Samples, language: str | None, prompt: str) -> str:
         texts = patient(self._texts(audio, language, prompt), self._server, self._suspect)

@@ -17,10 +17,10 @@ import numpy as np
 
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, Samples, Transcript
 from voxtral_voice.engines.repetition import without_loop
+from voxtral_voice.engines.spoken_language import language_of
 from voxtral_voice.engines.voxtral.mini_model import MiniModel
 from voxtral_voice.engines.voxtral.mini_prompt import transcription
 from voxtral_voice.engines.voxtral.mini_sound import Sound, pieces
-from voxtral_voice.engines.voxtral.realtime_text import language_of
 from voxtral_voice.errors import EngineError, RequestError
 
 SEAM: Final = "transcriber"
