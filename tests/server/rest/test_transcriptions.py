@@ -112,17 +112,28 @@ async def test_nobody_speaks(serving: Serving) -> None:
         assert await ask(server.url, lambda client: create(client, quiet, response_format="srt")) == ""
 
 
-async def test_what_the_transcriber_is_told(serving: Serving) -> None:
+@pytest.mark.parametrize(
+    ("asked_for", "said", "told"),
+    [
+        ({}, "de", [None, "de", "de"]),
+        ({}, "", [None, None, None]),
+        ({"language": "de"}, "", ["de", "de", "de"]),
+    ],
+)
+async def test_what_the_transcriber_is_told(
+    serving: Serving, asked_for: dict[str, Any], said: str, told: list[str | None]
+) -> None:
+    """The language of the first words is that of the others, where the transcriber says which that is."""
     asked: list[tuple[str | None, str, bool, int]] = []
 
     class Noting(FakeTranscriber):
         async def transcribe(self, audio: Samples, *, language: str | None, prompt: str, final: bool) -> Transcript:
             asked.append((language, prompt, final, audio.size))
-            return Transcript("ja", "de")
+            return Transcript("ja", said)
 
     async with serving(quick(transcriber=Noting())) as server:
-        await ask(server.url, lambda client: create(client, prompt="Names: Ada.", temperature=0.3))
-        assert [told[:3] for told in asked] == [(language, "Names: Ada.", True) for language in (None, "de", "de")]
+        await ask(server.url, lambda client: create(client, prompt="Names: Ada.", temperature=0.3, **asked_for))
+        assert [job[:3] for job in asked] == [(language, "Names: Ada.", True) for language in told]
         assert all(size <= 29 * 16_000 for *_, size in asked)
 
 

@@ -84,7 +84,7 @@ class Hearing:
                 audio, language=self.language, prompt=self._prompt, final=True
             )
         if heard.text:
-            self.language = heard.language
+            self.language = heard.language or self.language  # "": the engine does not say
         return heard.text
 
     async def _pieces(self) -> AsyncGenerator[Piece, None]:
