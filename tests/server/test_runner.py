@@ -121,6 +121,16 @@ async def test_a_judgement_comes_back_with_its_attempt() -> None:
         assert await b.until(ev.TurnJudged) == ev.TurnJudged(7, 0.95)
 
 
+async def test_a_transcript_may_take_longer_when_there_is_more_to_hear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "TRANSCRIBE_S", 0.0)
+    async with bench(transcriber=FakeTranscriber(latency_ms=1)) as b:
+        b.audio.append(np.full(60 * 16_000, 0.1, np.float32))
+        b.run(transcribe(7, 61 * 16_000))
+        b.run(transcribe(8, 0))
+        assert (await b.until(ev.TranscriptHeard)).attempt == 7
+        assert await b.until(ev.TranscriptFailed) == ev.TranscriptFailed(8, "transcriber: it took too long")
+
+
 @pytest.mark.parametrize(
     ("seam", "command"), [("transcriber", transcribe()), ("turn_judge", ev.Judge(1, 0, 16_000))], ids=str
 )

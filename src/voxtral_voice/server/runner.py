@@ -41,6 +41,7 @@ from voxtral_voice.server.turn_stream import TurnStream
 from voxtral_voice.server.work import Account, Outcome
 
 TRANSCRIBE_S: Final = 20.0
+"""With the length of its audio on top."""
 JUDGE_S: Final = 5.0
 PREPARE_S: Final = 5.0
 RESPOND_STEP_S: Final = 20.0
@@ -213,7 +214,7 @@ class Runner:
             await self._transcribe(whole, partial(self._hear_whole, whole, audio, account))
 
     async def _hear_whole(self, job: ev.Transcribe, audio: Samples, account: Account) -> Transcript:
-        async with asyncio.timeout(TRANSCRIBE_S):
+        async with asyncio.timeout(TRANSCRIBE_S + len(audio) / LISTEN_RATE_HZ):
             with account.working("transcriber"):
                 return await self._runtime.engines.transcriber.transcribe(
                     audio, language=job.language, prompt=job.prompt, final=job.final
