@@ -192,7 +192,7 @@ def phrases(pieces: list[str]) -> list[list[str]]:
     return [*(splitter.feed(piece) for piece in pieces), splitter.finish()]
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(deltas)
 def test_a_masked_reply_is_cut_where_the_reply_is(pieces: list[str]) -> None:
     expected = [[masked(phrase) for phrase in cut] for cut in phrases(pieces)]
