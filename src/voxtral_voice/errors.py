@@ -7,6 +7,7 @@
     ├── CorpusError               a clip to measure with is unknown, cannot be had, or is damaged
     ├── EngineError               an engine failed or cannot run here; `engine` says which one
     │   └── RequestError          what was asked of it cannot be done; the engine is fine
+    │       └── BusyError         it could be done later: the engine has no room now
     ├── ServerError               the server cannot start (port in use, ...)
     ├── TalkError                 a caller (talk, bench) cannot reach, or was refused by, a server
     ├── BenchError                a measurement cannot be made as asked
@@ -55,6 +56,10 @@ class EngineError(VoiceError):
 
 class RequestError(EngineError):
     """An engine cannot do what was asked of it, and is fine: too long, for example. Not counted against it."""
+
+
+class BusyError(RequestError):
+    """An engine has no room for what was asked of it now, and may have it in a moment."""
 
 
 class ServerError(VoiceError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engines.voxtral import small
-from voxtral_voice.errors import EngineError
+from voxtral_voice.errors import BusyError, EngineError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -180,12 +180,12 @@ def test_recording_ahead_changes_nothing(decoder: Decoder) -> None:
 
 def test_no_place_is_left(decoder: Decoder) -> None:
     sequences = [decoder.begin() for _ in range(3)]
-    with pytest.raises(EngineError, match="All 3 places"):
+    with pytest.raises(BusyError, match="All 3 places"):
         decoder.begin()
     decoder.end(sequences[0])
     decoder.end(sequences[0])  # a second time is nothing
     sequences[0] = decoder.begin()
-    with pytest.raises(EngineError, match="All 3 places"):
+    with pytest.raises(BusyError, match="All 3 places"):
         decoder.begin()
     for sequence in sequences:
         decoder.end(sequence)
@@ -201,3 +201,24 @@ def test_too_long_is_said_and_leaves_the_sequence_as_it_was(decoder: Decoder) ->
     with pytest.raises(EngineError, match=f"room for {TOKENS} tokens"):
         decoder.read(sequence, decoder.embed([3]))
     decoder.end(sequence)
+
+
+def test_a_copy_that_fails_takes_no_place(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    class Full:
+        """Keys or values that nothing more can be put beside."""
+
+        def __getitem__(self, _: object) -> object:
+            raise torch.OutOfMemoryError
+
+    sequence = decoder.begin()
+    decoder.read(sequence, decoder.embed(PROMPT))
+    with monkeypatch.context() as patch:
+        patch.setattr(decoder, "_values", Full())
+        for _ in range(4):
+            with pytest.raises(torch.OutOfMemoryError):
+                decoder.copy(sequence)
+    copies = [decoder.copy(sequence) for _ in range(2)]
+    for each in (sequence, *copies):
+        decoder.end(each)

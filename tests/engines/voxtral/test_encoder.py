@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engines.voxtral import small
-from voxtral_voice.errors import EngineError
+from voxtral_voice.errors import BusyError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,6 +116,27 @@ def test_a_place_that_is_used_again_begins_anew(encoder: Encoder, whole: list[Te
     encoder.end(stream)
 
 
+def test_a_copy_that_fails_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from voxtral_voice.engines.voxtral.encoder import Encoder
+
+    class Full:
+        """Keys or values that nothing more can be put beside."""
+
+        def __getitem__(self, _: object) -> object:
+            raise torch.OutOfMemoryError
+
+    encoder = Encoder(small.realtime().model, streams=2, seam="transcriber")
+    stream = encoder.begin()
+    with monkeypatch.context() as patch:
+        patch.setattr(encoder, "_values", Full())
+        for _ in range(2):
+            with pytest.raises(torch.OutOfMemoryError):
+                encoder.copy(stream)
+    assert encoder.copy(stream).place != stream.place
+
+
 def test_recording_ahead_changes_nothing(encoder: Encoder, whole: list[Tensor]) -> None:
     encoder.warm(2)
     test_a_place_that_is_used_again_begins_anew(encoder, whole)
@@ -123,7 +144,7 @@ def test_recording_ahead_changes_nothing(encoder: Encoder, whole: list[Tensor]) 
 
 def test_no_place_is_left(encoder: Encoder) -> None:
     streams = [encoder.begin() for _ in range(4)]
-    with pytest.raises(EngineError, match="All 4 places"):
+    with pytest.raises(BusyError, match="All 4 places"):
         encoder.begin()
     for stream in streams:
         encoder.end(stream)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voxtral_voice.errors import EngineError, RequestError
+from voxtral_voice.errors import BusyError, EngineError, RequestError
 
 pytestmark = pytest.mark.voxtral
 
@@ -38,5 +38,12 @@ def test_our_own_are_kept_under_the_seam_that_asked() -> None:
     with pytest.raises(EngineError, match="It is full") as caught, told("responder", "It failed"):
         raise EngineError("transcriber", "It is full.")
     assert caught.value.engine == "responder"
-    with pytest.raises(RequestError), told("responder", "It failed"):
-        raise RequestError("responder", "Too long.")
+
+
+@pytest.mark.parametrize("kind", [RequestError, BusyError])
+def test_what_is_no_failure_of_the_engine_stays_what_it_is(kind: type[RequestError]) -> None:
+    from voxtral_voice.engines.voxtral.failures import told
+
+    with pytest.raises(RequestError, match=r"^Too much at once\.$") as caught, told("responder", "It failed"):
+        raise kind("transcriber", "Too much at once.", "Too much.")
+    assert (type(caught.value), caught.value.engine, caught.value.told) == (kind, "responder", "Too much.")

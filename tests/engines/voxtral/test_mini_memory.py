@@ -26,24 +26,33 @@ class Place:
 class Places:
     """In place of a decoder: as many as are taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self.most = most
         self.taken: list[Place] = []
+        self.broken = False
 
     def begin(self) -> Place:
+        self._require_whole()
         self.taken.append(Place())
         return self.taken[-1]
 
     def copy(self, source: Place) -> Place:
+        self._require_whole()
         self.taken.append(Place(source.length))
         return self.taken[-1]
 
     def end(self, place: Place) -> None:
         self.taken.remove(place)
 
+    def _require_whole(self) -> None:
+        if self.broken:
+            raise MemoryError
+        assert len(self.taken) < self.most
+
 
 class Rooms:
     def __init__(self, places: int) -> None:
-        self.places = Places()
+        self.places = Places(places)
         self.memories = Memories(cast("Decoder", self.places), places)
 
     def take(self, keys: list[int], *, keep: bool = True) -> Memory:
@@ -127,3 +136,19 @@ def test_as_many_as_there_are_places_are_used_at_once(keep: bool) -> None:
         for memory in taken:
             rooms.memories.give_back(memory, keep=keep)
     assert len(rooms.places.taken) == (3 if keep else 0)
+
+
+@pytest.mark.parametrize("keys", [[9], [1, 2, 4]], ids=["begun", "copied"])
+@pytest.mark.parametrize("places", [3, 2])
+def test_a_place_that_could_not_be_had_is_not_lost(places: int, keys: list[int]) -> None:
+    """With a place free, and with one that has to be freed first."""
+    rooms = Rooms(places)
+    rooms.read([5, *LONG])
+    rooms.read([1, 2, *LONG])
+    rooms.places.broken = True
+    for _ in range(4):
+        with pytest.raises(MemoryError):
+            rooms.take(keys)
+    rooms.places.broken = False
+    taken = [rooms.take([number]) for number in range(10, 10 + places)]
+    assert len({id(memory.written) for memory in taken}) == places == len(rooms.places.taken)

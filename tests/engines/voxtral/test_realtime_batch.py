@@ -10,7 +10,7 @@ import pytest
 
 from voxtral_voice.engines.voxtral.realtime_batch import WAITING, Batches
 from voxtral_voice.engines.worker import Worker
-from voxtral_voice.errors import EngineError
+from voxtral_voice.errors import BusyError, EngineError
 
 
 class Model:
@@ -117,7 +117,7 @@ async def test_a_failure_is_that_of_its_batch_alone(batches: Batches, model: Mod
 async def test_too_many_are_refused(batches: Batches, model: Model) -> None:
     tasks = await begin(batches, model, [("a", 0)])
     tasks += await begin(batches, model, [("b", item) for item in range(WAITING)])
-    with pytest.raises(EngineError, match=f"{WAITING} steps wait"):
+    with pytest.raises(BusyError, match=f"{WAITING} steps wait"):
         await batches.run("a", model.double, 1)
     tasks[-1].cancel()
     await asyncio.wait([tasks.pop()])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from voxtral_voice.errors import EngineError
+from voxtral_voice.errors import BusyError, EngineError
 
 if TYPE_CHECKING:
     from voxtral_voice.engines.voxtral.realtime_model import RealtimeModel
@@ -174,9 +174,20 @@ def test_all_places_are_taken(model: RealtimeModel) -> None:
     from voxtral_voice.engines.voxtral.realtime_model import STREAMS
 
     places = [model.begin() for _ in range(STREAMS)]
-    with pytest.raises(EngineError, match=f"All {STREAMS} places"):
+    with pytest.raises(BusyError, match=f"All {STREAMS} places"):
         model.begin()
     for place in places:
         model.end(place)
         model.end(place)  # a second time is nothing
     model.end(model.begin())
+
+
+def test_half_a_place_is_not_kept(model: RealtimeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model.decoder, "begin", full)
+        with pytest.raises(MemoryError):
+            model.begin()
+    assert len(model.encoder._free) == len(model.decoder._free)

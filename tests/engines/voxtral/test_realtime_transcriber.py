@@ -16,7 +16,7 @@ from voxtral_voice.engines.base import Samples, Transcriber, Transcript, Transcr
 from voxtral_voice.engines.voxtral import realtime_transcriber
 from voxtral_voice.engines.voxtral.realtime_text import text_of
 from voxtral_voice.engines.voxtral.realtime_transcriber import RealtimeStream, RealtimeTranscriber
-from voxtral_voice.errors import EngineError
+from voxtral_voice.errors import BusyError, EngineError
 
 if TYPE_CHECKING:
     from voxtral_voice.engines.voxtral.realtime_model import RealtimeModel
@@ -199,7 +199,7 @@ async def test_more_than_there_is_room_for(engine: RealtimeTranscriber, model: R
     streams = [opened(engine) for _ in range(9)]
     for stream in streams[:8]:
         await stream.push(SPEECH[:10_000])
-    with pytest.raises(EngineError, match="All 8 places"):
+    with pytest.raises(BusyError, match="All 8 places"):
         await streams[8].push(SPEECH[:10_000])
     await streams[0].aclose()
     assert await streams[8].push(SPEECH[:0])

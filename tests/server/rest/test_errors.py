@@ -3,7 +3,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from voxtral_voice.errors import EngineError, RequestError
+from voxtral_voice.errors import BusyError, EngineError, RequestError
 from voxtral_voice.realtime.fields import invalid
 from voxtral_voice.server.rest import errors
 from voxtral_voice.server.rest.errors import ApiError
@@ -29,6 +29,7 @@ def test_the_shape_of_an_error() -> None:
         (errors.busy(4), 429, "rate_limit_error", "rate_limit_exceeded"),
         (errors.of_engine("speaker", EngineError("speaker", "x"), "x"), 500, "server_error", "engine_failed"),
         (errors.of_engine("speaker", RequestError("speaker", "x"), "x"), 400, "invalid_request_error", "invalid_value"),
+        (errors.of_engine("transcriber", BusyError("transcriber", "x"), "x"), 503, "server_error", "engine_busy"),
         (errors.of_engine("speaker", TimeoutError(), "it took too long"), 503, "server_error", "engine_timeout"),
     ],
 )

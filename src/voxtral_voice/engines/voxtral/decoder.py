@@ -11,13 +11,14 @@ end. Without CUDA the same code runs as it is written.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
-from voxtral_voice.errors import EngineError
+from voxtral_voice.errors import BusyError, EngineError
 
 BATCHES: Final = (1, 2, 4, 8, 16, 32)
 """Sequences in one step: their number is filled up to the next of these, since each has a graph of its own."""
@@ -73,7 +74,7 @@ class Decoder:
 
     def begin(self) -> Written:
         if not self._free:
-            raise EngineError(self._seam, f"All {self._spare} places of the model are taken: try again later.")
+            raise BusyError(self._seam, full(self._spare))
         return Written(self._free.pop())
 
     def end(self, sequence: Written) -> None:
@@ -84,10 +85,13 @@ class Decoder:
 
     def copy(self, sequence: Written) -> Written:
         """One that goes on from here by itself."""
-        other = self.begin()
-        other.length = sequence.length
-        for block in (self._keys, self._values):
-            block[:, other.place, :, : other.length] = block[:, sequence.place, :, : other.length]
+        with ExitStack() as undone:
+            other = self.begin()
+            undone.callback(self.end, other)
+            other.length = sequence.length
+            for block in (self._keys, self._values):
+                block[:, other.place, :, : other.length] = block[:, sequence.place, :, : other.length]
+            undone.pop_all()
         return other
 
     # --- reading ------------------------------------------------------------------------------------------------
@@ -302,6 +306,10 @@ class _Rows:
 
     def get_seq_length(self, *_: object) -> int:
         return 0
+
+
+def full(places: int) -> str:
+    return f"All {places} places of the model are taken: try again in a moment, or let vLLM run it, which has more."
 
 
 def filled(count: int) -> int:

@@ -15,14 +15,15 @@ behind the stream's own frames, and the stream writes over it when it goes on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
-from voxtral_voice.engines.voxtral.decoder import BATCHES, WARM_UPS, filled
-from voxtral_voice.errors import EngineError
+from voxtral_voice.engines.voxtral.decoder import BATCHES, WARM_UPS, filled, full
+from voxtral_voice.errors import BusyError
 
 PIECES: Final = (16, 8, 4, 2, 1)
 """Tokens that are heard at once: their number is made up of these, since each has a graph of its own."""
@@ -76,7 +77,7 @@ class Encoder:
 
     def begin(self) -> Heard:
         if not self._free:
-            raise EngineError(self._seam, f"All {self._spare} places of the model are taken: try again later.")
+            raise BusyError(self._seam, full(self._spare))
         return Heard(self._free.pop(), self._silence)
 
     def end(self, stream: Heard) -> None:
@@ -87,11 +88,14 @@ class Encoder:
 
     def copy(self, stream: Heard) -> Heard:
         """One that goes on from here by itself."""
-        other = self.begin()
-        other.frames, other.tails = stream.frames, stream.tails
-        used = min(stream.frames, self.cells)
-        for block in (self._keys, self._values):
-            block[:, other.place, :, :used] = block[:, stream.place, :, :used]
+        with ExitStack() as undone:
+            other = self.begin()
+            undone.callback(self.end, other)
+            other.frames, other.tails = stream.frames, stream.tails
+            used = min(stream.frames, self.cells)
+            for block in (self._keys, self._values):
+                block[:, other.place, :, :used] = block[:, stream.place, :, :used]
+            undone.pop_all()
         return other
 
     def fork(self, stream: Heard) -> Heard:

@@ -18,8 +18,8 @@ def told(seam: str, what: str) -> Iterator[None]:
 
     try:
         yield
-    except RequestError:
-        raise
+    except RequestError as error:
+        raise type(error)(seam, str(error), error.told) from error
     except EngineError as error:
         raise EngineError(seam, str(error)) from error
     except torch.OutOfMemoryError as error:

@@ -78,10 +78,12 @@ class Memories:
                 if oldest is source:
                     return oldest
                 self._end(oldest)
-        self._free -= 1
         if source is None:
-            return Memory(self._decoder.begin())
-        return Memory(self._decoder.copy(source.written), list(source.keys), source.after)
+            memory = Memory(self._decoder.begin())
+        else:
+            memory = Memory(self._decoder.copy(source.written), list(source.keys), source.after)
+        self._free -= 1
+        return memory
 
     def _end(self, memory: Memory) -> None:
         self._decoder.end(memory.written)

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from voxtral_voice.engines.worker import Worker
-from voxtral_voice.errors import EngineError
+from voxtral_voice.errors import BusyError, EngineError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -51,7 +51,9 @@ class Batches:
             raise self._over()
         self._waiting = [step for step in self._waiting if not step.done.done()]
         if len(self._waiting) >= WAITING:
-            raise EngineError(self._seam, f"{WAITING} steps wait for the model: it is too busy.")
+            raise BusyError(
+                self._seam, f"{WAITING} steps wait for the model, which has too much to do: try again in a moment."
+            )
         loop = asyncio.get_running_loop()
         step = _Step(kind, run, item, loop.create_future())
         self._waiting.append(step)

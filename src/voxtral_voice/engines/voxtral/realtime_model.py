@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -76,8 +77,13 @@ class RealtimeModel:
             self._mel = _Mel(processor.feature_extractor, self.device)
 
     def begin(self) -> Place:
-        """For a new stretch."""
-        return Place(self.encoder.begin(), self.decoder.begin())
+        """For a new stretch. Raises BusyError."""
+        with ExitStack() as undone:
+            heard = self.encoder.begin()
+            undone.callback(self.encoder.end, heard)
+            place = Place(heard, self.decoder.begin())
+            undone.pop_all()
+        return place
 
     def end(self, place: Place) -> None:
         """Safe to call twice."""
