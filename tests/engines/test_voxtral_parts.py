@@ -16,7 +16,10 @@ from tests.weights.voxtral_folder import voxtral_files, write
 from voxtral_voice.engines import gpu
 from voxtral_voice.engines.placement import Placement
 from voxtral_voice.engines.remote import Remote
+from voxtral_voice.engines.vllm.chat import VllmChat
 from voxtral_voice.engines.vllm.process import VllmProcess
+from voxtral_voice.engines.vllm.realtime import VllmRealtime
+from voxtral_voice.engines.vllm.transcription import VllmTranscriber
 from voxtral_voice.engines.voxtral_parts import Model, VoxtralOptions, VoxtralParts, parts, require
 from voxtral_voice.errors import EngineError
 
@@ -177,6 +180,13 @@ async def test_streaming_is_two_processes_that_share_a_gpu(
     assert made.responder is not None
     assert not made.responder.listens
     assert not made.one_by_one
+    assert isinstance(made.transcriber, VllmRealtime)
+    assert isinstance(made.responder, VllmChat)
+    hearing = made.transcriber._sockets
+    assert hearing._admission._places == int(hears["--max-num-seqs"])
+    assert made.responder._admission._places == int(answers["--max-num-seqs"])
+    suspects = [process.suspect for process in made.processes.values() if isinstance(process, VllmProcess)]
+    assert suspects == [hearing._suspect, made.responder._suspect]
     assert {process.failing for process in made.processes.values()} == {
         "vllm realtime is not running",
         "vllm mini is not running",
@@ -205,6 +215,13 @@ async def test_mini_hears_and_answers_in_one_process(
     assert not made.transcriber.streams
     assert made.responder is not None
     assert made.responder.listens is listens
+    assert isinstance(made.responder, VllmChat)
+    assert isinstance(made.transcriber, VllmTranscriber)
+    assert made.responder._admission is made.transcriber._admission
+    assert made.transcriber._admission._places == int(argv(made, "vllm mini")["--max-num-seqs"])
+    [process] = made.processes.values()
+    assert isinstance(process, VllmProcess)
+    assert made.responder._suspect == made.transcriber._suspect == process.suspect
     await close(made)
 
 
@@ -212,6 +229,9 @@ def test_a_vllm_of_somebody_else_is_not_started() -> None:
     there = VoxtralOptions(listen="direct", models=(), vllm=Remote("http://there/v1"))
     made = parts(there, {})
     assert (made.processes, made.responder is not None) == ({}, True)
+    assert isinstance(made.responder, VllmChat)
+    assert isinstance(made.transcriber, VllmTranscriber)
+    assert made.responder._admission is made.transcriber._admission
     hears = parts(VoxtralOptions(models=(), vllm=Remote("http://there/v1")), {})
     assert (hears.transcriber.streams, hears.responder) == (True, None)
 

@@ -22,7 +22,7 @@ import aiohttp
 import orjson
 
 from voxtral_voice.engines.remote import Remote
-from voxtral_voice.errors import EngineError, RequestError
+from voxtral_voice.errors import BusyError, EngineError, RequestError
 
 MAX_CONNECTIONS: Final = 128
 """To one server. When all are in use, a request waits for one, as long as its caller does."""
@@ -178,6 +178,9 @@ class OpenAIServer:
 
     def refused(self, message: str, did: str) -> RequestError:
         return RequestError(self._seam, message, self._told(did))
+
+    def busy(self, message: str) -> BusyError:
+        return BusyError(self._seam, message, self._told("is busy"))
 
     def _told(self, did: str) -> str:
         return f"The {self._seam}'s server {did}."

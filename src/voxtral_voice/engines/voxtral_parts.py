@@ -20,6 +20,7 @@ from voxtral_voice.engines.remote import Remote
 from voxtral_voice.errors import EngineError
 
 if TYPE_CHECKING:
+    from voxtral_voice.engines.vllm.admission import Admission
     from voxtral_voice.engines.vllm.launch import Serve
     from voxtral_voice.engines.vllm.process import VllmProcess
 
@@ -101,10 +102,8 @@ def parts(options: VoxtralOptions, checkpoints: Mapping[Model, Path]) -> Voxtral
     if options.backend == "transformers":
         return _in_process(options, checkpoints)
     if options.vllm is not None:
-        return _on_vllm(options, {"realtime" if options.listen == "streaming" else "mini": options.vllm}, {})
-    started = {model: _process(options, model, checkpoints[model]) for model in options.models}
-    places = {model: Remote(process.url, serve.model) for model, (serve, process) in started.items()}
-    return _on_vllm(options, places, {model: process for model, (_, process) in started.items()})
+        return _on_vllm(options, {"realtime" if options.listen == "streaming" else "mini": _theirs(options.vllm)})
+    return _on_vllm(options, {model: _ours(options, model, checkpoints[model]) for model in options.models})
 
 
 # --- what has to be here ----------------------------------------------------------------------------------------
@@ -176,20 +175,41 @@ def _share(options: VoxtralOptions, model: Model) -> float:
 # --- through vLLM -----------------------------------------------------------------------------------------------
 
 
-def _process(options: VoxtralOptions, model: Model, checkpoint: Path) -> tuple[Serve, VllmProcess]:
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """A vLLM, as every engine that asks it has to know it."""
+
+    place: Remote
+    admission: Admission
+    """Theirs together: it works on so many requests at once, whoever they are of."""
+    suspect: Callable[[], None]
+    process: VllmProcess | None
+    """None: somebody else's."""
+
+
+def _theirs(place: Remote) -> _Server:
+    from voxtral_voice.engines.vllm.admission import Admission
+    from voxtral_voice.engines.vllm.patience import nobody
+
+    return _Server(place, Admission(), nobody, None)
+
+
+def _ours(options: VoxtralOptions, model: Model, checkpoint: Path) -> _Server:
+    from voxtral_voice.engines.vllm.admission import Admission
     from voxtral_voice.engines.vllm.process import VllmProcess, starting
     from voxtral_voice.engines.vllm.realtime import VllmRealtime
     from voxtral_voice.engines.vllm.transcription import VllmTranscriber
 
     def hearing() -> Engine:
-        place = Remote(process.url, serve.model)
+        """Of the process's own warm-up: what it finds is known where it is asked."""
         return VllmTranscriber(place) if model == "mini" else VllmRealtime(place, options.delay_ms)
 
     serve = _serve_mini(options, checkpoint) if model == "mini" else _serve_realtime(options, checkpoint)
     process = VllmProcess(
         serve.argv, log_prefix=f"vllm {model}", environment=serve.environment, warm_up=starting(hearing)
     )
-    return serve, process
+    place = Remote(process.url, serve.model)
+    return _Server(place, Admission(serve.sessions), process.suspect, process)
 
 
 def _serve_mini(options: VoxtralOptions, checkpoint: Path) -> Serve:
@@ -220,25 +240,24 @@ def _serve_realtime(options: VoxtralOptions, checkpoint: Path) -> Serve:
     )
 
 
-def _on_vllm(
-    options: VoxtralOptions, places: Mapping[Model, Remote], processes: Mapping[Model, VllmProcess]
-) -> VoxtralParts:
+def _on_vllm(options: VoxtralOptions, servers: Mapping[Model, _Server]) -> VoxtralParts:
     from voxtral_voice.engines.vllm.chat import VllmChat
-    from voxtral_voice.engines.vllm.patience import nobody
     from voxtral_voice.engines.vllm.realtime import VllmRealtime
     from voxtral_voice.engines.vllm.transcription import VllmTranscriber
 
-    def doubted(model: Model) -> Callable[[], None]:
-        return processes[model].suspect if model in processes else nobody
-
-    mini = places.get("mini")
-    responder = VllmChat(mini, options.listen == "direct", suspect=doubted("mini")) if mini else None
+    responder: Responder | None = None
+    if (mini := servers.get("mini")) is not None:
+        listens = options.listen == "direct"
+        responder = VllmChat(mini.place, listens, admission=mini.admission, suspect=mini.suspect)
     transcriber: Transcriber
     if options.listen == "streaming":
-        transcriber = VllmRealtime(places["realtime"], options.delay_ms, suspect=doubted("realtime"))
+        server = servers["realtime"]
+        transcriber = VllmRealtime(server.place, options.delay_ms, admission=server.admission, suspect=server.suspect)
     else:
-        transcriber = VllmTranscriber(places["mini"], suspect=doubted("mini"))
-    return VoxtralParts(transcriber, responder, {f"vllm {model}": process for model, process in processes.items()})
+        server = servers["mini"]
+        transcriber = VllmTranscriber(server.place, admission=server.admission, suspect=server.suspect)
+    processes = {f"vllm {model}": server.process for model, server in servers.items() if server.process is not None}
+    return VoxtralParts(transcriber, responder, processes)
 
 
 # --- in this process --------------------------------------------------------------------------------------------

@@ -12,12 +12,14 @@ import orjson
 import pytest
 
 from tests.engines.odd_server import PATIENCE_S
-from tests.engines.vllm.recorded import HttpFault, Line, RecordedVllm, exchanges, said, speech
-from voxtral_voice.engines.base import NO_TOOLS, CallPiece, Finish, Message, NamedTool, Piece, Tool, Tools
+from tests.engines.vllm.recorded import HttpFault, Line, RecordedVllm, exchanges, said, silence, speech
+from voxtral_voice.engines.base import NO_TOOLS, CallPiece, Finish, Message, NamedTool, Piece, Tool, Tools, Usage
 from voxtral_voice.engines.remote import Remote
 from voxtral_voice.engines.vllm import admission, chat, patience
+from voxtral_voice.engines.vllm.admission import Admission
 from voxtral_voice.engines.vllm.chat import MAX_TOKENS, SAMPLING, VllmChat
-from voxtral_voice.errors import EngineError, RequestError
+from voxtral_voice.engines.vllm.transcription import VllmTranscriber
+from voxtral_voice.errors import BusyError, EngineError, RequestError
 
 SPOKEN = (Message("user", "", audio=speech(1, 2)),)
 WRITTEN = (Message("user", "Hello."),)
@@ -39,7 +41,7 @@ async def chatting(
     """The server has forgotten how the engine was warmed up."""
     server = RecordedVllm(realtime=False, **options)
     async with server.running(), asyncio.timeout(PATIENCE_S):
-        engine = VllmChat(Remote(server.url, "tiny"), listens, places=places)
+        engine = VllmChat(Remote(server.url, "tiny"), listens, admission=Admission(places))
         try:
             await engine.start()
             server.requests.clear()
@@ -121,6 +123,18 @@ async def test_words_are_answered() -> None:
     async with chatting(listens=False) as (server, engine):
         assert text(await answer(engine, WRITTEN)) == said(RECORDED)
         assert server.requests[0][1]["messages"][-1] == {"role": "user", "content": "Hello."}
+
+
+async def test_a_sound_with_nothing_to_hear_in_it_is_not_answered_but_for_its_words() -> None:
+    async with chatting() as (server, engine):
+        silent = Message("user", "", audio=silence(2000))
+        assert await answer(engine, [*WRITTEN, silent]) == [Finish("stop", Usage(0, 0))]
+        assert await engine.prepare([*WRITTEN, silent], language=None) is None
+        assert server.requests == []
+        known = Message("user", "Hello.", audio=silence(2000))
+        assert text(await answer(engine, [known])) == said(RECORDED)
+        await engine.prepare([known], language=None)
+        assert [body["messages"][-1]["content"] for _, body in server.requests] == ["Hello."] * 2
 
 
 async def test_our_own_limit_is_an_end_like_any_other() -> None:
@@ -291,6 +305,20 @@ async def test_more_answers_than_places_wait_and_are_told() -> None:
     async with chatting(places=1) as (_, engine):
         async with aclosing(engine.respond(SPOKEN, language=None, max_tokens=None)) as pieces:
             await anext(pieces)
-            with pytest.raises(EngineError, match="is busy: 1 requests are under way"):
+            with pytest.raises(BusyError, match="is busy: 1 requests are under way"):
                 await answer(engine)
         assert text(await answer(engine)) == said(RECORDED)
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_all_engines_of_a_server_share_its_places() -> None:
+    async with chatting(places=1) as (server, engine):
+        transcriber = VllmTranscriber(Remote(server.url, "tiny"), admission=engine._admission)
+        await transcriber.start()
+        async with aclosing(engine.respond(SPOKEN, language=None, max_tokens=None)) as pieces:
+            await anext(pieces)
+            with pytest.raises(BusyError) as caught:
+                await transcriber.transcribe(speech(1), language=None, prompt="", final=True)
+        assert caught.value.told == "The transcriber's server is busy."
+        assert (await transcriber.transcribe(speech(1), language=None, prompt="", final=True)).text
+        await transcriber.aclose()

@@ -18,8 +18,9 @@ from tests.engines.vllm.recorded import Door, Fault, Kind, RecordedVllm, in_pack
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, Samples, Transcript
 from voxtral_voice.engines.remote import Remote
 from voxtral_voice.engines.vllm import admission, realtime, sockets, utterance
+from voxtral_voice.engines.vllm.admission import Admission
 from voxtral_voice.engines.vllm.realtime import VllmRealtime, VllmStream
-from voxtral_voice.errors import EngineError
+from voxtral_voice.errors import BusyError, EngineError
 
 
 def _faults(*kinds: Kind | None, after: int = 3) -> deque[Fault | None]:
@@ -47,9 +48,9 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def hearing(server: RecordedVllm, delay_ms: int = 480, max_streams: int = 2) -> AsyncIterator[VllmRealtime]:
+async def hearing(server: RecordedVllm, delay_ms: int = 480, places: int = 2) -> AsyncIterator[VllmRealtime]:
     """An engine that has started; the server has forgotten how it was warmed up."""
-    engine = VllmRealtime(Remote(server.url, "tiny"), delay_ms, max_streams=max_streams)
+    engine = VllmRealtime(Remote(server.url, "tiny"), delay_ms, admission=Admission(places))
     try:
         await engine.start()
         server.heard.clear()
@@ -399,7 +400,7 @@ async def test_more_streams_than_places_wait_and_are_told() -> None:
         streams = [turn(engine) for _ in range(3)]
         for stream in streams[:2]:
             await stream.push(speech(1))
-        with pytest.raises(EngineError) as caught:
+        with pytest.raises(BusyError) as caught:
             await streams[2].push(speech(1))
         assert str(caught.value) == (f"{server.url} is busy: 2 requests are under way, and none ended in 0.05 s.")
         assert caught.value.told == "The transcriber's server is busy."

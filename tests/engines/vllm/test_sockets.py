@@ -14,6 +14,7 @@ from voxtral_voice.engines.openai_http import OpenAIServer
 from voxtral_voice.engines.remote import Remote
 from voxtral_voice.engines.vllm import realtime_wire as wire
 from voxtral_voice.engines.vllm import sockets
+from voxtral_voice.engines.vllm.admission import Admission
 from voxtral_voice.engines.vllm.sockets import Socket, Sockets, opened
 from voxtral_voice.errors import EngineError
 
@@ -22,7 +23,7 @@ from voxtral_voice.errors import EngineError
 async def pool(places: int = 4, api_key: str = "") -> AsyncIterator[tuple[RecordedVllm, Sockets]]:
     vllm = RecordedVllm()
     async with vllm.running(), asyncio.timeout(PATIENCE_S):
-        found = Sockets(OpenAIServer("transcriber", Remote(vllm.url, "tiny", api_key)), places)
+        found = Sockets(OpenAIServer("transcriber", Remote(vllm.url, "tiny", api_key)), Admission(places))
         try:
             yield vllm, found
         finally:

@@ -18,8 +18,9 @@ from voxtral_voice.engines.base import LISTEN_RATE_HZ, Samples, Transcriber, Tra
 from voxtral_voice.engines.openai_audio import wav
 from voxtral_voice.engines.remote import Remote
 from voxtral_voice.engines.vllm import admission, patience
+from voxtral_voice.engines.vllm.admission import Admission
 from voxtral_voice.engines.vllm.transcription import VllmTranscriber
-from voxtral_voice.errors import EngineError, RequestError
+from voxtral_voice.errors import BusyError, EngineError, RequestError
 
 SOUND = speech(1, 2, 3)
 HEARD = said(exchanges("transcription_stream")[0].answer)
@@ -38,7 +39,7 @@ async def hearing(places: int = 2, **options: Any) -> AsyncIterator[tuple[Record
     """The server has forgotten how the engine was warmed up."""
     server = RecordedVllm(realtime=False, **options)
     async with server.running(), asyncio.timeout(PATIENCE_S):
-        engine = VllmTranscriber(Remote(server.url, "tiny"), places=places)
+        engine = VllmTranscriber(Remote(server.url, "tiny"), admission=Admission(places))
         try:
             await engine.start()
             server.requests.clear()
@@ -168,7 +169,7 @@ async def test_more_turns_than_places_wait_and_are_told() -> None:
         async with asyncio.TaskGroup() as group:
             work = group.create_task(transcript(engine))
             await server.until(lambda: server.busy == 1)
-            with pytest.raises(EngineError, match="is busy"):
+            with pytest.raises(BusyError, match="is busy"):
                 await transcript(engine)
             work.cancel()
         assert (await transcript(engine)).text == HEARD

@@ -1,6 +1,9 @@
 """Who may ask a server now: vLLM puts everything into a queue without an end, so that all would be late.
 
-Knows: places, and how long one is waited for. Does not know: what is asked.
+Knows: places, and how long one is waited for. Does not know: what is asked, whose request it is.
+
+Whatever asks one server shares its places: a vLLM works on so many requests at once, of whatever kind. Who finds none
+is told so; the server is fine.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ from typing import Final
 from voxtral_voice.engines.openai_http import OpenAIServer
 
 PLACES: Final = 16
-"""`--max-num-seqs` in vLLM's own command for Voxtral Realtime: more would wait in its queue."""
+"""Of a server that somebody else has started: `--max-num-seqs` in vLLM's own command for Voxtral Realtime. Of our own
+it is known (`launch`)."""
 WAIT_S: Final = 2.0
 """For a place. A turn whose answer begins later than this is a conversation no more: better told than kept waiting."""
 
@@ -21,8 +25,7 @@ WAIT_S: Final = 2.0
 class Admission:
     """To one server, fair: first come, first served."""
 
-    def __init__(self, server: OpenAIServer, places: int = PLACES) -> None:
-        self._server = server
+    def __init__(self, places: int = PLACES) -> None:
         self._places = places
         self._free = asyncio.Semaphore(places)
 
@@ -30,23 +33,23 @@ class Admission:
     def full(self) -> bool:
         return self._free.locked()
 
-    async def enter(self) -> None:
-        """Take a place. Raises EngineError when none becomes free in time."""
+    async def enter(self, server: OpenAIServer) -> None:
+        """Take a place; server: as who asks knows it. Raises BusyError when none becomes free in time."""
         try:
             async with asyncio.timeout(WAIT_S):
                 await self._free.acquire()
         except TimeoutError:
-            raise self._server.error(
-                f"{self._server.url} is busy: {self._places} requests are under way, and none ended in {WAIT_S:g} s.",
-                "is busy",
+            raise server.busy(
+                f"{server.url} is busy: {self._places} requests are under way, and none ended in {WAIT_S:g} s."
             ) from None
 
     def leave(self) -> None:
         self._free.release()
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        await self.enter()
+    async def place(self, server: OpenAIServer) -> AsyncIterator[None]:
+        """As `enter`."""
+        await self.enter(server)
         try:
             yield
         finally:

@@ -16,10 +16,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from voxtral_voice.engines.base import NO_TOOLS, Finish, Message, Piece, Tools
+from voxtral_voice.engines.audible import worth_answering
+from voxtral_voice.engines.base import NO_TOOLS, Finish, Message, Piece, Tools, Usage
 from voxtral_voice.engines.openai_responder import OpenAIResponder
 from voxtral_voice.engines.remote import Remote
-from voxtral_voice.engines.vllm.admission import PLACES, Admission
+from voxtral_voice.engines.vllm.admission import Admission
 from voxtral_voice.engines.vllm.chat_messages import messages_json, newer_half
 from voxtral_voice.engines.vllm.kind import longest_tokens, noise, require_whole_turns
 from voxtral_voice.engines.vllm.patience import nobody, patient
@@ -39,14 +40,19 @@ class VllmChat:
     """listens: the newest turn is answered from its sound."""
 
     def __init__(
-        self, remote: Remote, listens: bool, *, places: int = PLACES, suspect: Callable[[], None] = nobody
+        self,
+        remote: Remote,
+        listens: bool,
+        *,
+        admission: Admission | None = None,
+        suspect: Callable[[], None] = nobody,
     ) -> None:
-        """suspect: called when the server seems to hang."""
+        """admission: shared by all engines of this server. suspect: called when it seems to hang."""
         written = partial(messages_json, listens=listens)
         self._chat = OpenAIResponder(remote, written=written, sampling=SAMPLING)
         self._server = self._chat.server
         self._suspect = suspect
-        self._admission = Admission(self._server, places)
+        self._admission = admission or Admission()
         self._computed: OrderedDict[int, None] = OrderedDict()
         """Hashes of what came before the users' words, newest last."""
         self.listens = listens
@@ -78,23 +84,39 @@ class VllmChat:
         max_tokens: int | None,
         tools: Tools = NO_TOOLS,
     ) -> AsyncGenerator[Piece, None]:
-        """As `base.Responder.respond`. Closing it ends the server's work."""
+        """As `base.Responder.respond`. To a sound with nothing to hear in it there is no answer, but where its words
+        are known. Closing it ends the server's work."""
         limit = min(MAX_TOKENS if max_tokens is None else max_tokens, longest_tokens(self._server) // 2)
-        async with self._admission.place(), aclosing(self._fitting(messages, language, limit, tools)) as pieces:
+        asked = self._asked(messages)
+        if asked is None:
+            yield Finish("stop", Usage(0, 0))
+            return
+        async with (
+            self._admission.place(self._server),
+            aclosing(self._fitting(asked, language, limit, tools)) as pieces,
+        ):
             async for piece in pieces:
                 yield _stopped(piece) if max_tokens is None else piece
 
     async def prepare(self, messages: Sequence[Message], *, language: str | None) -> float | None:  # noqa: ARG002
         """As `base.Responder.prepare`; never knows. Sound is computed as often as it is asked for, words only when
         what came before them is new: there are few of them, and more with every call. Gives way to answers."""
-        if self._admission.full:
+        asked = self._asked(messages)
+        if asked is None or self._admission.full:
             return None
-        if self.listens and messages and messages[-1].audio is not None:
-            await self._compute(messages)
-        elif (before := hash(tuple(messages[:-1]))) not in self._computed:
-            await self._compute(messages)
+        if self.listens and asked and asked[-1].audio is not None:
+            await self._compute(asked)
+        elif (before := hash(tuple(asked[:-1]))) not in self._computed:
+            await self._compute(asked)
             self._remember(before)
         return None
+
+    def _asked(self, messages: Sequence[Message]) -> Sequence[Message] | None:
+        """None: there is nothing to answer."""
+        if not self.listens or not messages:
+            return messages
+        last = worth_answering(messages[-1])
+        return None if last is None else [*messages[:-1], last]
 
     async def _fitting(
         self, messages: Sequence[Message], language: str | None, max_tokens: int, tools: Tools

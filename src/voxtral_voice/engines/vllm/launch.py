@@ -39,6 +39,8 @@ class Serve:
     """Added to that of `environment.cleaned`."""
     model: str = ""
     """Its name in requests."""
+    sessions: int = 1
+    """That it works on at once."""
 
 
 def mini(
@@ -59,7 +61,7 @@ def mini(
     )
     common = _common("voxtral-mini", device, max_tokens, memory_share, quantization, sessions)
     argv = (str(vllm), "serve", str(checkpoint), *common, *ours, *extra)
-    return Serve(argv, _device_variables(device, os.environ), "voxtral-mini")
+    return Serve(argv, _device_variables(device, os.environ), "voxtral-mini", sessions)
 
 
 def realtime(
@@ -82,7 +84,8 @@ def realtime(
     )
     common = _common("voxtral-realtime", device, max_tokens, memory_share, quantization, sessions)
     argv = (str(vllm), "serve", str(checkpoint), *common, *ours, *extra)
-    return Serve(argv, {"VLLM_DISABLE_COMPILE_CACHE": "1"} | _device_variables(device, os.environ), "voxtral-realtime")
+    variables = {"VLLM_DISABLE_COMPILE_CACHE": "1"} | _device_variables(device, os.environ)
+    return Serve(argv, variables, "voxtral-realtime", sessions)
 
 
 def with_delay(checkpoint: Path, delay_ms: int, folder: Path) -> Path | None:

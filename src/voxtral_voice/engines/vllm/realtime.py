@@ -24,7 +24,7 @@ from voxtral_voice.engines.openai_http import OpenAIServer
 from voxtral_voice.engines.remote import Remote
 from voxtral_voice.engines.spoken_language import language_of
 from voxtral_voice.engines.vllm import realtime_wire as wire
-from voxtral_voice.engines.vllm.admission import PLACES
+from voxtral_voice.engines.vllm.admission import Admission
 from voxtral_voice.engines.vllm.hearing import LEFT_TOKENS, TOKEN_BYTES, TOKEN_MS, quiet_ms_around
 from voxtral_voice.engines.vllm.kind import USUAL_TOKENS, longest_tokens, noise, require_listed
 from voxtral_voice.engines.vllm.patience import nobody
@@ -54,13 +54,13 @@ class VllmRealtime:
         remote: Remote,
         delay_ms: int,
         *,
-        max_streams: int = PLACES,
+        admission: Admission | None = None,
         suspect: Callable[[], None] = nobody,
     ) -> None:
-        """suspect: called when the server seems to hang."""
+        """admission: shared by all engines of this server. suspect: called when it seems to hang."""
         self._server = OpenAIServer("transcriber", remote)
         self._delay_ms = delay_ms
-        self._sockets = Sockets(self._server, max_streams, suspect)
+        self._sockets = Sockets(self._server, admission, suspect)
         self._longest_bytes = USUAL_TOKENS // 2 * TOKEN_BYTES
 
     @property

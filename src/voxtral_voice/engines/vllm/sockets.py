@@ -20,7 +20,7 @@ from websockets.protocol import State
 
 from voxtral_voice.engines.openai_http import OpenAIServer
 from voxtral_voice.engines.vllm import realtime_wire as wire
-from voxtral_voice.engines.vllm.admission import PLACES, Admission
+from voxtral_voice.engines.vllm.admission import Admission
 from voxtral_voice.engines.vllm.patience import nobody
 from voxtral_voice.errors import EngineError
 
@@ -114,12 +114,14 @@ class Socket:
 
 
 class Sockets:
-    """A pool, of at most so many at once. suspect: called when the server seems to hang."""
+    """A pool; each that is taken has a place. suspect: called when the server seems to hang."""
 
-    def __init__(self, server: OpenAIServer, places: int = PLACES, suspect: Callable[[], None] = nobody) -> None:
+    def __init__(
+        self, server: OpenAIServer, admission: Admission | None = None, suspect: Callable[[], None] = nobody
+    ) -> None:
         self._server = server
         self._suspect = suspect
-        self._admission = Admission(server, places)
+        self._admission = admission or Admission()
         self._idle: list[Socket] = []
         self._closed = False
 
@@ -130,7 +132,7 @@ class Sockets:
     async def take(self) -> Socket:
         """One on which an utterance can start. Raises EngineError when there are too many, or the server cannot be
         reached. Give it back, or drop it."""
-        await self._admission.enter()
+        await self._admission.enter(self._server)
         taken = False
         try:
             socket = self._idle_one() or await opened(self._server, self._suspect)

@@ -4,7 +4,7 @@ Knows: that request, and vLLM's way of streaming the answer, which is not OpenAI
 HTTP's failures (`openai_http`), sessions.
 
 It is streamed so that a server that hangs is told from one that works, and so that its work ends when nobody waits for
-it any more. What has nothing audible in it is not asked for: the model finds words in silence too.
+it any more. What has nothing audible in it is not asked for: the model finds words in silence too (`audible`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final
 
-from voxtral_voice.audio.level import last_audible_sample
+from voxtral_voice.engines.audible import audible
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, Samples, Transcript
 from voxtral_voice.engines.openai_audio import form, wav
 from voxtral_voice.engines.openai_http import OpenAIServer
@@ -21,7 +21,7 @@ from voxtral_voice.engines.openai_stream import chunks, part_of, text_of
 from voxtral_voice.engines.openai_transcriber import PATH
 from voxtral_voice.engines.remote import Remote
 from voxtral_voice.engines.spoken_language import language_of
-from voxtral_voice.engines.vllm.admission import PLACES, Admission
+from voxtral_voice.engines.vllm.admission import Admission
 from voxtral_voice.engines.vllm.kind import longest_tokens, noise, require_whole_turns
 from voxtral_voice.engines.vllm.patience import nobody, patient
 
@@ -34,11 +34,13 @@ circles is stopped there."""
 class VllmTranscriber:
     streams = False
 
-    def __init__(self, remote: Remote, *, places: int = PLACES, suspect: Callable[[], None] = nobody) -> None:
-        """suspect: called when the server seems to hang."""
+    def __init__(
+        self, remote: Remote, *, admission: Admission | None = None, suspect: Callable[[], None] = nobody
+    ) -> None:
+        """admission: shared by all engines of this server. suspect: called when it seems to hang."""
         self._server = OpenAIServer("transcriber", remote)
         self._suspect = suspect
-        self._admission = Admission(self._server, places)
+        self._admission = admission or Admission()
 
     @property
     def name(self) -> str:
@@ -70,13 +72,12 @@ class VllmTranscriber:
         prompt: str,
         final: bool,  # noqa: ARG002
     ) -> Transcript:
-        audible = last_audible_sample(audio, LISTEN_RATE_HZ) is not None
-        text = await self._heard(audio, language, prompt) if audible else ""
+        text = await self._heard(audio, language, prompt) if audible(audio) else ""
         return Transcript(text, language or language_of(text, None))
 
     async def _heard(self, audio: Samples, language: str | None, prompt: str) -> str:
         texts = patient(self._texts(audio, language, prompt), self._server, self._suspect)
-        async with self._admission.place(), aclosing(texts):
+        async with self._admission.place(self._server), aclosing(texts):
             return "".join([text async for text in texts]).strip()
 
     async def _texts(self, audio: Samples, language: str | None, prompt: str) -> AsyncGenerator[str, None]:

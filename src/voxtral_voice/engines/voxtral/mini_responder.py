@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from voxtral_voice.engines.audible import worth_answering
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, NO_TOOLS, Finish, Message, Piece, Tools, Usage
 from voxtral_voice.engines.prompt import in_words
 from voxtral_voice.engines.voxtral.mini_model import MiniModel
 from voxtral_voice.engines.voxtral.mini_prompt import Prompt, TooLongError, chat
-from voxtral_voice.engines.voxtral.mini_sound import Sound, audible, sound_of
+from voxtral_voice.engines.voxtral.mini_sound import Sound, sound_of
 from voxtral_voice.errors import RequestError
 
 if TYPE_CHECKING:
@@ -124,10 +125,11 @@ class MiniResponder:
     def _prompt(self, messages: Sequence[Message], reply: int, *, unfinished: bool = False) -> Prompt | None:
         """None: there is nothing to hear or to read in the last message. reply: tokens kept free for it."""
         vocabulary = self._model.vocabulary(SEAM)
-        *before, last = in_words(messages) or [Message("system", "")]
-        sound = None if last.audio is None or not audible(last.audio) else sound_of(last.audio)
-        if last.audio is not None and sound is None and not last.text:
+        *before, newest = in_words(messages) or [Message("system", "")]
+        last = worth_answering(newest)
+        if last is None:
             return None
+        sound = None if last.audio is None else sound_of(last.audio)
         if sound is not None:
             last = Message("user", "")
         elif unfinished:

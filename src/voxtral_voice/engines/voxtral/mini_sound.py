@@ -1,10 +1,8 @@
 """What Voxtral Mini is given to hear. Pure.
 
-Knows: its windows of 30 s, what is too little to hear, where a long recording is cut. Does not know: spectrograms,
-models.
+Knows: its windows of 30 s, where a long recording is cut. Does not know: spectrograms, models.
 
-The model makes up words for silence, as the Whisper that its encoder comes from does. So what has no sound in it is
-never shown to it.
+What has no sound in it is never shown to it (`audible`).
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from voxtral_voice.audio.level import frames_dbfs
+from voxtral_voice.engines.audible import audible
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, Samples
 
 WINDOW_SAMPLES: Final = 30 * LISTEN_RATE_HZ
@@ -27,11 +25,6 @@ LONGEST_S: Final = 120
 """Of one request: 1500 tokens. Longer recordings are heard in pieces."""
 CUT_SEARCH_S: Final = 10
 """They are cut where it is quietest in the last 10 s of a piece."""
-QUIETEST_DBFS: Final = -60.0
-"""Below it there is nothing to hear: faint speech is about 15 dB louder."""
-SHORTEST_MS: Final = 90
-"""Less sound than that is a click; no word is as short."""
-_FRAME_MS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +46,6 @@ class Sound:
 def sound_of(samples: Samples) -> Sound:
     contiguous = np.ascontiguousarray(samples, dtype=np.float32)
     return Sound(contiguous, hashlib.blake2b(contiguous.data, digest_size=16).digest())
-
-
-def audible(samples: Samples) -> bool:
-    frame = LISTEN_RATE_HZ * _FRAME_MS // 1000
-    frames = samples[: len(samples) // frame * frame].reshape(-1, frame)
-    loud = sum(level > QUIETEST_DBFS for level in frames_dbfs(frames)) if len(frames) else 0
-    return loud * _FRAME_MS >= SHORTEST_MS
 
 
 def pieces(samples: Samples) -> Iterator[Sound]:
