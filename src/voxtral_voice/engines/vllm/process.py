@@ -4,7 +4,9 @@ Knows: one command, its port, its health, its life. Does not know: what it serve
 
     start() -> guard, and below it the command -> /health answers -> warm-up -> up -> down -> again -> aclose()
 
-The command runs below a small guard process (`guard.py`), so that nothing of it outlives us, whoever is killed and how.
+The command runs below a small guard process (`guard.py`), so that nothing of it outlives us, whichever of the three is
+killed and how: the guard ends it when we are gone, and we what a killed guard leaves behind (`leftovers`). Only when we
+and the guard are killed in the same moment nobody is there to do it.
 All the watching is done by an event loop of its own on a thread of its own: a busy server does not take vLLM for hung,
 and a vLLM that prints without end does not hold up the server.
 """
