@@ -150,5 +150,8 @@ def test_a_place_that_could_not_be_had_is_not_lost(places: int, keys: list[int])
         with pytest.raises(MemoryError):
             rooms.take(keys)
     rooms.places.broken = False
-    taken = [rooms.take([number]) for number in range(10, 10 + places)]
-    assert len({id(memory.written) for memory in taken}) == places == len(rooms.places.taken)
+    for first in (10, 20):
+        taken = [rooms.take([number]) for number in range(first, first + places)]
+        assert len({id(memory.written) for memory in taken}) == places == len(rooms.places.taken)
+        for memory in taken:
+            rooms.memories.give_back(memory, keep=True)

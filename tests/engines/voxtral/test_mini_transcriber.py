@@ -12,18 +12,20 @@ import pytest
 
 from tests.engines.voxtral.original import original
 from tests.engines.voxtral.sounds import speech
-from voxtral_voice.engines.base import Samples, Transcript
+from voxtral_voice.engines.base import Message, Samples, Transcript
 from voxtral_voice.engines.voxtral import mini_network, mini_transcriber
 from voxtral_voice.engines.voxtral.mini_model import MiniModel
+from voxtral_voice.engines.voxtral.mini_responder import MiniResponder
 from voxtral_voice.engines.voxtral.mini_sound import LONGEST_S, pieces, sound_of
 from voxtral_voice.engines.voxtral.mini_transcriber import MiniTranscriber
 from voxtral_voice.errors import EngineError, RequestError
 
 if TYPE_CHECKING:
-    from voxtral_voice.engines.voxtral.mini_network import Network
+    from voxtral_voice.engines.voxtral.mini_network import Network, Reading
 
 pytestmark = pytest.mark.voxtral
 SILENCE = np.zeros(16_000, np.float32)
+HANGS_S = 60
 
 
 @pytest.fixture
@@ -172,6 +174,109 @@ async def test_a_partial_waits_while_a_final_is_written(transcriber: MiniTranscr
 
     await asyncio.gather(transcribe("partial"), transcribe("final"))
     assert ended == ["final", "partial"]
+
+
+async def many(transcriber: MiniTranscriber, partials: int, finals: int) -> list[str]:
+    """Begun in this order, one after the other as it writes. Returns which ended first."""
+    ended: list[str] = []
+
+    async def transcribe(kind: str, seed: int) -> None:
+        await heard(transcriber, speech(1, seed), final=kind == "final")
+        ended.append(kind)
+
+    tasks = []
+    for index, kind in enumerate(["partial"] * partials + ["final"] * finals):
+        tasks.append(asyncio.create_task(transcribe(kind, index)))
+        await writing(transcriber)
+    async with asyncio.timeout(HANGS_S):
+        await asyncio.gather(*tasks)
+    return ended
+
+
+async def writing(transcriber: MiniTranscriber) -> None:
+    """Until the model has made a few more steps."""
+    running = transcriber._model._running
+    assert running is not None
+    for _ in range(4):
+        await running.worker.run(lambda: None)
+
+
+@pytest.mark.parametrize("partials", [1, 2, 5])
+async def test_partials_that_wait_keep_no_final_from_its_place(
+    transcriber: MiniTranscriber, short: int, partials: int
+) -> None:
+    """The model has two places."""
+    assert sorted(await many(transcriber, partials, 3)) == ["final"] * 3 + ["partial"] * partials
+
+
+async def test_with_one_place_they_still_go_on(tiny_mini: Path, short: int) -> None:
+    transcriber = MiniTranscriber(MiniModel(tiny_mini, sequences=1, tokens=1024))
+    await transcriber.start()
+    network_of(transcriber).end = -1
+    assert (await many(transcriber, 1, 1))[0] == "final"
+    await transcriber.aclose()
+
+
+async def test_a_final_does_not_wait_for_replies_where_partials_wait_for_it(tiny_mini: Path, short: int) -> None:
+    """Six replies and two partials have all eight places."""
+    model = MiniModel(tiny_mini, tokens=2048)
+    transcriber, responder = MiniTranscriber(model), MiniResponder(model, False, seed=0)
+    await transcriber.start()
+    network_of(transcriber).end = -1
+    expected = await heard(transcriber, speech(1, seed=9))
+    ended: list[str] = []
+
+    async def reply() -> None:
+        async for _ in responder.respond([Message("user", "Hello.")], language=None, max_tokens=None):
+            pass
+        ended.append("reply")
+
+    async def partial(seed: int) -> None:
+        await heard(transcriber, speech(1, seed), final=False)
+        ended.append("partial")
+
+    replies = [asyncio.create_task(reply()) for _ in range(6)]
+    await writing(transcriber)
+    partials = [asyncio.create_task(partial(seed)) for seed in range(2)]
+    await writing(transcriber)
+    async with asyncio.timeout(HANGS_S):
+        assert await heard(transcriber, speech(1, seed=9)) == expected
+        assert not ended
+        await asyncio.gather(*partials)
+    assert ended == ["partial"] * 2
+    for task in replies:
+        task.cancel()
+    await asyncio.gather(*replies, return_exceptions=True)
+    await transcriber.aclose()
+
+
+@pytest.mark.parametrize("every", [1, 3, 15])
+async def test_a_partial_that_gave_way_writes_what_it_would_have_written(
+    transcriber: MiniTranscriber, short: int, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    """Finals come again and again, and it still comes to its end."""
+    network_of(transcriber).end = -1
+    expected = await heard(transcriber, speech(2))
+    step, steps, finals = network_of(transcriber).step, 0, list[asyncio.Future[Transcript]]()
+    loop = asyncio.get_running_loop()
+
+    def final() -> None:
+        if len(finals) < 6:
+            finals.append(asyncio.ensure_future(heard(transcriber, speech(1, seed=3))))
+
+    def counted(readings: Sequence[Reading]) -> list[int]:
+        nonlocal steps
+        steps += 1
+        if steps % every == 0:
+            loop.call_soon_threadsafe(final)
+        return step(readings)
+
+    counted.__name__ = "step"
+    monkeypatch.setattr(network_of(transcriber), "step", counted)
+    async with asyncio.timeout(HANGS_S):
+        assert await heard(transcriber, speech(2), final=False) == expected
+        await asyncio.gather(*finals)
+    assert finals
 
 
 async def test_a_transcript_waits_until_the_answer_to_the_same_sound_has_begun(

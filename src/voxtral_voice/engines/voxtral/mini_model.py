@@ -37,7 +37,8 @@ SEQUENCES: Final = 8
 TOKENS: Final = 4096
 """Of a prompt and what is written to it: 123 KB each on CUDA."""
 RESERVED_SHARE: Final = 0.25
-"""Of the places, for texts that are not kept: replies are long, and a transcript does not wait until one ends."""
+"""Of the places, and one at the least, for texts that are not kept: replies are long, and a transcript does not wait
+until one ends."""
 
 
 class MiniModel:
@@ -45,6 +46,8 @@ class MiniModel:
 
     def __init__(self, path: Path, device: str = "cpu", *, sequences: int = SEQUENCES, tokens: int = TOKENS) -> None:
         self.tokens = tokens
+        self.reserved = min(sequences - 1, max(1, int(sequences * RESERVED_SHARE)))
+        """Places that are always left by texts that are kept."""
         self.busy = Busy()
         self._path, self._device, self._sequences = path, device, sequences
         self._users = 0
@@ -113,7 +116,7 @@ class MiniModel:
         worker = Worker("voxtral-mini")
         with ExitStack() as undone:
             undone.callback(worker.close)
-            running = _Running(await worker.run(partial(self._load, seam)), worker, self._sequences)
+            running = _Running(await worker.run(partial(self._load, seam)), worker, self._sequences, self.reserved)
             undone.pop_all()
         return running
 
@@ -129,10 +132,10 @@ class MiniModel:
 class _Running:
     """The loaded model, and its thread."""
 
-    def __init__(self, network: Network, worker: Worker, sequences: int) -> None:
+    def __init__(self, network: Network, worker: Worker, sequences: int, reserved: int) -> None:
         self.network, self.worker = network, worker
         self._places = asyncio.Semaphore(sequences)
-        self._kept_places = asyncio.Semaphore(sequences - int(sequences * RESERVED_SHARE))
+        self._kept_places = asyncio.Semaphore(sequences - reserved)
         self._batches = Batches(worker, seam="responder", most=sequences)
 
     @asynccontextmanager
@@ -171,7 +174,11 @@ class Busy:
             self._changed.set()
             self._changed = asyncio.Event()
 
+    def does(self, what: Hashable) -> bool:
+        """Somebody."""
+        return self._doing[what] > 0
+
     async def over(self, what: Hashable) -> None:
         """Returns when nobody does it."""
-        while self._doing[what]:
+        while self.does(what):
             await self._changed.wait()

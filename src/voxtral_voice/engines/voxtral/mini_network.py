@@ -58,6 +58,8 @@ class Reading:
     """None: always the likeliest token."""
     keep: bool = True
     """The prompt and what is written are likely to be the beginning of a later prompt."""
+    begun: tuple[int, ...] = ()
+    """What was written behind the prompt already, and is gone on from."""
     heard: Tensor | None = None
     """The prompt's sound: [tokens, width]."""
     cached: int = 0
@@ -146,7 +148,7 @@ class Network:
 
     def _read(self, reading: Reading) -> Tensor:
         """Returns the logits behind the prompt: [words]."""
-        keys = reading.prompt.keys(self.vocabulary.audio)
+        keys = [*reading.prompt.keys(self.vocabulary.audio), *reading.begun]
         reading.memory = memory = self._memories.take(keys, keep=reading.keep)
         reading.cached = len(memory.keys)
         if memory.after is None:
@@ -156,9 +158,9 @@ class Network:
         return memory.after
 
     def _embedded(self, reading: Reading, start: int) -> Tensor:
-        """The prompt from a token on: [tokens, width]."""
-        ids = reading.prompt.ids[start:]
-        audio = [index for index, token in enumerate(ids) if token == self.vocabulary.audio]
+        """The prompt from a token on, and what is begun: [tokens, width]."""
+        ids = (*reading.prompt.ids, *reading.begun)[start:]
+        audio = [index for index, token in enumerate(reading.prompt.ids[start:]) if token == self.vocabulary.audio]
         with torch.inference_mode():
             embedded = self._decoder.embed(ids)
             if audio and reading.heard is not None:

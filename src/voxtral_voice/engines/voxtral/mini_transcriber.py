@@ -3,15 +3,21 @@
 Knows: which languages it hears, how long a transcript may become, loops, that finals come before partials. Does not
 know: models, prompts' tokens.
 
+A partial that waits has no place in the model: the final that it waits for may need one, and a reply. It goes on later
+from what it has written. No more partials are written at once than there are places that replies leave, so that no
+reply waits for one.
+
 The model takes no words to expect. The language is a hint that it follows; a language that it does not know is refused,
 since it would be written as another one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import aclosing, nullcontext
-from typing import Final
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -22,6 +28,9 @@ from voxtral_voice.engines.voxtral.mini_model import MiniModel
 from voxtral_voice.engines.voxtral.mini_prompt import transcription
 from voxtral_voice.engines.voxtral.mini_sound import Sound, pieces
 from voxtral_voice.errors import EngineError, RequestError
+
+if TYPE_CHECKING:
+    from voxtral_voice.engines.voxtral.mini_network import Reading
 
 SEAM: Final = "transcriber"
 LANGUAGES: Final = ("ar", "de", "en", "es", "fr", "hi", "it", "nl", "pt")
@@ -43,6 +52,7 @@ class MiniTranscriber:
 
     def __init__(self, model: MiniModel) -> None:
         self._model = model
+        self._partials = asyncio.Semaphore(max(1, model.reserved))
         self._started = False
 
     @property
@@ -72,14 +82,14 @@ class MiniTranscriber:
         prompt: str,  # noqa: ARG002
         final: bool,
     ) -> Transcript:
-        """A partial takes each of its steps only while no final is written."""
+        """A partial begins, and goes on after each token, only while no final is written."""
         if audio.ndim != 1:
             raise EngineError(SEAM, f"The transcriber takes mono samples, not shape {list(audio.shape)}.")
         if language is not None and language not in LANGUAGES:
             raise RequestError(
                 SEAM, f"Voxtral Mini does not know the language {language!r}; it knows {', '.join(LANGUAGES)}."
             )
-        with self._model.busy.doing(_FINALS) if final else nullcontext():
+        async with self._in_turn(final=final):
             texts = [await self._text(sound, language, final=final) for sound in pieces(audio)]
         text = " ".join(text for text in texts if text)
         return Transcript(text, language or language_of(text, None))
@@ -89,20 +99,37 @@ class MiniTranscriber:
 
         vocabulary = self._model.vocabulary(SEAM)
         reading = Reading(transcription(vocabulary, sound, language), keep=False)
-        limit = _most_tokens(sound, language)
-        ids: list[int] = []
         await self._model.hear(reading, seam=SEAM)
         await self._model.busy.over(sound.digest)  # an answer to it was begun by now, if there is to be one at once
-        async with aclosing(self._model.write(reading, limit, seam=SEAM)) as tokens:
-            async for token in tokens:
-                ids.append(token)
-                if len(ids) % _LOOKED_EVERY == 0 and _loops(ids):
-                    break
-                if not final:
-                    await self._model.busy.over(_FINALS)
+        limit = _most_tokens(sound, language)
+        ids: list[int] = []
+        while not await self._written(reading, ids, limit, final=final):
+            await self._model.busy.over(_FINALS)
         kept = without_loop(ids, hit_limit=len(ids) >= limit)
         text = vocabulary.text()
         return "".join(map(text.add, kept)).strip()
+
+    async def _written(self, reading: Reading, ids: list[int], limit: int, *, final: bool) -> bool:
+        """Goes on with `ids`. False: not to the end, since a final came."""
+        going_on = replace(reading, begun=tuple(ids))
+        async with aclosing(self._model.write(going_on, limit - len(ids), seam=SEAM)) as tokens:
+            async for token in tokens:
+                ids.append(token)
+                if len(ids) == limit or (len(ids) % _LOOKED_EVERY == 0 and _loops(ids)):
+                    return True
+                if not final and self._model.busy.does(_FINALS):
+                    return False
+        return True
+
+    @asynccontextmanager
+    async def _in_turn(self, *, final: bool) -> AsyncIterator[None]:
+        if final:
+            with self._model.busy.doing(_FINALS):
+                yield
+        else:
+            async with self._partials:
+                await self._model.busy.over(_FINALS)
+                yield
 
 
 def _most_tokens(sound: Sound, language: str | None) -> int:
