@@ -386,10 +386,12 @@ def responders_see_whole_calls(watch: Watch, work: ev.Respond | ev.Prepare) -> s
 
 
 def responders_hear_the_newest_turn(watch: Watch, work: ev.Respond) -> str | None:
-    """Only one who listens is given sound: once, and of the turn that was transcribed last, as its audio is kept."""
+    """Only one who listens is given sound: once, of the turn that was transcribed last, as its audio is kept, and
+    behind all else, as nothing before that is heard."""
     sounds = [part for part in work.messages if isinstance(part, ev.Sound)]
     places = [(sound.start_sample, sound.end_sample) for sound in sounds]
-    if not places or (places == [watch.heard] and watch.world.policy.listens):
+    last = work.messages[-1:] == tuple(sounds)
+    if not places or (places == [watch.heard] and last and watch.world.policy.listens):
         return None
     return f"{sounds} is given, {watch.heard} was heard last"
 

@@ -69,6 +69,21 @@ def test_messages_hold_instructions_and_only_items_with_words() -> None:
     assert history.messages("Be kind.")[0] == ("system", "Be kind.")
 
 
+def test_a_sound_is_shown_last_when_nothing_with_words_is_behind_it() -> None:
+    history = History(10, 1_000)
+    for i in (item("a", "hello"), item("b", None), item("c", "")):
+        history.add(i)
+    assert history.shows_last("b")
+    assert not history.shows_last("nobody")
+    history.add(OutputItem("d", ToolOutput("call_1", "sunny")))
+    assert not history.shows_last("b")
+    reference = ItemReference("b")
+    assert history.shows_last("b", [("user", "hello"), reference, ItemReference("c")])
+    assert not history.shows_last("b", [reference, ("user", "hello")])
+    assert not history.shows_last("b", [reference, reference])
+    assert not history.shows_last("b", [])
+
+
 def call(item_id: str, status: ItemStatus = "completed") -> CallItem:
     return CallItem(item_id, ToolCall("call_1", "weather", '{"city": "Paris"}'), status)
 

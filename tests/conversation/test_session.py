@@ -2444,6 +2444,67 @@ def test_a_reference_to_the_newest_turn_is_its_sound() -> None:
     assert stage.last(ev.Respond).messages == (("system", "Translate."), ev.Sound(item_id, 0, stage.samples))
 
 
+def test_a_reference_with_something_behind_it_is_words_and_they_are_waited_for() -> None:
+    stage = Stage(MANUAL, LISTENING)
+    stage.hear(800, 0.0)
+    stage.do(ev.CommitAudio())
+    item_id = stage.last(ev.AudioCommitted).item.id
+    chosen: tuple[ev.Shown | ev.ItemReference, ...] = (ev.ItemReference(item_id), ("user", "Translate that."))
+    assert names(stage.do(ev.CreateReply(ev.ReplyOptions(input=chosen)))) == ["ReplyStarted"]
+    stage.transcribe("good morning")
+    assert stage.last(ev.Respond).messages == (("user", "good morning"), ("user", "Translate that."))
+
+
+CALL = ev.ToolCall("call_1", "weather", "{}")
+OUTPUT = ev.ToolOutput("call_1", "sunny")
+
+
+def called_before_the_words(stage: Stage) -> str:
+    """A turn was heard, and answered with a call, whose output comes before its words. Returns the reply to that."""
+    spoken_turn(stage)
+    prepared(stage)
+    reply_id = stage.last(ev.Respond).reply_id
+    stage.do(ev.ReplyCall(reply_id, 0, CALL.call_id, CALL.name, CALL.arguments))
+    stage.do(ev.ReplyTextEnded(reply_id))
+    stage.silence(300)
+    assert stage.last(ev.ReplyEnded).reply_id == reply_id
+    stage.do(ev.AddItem(ev.OutputItem("item_out", OUTPUT), None))
+    stage.do(ev.CreateReply())
+    assert stage.last(ev.Respond).reply_id == reply_id
+    return stage.last(ev.ReplyStarted).reply_id
+
+
+def test_the_reply_to_a_tool_s_output_waits_for_the_words_that_were_heard() -> None:
+    """The output stands behind the turn, so that its sound would not be heard."""
+    stage = Stage(ev.Settings(tools=(ev.Tool("weather", "", "{}"),)), LISTENING)
+    second = called_before_the_words(stage)
+    stage.transcribe("what is the weather")
+    assert stage.last(ev.Respond).reply_id == second
+    assert stage.last(ev.Respond).messages == (("user", "what is the weather"), CALL, OUTPUT)
+
+
+def test_the_reply_to_a_tool_s_output_goes_on_when_words_that_were_heard_are_lost() -> None:
+    stage = Stage(ev.Settings(tools=(ev.Tool("weather", "", "{}"),)), LISTENING)
+    second = called_before_the_words(stage)
+    stage.do(ev.TranscriptFailed(stage.last(ev.Transcribe).attempt, "transcriber: out of memory"))
+    assert stage.last(ev.Respond).reply_id == second
+    assert stage.last(ev.Respond).messages == (CALL, OUTPUT)
+    stage.answer("It is sunny.")
+    stage.silence(2000)
+    assert stage.last(ev.ReplyEnded).status == "completed"
+
+
+def test_there_is_no_answer_without_words_that_nobody_heard() -> None:
+    stage = Stage(MANUAL, LISTENING)
+    stage.hear(800, 0.0)
+    stage.do(ev.CommitAudio())
+    stage.do(ev.AddItem(ev.Item("item_mine", "system", "text", "Be brief."), None))
+    stage.do(ev.CreateReply())
+    stage.do(ev.TranscriptFailed(stage.last(ev.Transcribe).attempt, "transcriber: out of memory"))
+    assert stage.all(ev.Respond) == []
+    assert stage.last(ev.ReplyEnded).status == "failed"
+
+
 def test_what_waited_for_an_interrupted_reply_is_the_turn_s_that_interrupts() -> None:
     """The client ends the turn in the moment in which it is heard to be one."""
     stage = Stage(ev.Settings(tools=(ev.Tool("weather", "", "{}"),)), LISTENING)

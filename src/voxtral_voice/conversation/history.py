@@ -83,6 +83,12 @@ class History:
         entries = self._items if chosen is None else map(self._resolved, chosen)
         return system + tuple(chain.from_iterable(_shown(entry, sound) for entry in entries))
 
+    def shows_last(self, item_id: str, chosen: Sequence[Shown | ItemReference] | None = None) -> bool:
+        """If it were shown as a sound: there, and nowhere before."""
+        sound = Sound(item_id, 0, 0)
+        shown = self.messages("", chosen, sound)
+        return sound in shown[-1:] and sound not in shown[:-1]
+
     def _resolved(self, chosen: Shown | ItemReference) -> Shown | Entry | None:
         """None for an item that was deleted in the meantime."""
         return self.get(chosen.item_id) if isinstance(chosen, ItemReference) else chosen

@@ -83,6 +83,8 @@ class Turn:
     dropped: int = 0
     """Answers that were prepared for nothing."""
     committed: bool = False
+    heard: bool = False
+    """By the responder of a reply that the client was told of."""
     given: bool = False
     """An item that the client made."""
     timeline: Timeline = field(default_factory=Timeline)
@@ -373,8 +375,10 @@ class Listener:
         return self._attempts + 1
 
     def can_be_heard(self, turn: Turn) -> bool:
-        """By the responder itself, so that nothing waits for its words: the audio of the newest turn is kept for that.
-        Not when it is known to have no words."""
+        """By the responder itself: the audio of the newest turn is kept for that.
+
+        Not when it is known to have no words.
+        """
         return self._policy.listens and turn is self._newest and turn.transcript != ""
 
     def judge_if_due(self) -> None:

@@ -240,7 +240,9 @@ class Replies:
 
     def _respond(self, reply: Reply) -> None:
         turn, chosen, want = self.answering, reply.options.input, wanted(reply.options, self.settings)
-        sound = turn.sound if turn is not None and reply.listens else None
+        sound = None
+        if turn is not None and reply.listens:
+            sound, turn.heard = turn.sound, turn.committed
         messages = self._history.messages(want.instructions, chosen, sound)
         if chosen is None and turn is not None and not turn.committed:
             messages += (sound,) if sound is not None else (("user", turn.transcript or ""),)

@@ -439,7 +439,8 @@ class Session:
             self._replies.drop()
             self._replies.forget_cut()
             self._done(now)
-        elif self._replies.current is not None:
+        elif (reply := self._replies.current) is not None:
+            turn.heard = reply.listens
             self._replies.release((self._take_ask() or ev.ReplyOptions()).request)
         else:
             self._answer_if_due(now)
@@ -455,8 +456,8 @@ class Session:
     def _go_on_with(self, reply: Reply) -> None:
         """The client was told of it; it waits for words."""
         turn = self._replies.answering
-        listens = turn is not None and self._listener.can_be_heard(turn)
-        if turn is not None and turn.lost is not None and not listens:
+        listens = turn is not None and self._listens_to(turn, reply.options)
+        if turn is not None and turn.lost is not None and not (listens or turn.heard):
             self._replies.fail(turn.lost)
         elif not self._missing(reply.options, turn if listens else None):
             self._replies.go_on(listens=listens)
@@ -466,24 +467,38 @@ class Session:
         turn = self._replies.answering
         if turn is None or not self._replies.awaits_words:
             return
-        listens = self._listener.can_be_heard(turn)
+        options = self._awaited_ask or ev.ReplyOptions()
+        listens = self._listens_to(turn, options)
         if not (turn.settled or listens):
             return
         hopeless = not turn.transcript and not listens
-        if hopeless or not self._missing(self._asked or ev.ReplyOptions(), turn):
+        if hopeless or not self._missing(options, turn):
             self._answer(turn, self._take_ask(), now)
 
+    def _listens_to(self, turn: Turn, options: ev.ReplyOptions) -> bool:
+        """The responder hears the turn itself, so that nothing waits for its words. It hears only what stands behind
+        all else that it is shown."""
+        last = self.history.shows_last(turn.item_id, options.input) if turn.committed else options.input is None
+        return last and self._listener.can_be_heard(turn)
+
+    @property
+    def _awaited_ask(self) -> ev.ReplyOptions | None:
+        """What the client asked for meanwhile; also while a reply went on that was interrupted just now."""
+        return self._next if self._asked is None and self._replies.active is None else self._asked
+
     def _take_ask(self) -> ev.ReplyOptions | None:
-        """What the client asked for meanwhile, once; also while a reply went on that was interrupted just now."""
-        asked, self._asked = self._asked, None
-        if asked is None and self._replies.active is None:
-            asked, self._next = self._next, None
+        """That, once."""
+        asked = self._awaited_ask
+        if asked is self._asked:
+            self._asked = None
+        else:
+            self._next = None
         return asked
 
     def _answer(self, turn: Turn, asked: ev.ReplyOptions | None, now: float) -> None:
         """The reply to a committed turn is due. asked: what the client wants of it, if it has said so."""
         options = asked or ev.ReplyOptions()
-        if turn.transcript or self._listener.can_be_heard(turn):
+        if turn.transcript or self._listens_to(turn, options):
             if not self._replies.unpark(turn, now):
                 self._prepare(options, turn)
             self._replies.release(options.request)
@@ -495,7 +510,7 @@ class Session:
             self._answer_nothing(asked, now)
 
     def _prepare(self, options: ev.ReplyOptions, turn: Turn) -> None:
-        self._replies.prepare(options, turn, listens=self._listener.can_be_heard(turn))
+        self._replies.prepare(options, turn, listens=self._listens_to(turn, options))
 
     def _answer_nothing(self, asked: ev.ReplyOptions | None, now: float) -> None:
         """The turn has no words. What it interrupted goes on or begins again, else there is nothing to say."""
