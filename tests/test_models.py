@@ -124,6 +124,15 @@ def test_what_is_here_of_voxtral_is_said_without_fetching(tmp_path: Path) -> Non
     assert list(models.described(settings(tmp_path, "embedded"))) == []
 
 
+@pytest.mark.usefixtures("no_vllm")
+def test_a_name_that_no_folder_can_have_is_one_sentence(tmp_path: Path) -> None:
+    config = settings(tmp_path, listen="direct", mini="a" * 5_000)
+    (line,) = models.described(config)
+    assert "cannot be read (File name too long)" in line
+    with pytest.raises(WeightsError, match="cannot be read"):
+        models.pull(config)
+
+
 def test_pulling_asks_nothing_of_the_machine(tmp_path: Path, called: list[str]) -> None:
     config = settings(tmp_path, **folders(tmp_path), backend="transformers")
     assert list(models.pull(config)) == ["realtime", "mini"]

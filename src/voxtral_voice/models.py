@@ -52,12 +52,12 @@ def checkpoints(config: Config) -> Iterator[Checkpoint]:
 def described(config: Config) -> Iterator[str]:
     """A line for each of Voxtral's models that run here; nothing is fetched."""
     for model in config.voxtral_models:
-        folder = _folder(config, model)
         begin = f"{checkpoint.NAMES[model]} ({source(config, model)}): "
-        if not folder.is_dir():
-            yield f"{begin}missing"
-            continue
         try:
+            folder = _folder(config, model)
+            if not checkpoint.is_there(folder, model):
+                yield f"{begin}missing"
+                continue
             found = checkpoint.look(folder, wanted=model, layout=_layout(config))
         except WeightsError as error:
             yield f"{begin}{error}"

@@ -1,13 +1,25 @@
 from __future__ import annotations
 
+import errno
+import os
 import re
+import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.weights.voxtral_folder import safetensors, voxtral_files, write
 from voxtral_voice.errors import WeightsError
 from voxtral_voice.weights.checkpoint import Checkpoint, Layout, Model, look
+
+NESTED = b"[" * 100_000
+CONFIG = b'{"model_type": "voxtral", "audio_config": %s, "text_config": %s}'
+
+
+def with_header(header: bytes) -> bytes:
+    return struct.pack("<Q", len(header)) + header
 
 
 def refusal(folder: Path, wanted: Model = "mini", layout: Layout = "transformers") -> str:
@@ -69,7 +81,13 @@ def test_another_model_altogether(tmp_path: Path) -> None:
         tmp_path / "m", {**voxtral_files("mini", "transformers"), "config.json": b'{"model_type": "whisper"}'}
     )
     assert "holds a model of type whisper, and Voxtral Mini is wanted there" in refusal(folder)
-    folder = write(tmp_path / "n", {**voxtral_files("mini", "mistral"), "params.json": b'{"dim": 64}'})
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"dim": 64}', b'{"multimodal": 5}', b'{"multimodal": {"whisper_model_args": {"encoder_args": [1]}}}']
+)
+def test_a_model_without_ears(tmp_path: Path, content: bytes) -> None:
+    folder = write(tmp_path / "m", {**voxtral_files("mini", "mistral"), "params.json": content})
     assert "holds a model without ears, and Voxtral Mini is wanted there" in refusal(folder, layout="mistral")
 
 
@@ -118,7 +136,17 @@ def test_a_folder_without_a_processor(tmp_path: Path) -> None:
         (b"version https://git-lfs.github.com/spec/v1\n", r"model\.safetensors is no safetensors file \(43 bytes\)"),
         (b"\x02\0\0\0\0\0\0\0[]", r"model\.safetensors has a header that cannot be read"),
         (b"\x02\0\0\0\0\0\0\0{x", r"model\.safetensors has a header that cannot be read"),
-        (b'\x08\0\0\0\0\0\0\0{"a": 1}', r"model\.safetensors has a header that cannot be read"),
+        (with_header(b'{"a": 1}'), r"model\.safetensors has a header that cannot be read"),
+        (
+            with_header(b'{"a": {"data_offsets": [0, Infinity]}}'),
+            r"model\.safetensors has a header that cannot be read",
+        ),
+        (with_header(b'{"a": {"data_offsets": [0, 1e9]}}'), r"model\.safetensors has a header that cannot be read"),
+        (with_header(b'{"a": {"data_offsets": [0, 1%s]}}' % (b"0" * 400)), r"has a header that cannot be right\."),
+        (with_header(b'{"a": {"data_offsets": [0, -8]}}'), r"model\.safetensors has a header that cannot be right\."),
+        (with_header(NESTED), r"model\.safetensors has a header that cannot be read"),
+        (with_header(b"{}"), r"model\.safetensors has no weights in it\."),
+        (with_header(b'{"__metadata__": {"format": "pt"}}'), r"model\.safetensors has no weights in it\."),
     ],
 )
 def test_weights_that_are_not_whole(tmp_path: Path, content: bytes, reason: str) -> None:
@@ -132,6 +160,14 @@ def test_weights_that_are_not_whole(tmp_path: Path, content: bytes, reason: str)
         ("config.json", b"{", "config.json cannot be read"),
         ("config.json", b"\xff", "config.json cannot be read"),
         ("config.json", b"[]", "config.json holds no settings"),
+        ("config.json", NESTED, "config.json cannot be read"),
+        ("config.json", CONFIG % (b"5", b"{}"), "is not whole: config.json has no usable audio_config."),
+        ("config.json", CONFIG % (b"{}", b'"x"'), "is not whole: config.json has no usable text_config."),
+        ("config.json", b'{"model_type": "voxtral"}', "is not whole: config.json has no usable audio_config."),
+        ("tekken.json", b"version https://git-lfs.github.com/spec/v1", "tekken.json cannot be read"),
+        ("tekken.json", b"{}", "is not whole: tekken.json has no usable config."),
+        ("tekken.json", b'{"config": {}, "vocab": {}, "audio": {}}', "tekken.json has no usable vocab."),
+        ("tekken.json", b'{"config": {}, "vocab": [], "audio": null}', "tekken.json has no usable audio."),
         ("model.safetensors.index.json", b"{}", "model.safetensors.index.json names no shards"),
         ("model.safetensors.index.json", b'{"weight_map": []}', "model.safetensors.index.json names no shards"),
     ],
@@ -139,3 +175,39 @@ def test_weights_that_are_not_whole(tmp_path: Path, content: bytes, reason: str)
 def test_settings_that_cannot_be_read(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     folder = write(tmp_path / "m", {**voxtral_files("mini", "transformers"), name: content})
     assert reason in refusal(folder)
+
+
+# --- what the system refuses ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["config.json", "tekken.json", "model.safetensors"])
+def test_files_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    folder = write(tmp_path / "m", voxtral_files("mini", "transformers"))
+    monkeypatch.setattr(Path, "open", refusing(Path.open, folder / name))
+    assert refusal(folder) == (
+        f"{folder / name} cannot be read (Permission denied): let this user read the folder and all files in it, or "
+        "name another with --voxtral-mini."
+    )
+
+
+def test_a_folder_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(tmp_path / "m", voxtral_files("mini", "transformers"))
+    monkeypatch.setattr(Path, "stat", refusing(Path.stat, folder))
+    assert refusal(folder).startswith(f"{folder} cannot be read (Permission denied): let this user read")
+
+
+def refusing(allowed: Callable[..., Any], refused: Path) -> Callable[..., Any]:
+    """As `allowed`, but for one path, as for a user who may not: root, who often runs tests, may read everything."""
+
+    def may(path: Path, *args: Any, **options: Any) -> Any:
+        if path == refused:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return allowed(path, *args, **options)
+
+    return may
+
+
+def test_a_name_that_is_too_long_for_a_folder() -> None:
+    sentence = refusal(Path("/" + "a" * 5_000))
+    assert sentence.startswith(f"/{'a' * 199}... cannot be read (File name too long): ")
+    assert len(sentence) < 400

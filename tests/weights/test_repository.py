@@ -100,6 +100,16 @@ def test_a_folder_of_the_users_own_is_taken_as_it_is(tmp_path: Path) -> None:
     assert verify(str(tmp_path), tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ["a" * 5_000, "a/" + "b" * 5_000, "a/" + "b" * 200])
+def test_a_name_that_neither_the_hub_nor_a_disk_can_have(tmp_path: Path, name: str) -> None:
+    assert repository(name, tmp_path) == Path(name).absolute()
+
+
+def test_the_home_of_nobody_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"^~no-such-user/m is no folder here: .*\. Write the whole path\.$"):
+        repository("~no-such-user/m", tmp_path)
+
+
 def test_a_repository_without_the_model(hub: Hub, tmp_path: Path) -> None:
     hub.files = voxtral_files("mini", "transformers")
     with pytest.raises(

@@ -17,13 +17,14 @@ def safetensors(values: int = 8) -> bytes:
 
 def voxtral_files(model: Model, layout: Layout, shards: int = 0) -> dict[str, bytes]:
     """Name -> content. shards: of the transformers layout; 0 = one file."""
-    tokenizer = json.dumps({"audio": {"transcription_delay_ms": 480}}).encode()
+    tokenizer = json.dumps({"config": {}, "vocab": [{}], "audio": {"transcription_delay_ms": 480}}).encode()
     if layout == "mistral":
         whisper = {"encoder_args": {"causal": True} if model == "realtime" else {}}
         settings = json.dumps({"multimodal": {"whisper_model_args": whisper}}).encode()
         return {"params.json": settings, "tekken.json": tokenizer, "consolidated.safetensors": safetensors()}
     kind = {"mini": "voxtral", "realtime": "voxtral_realtime"}[model]
-    files = {"config.json": json.dumps({"model_type": kind}).encode(), "tekken.json": tokenizer}
+    config = {"model_type": kind, "audio_config": {}, "text_config": {}}
+    files = {"config.json": json.dumps(config).encode(), "tekken.json": tokenizer}
     names = [f"model-{i + 1:05}-of-{shards:05}.safetensors" for i in range(shards)]
     if shards:
         index = {"metadata": {}, "weight_map": {f"tensor{i}": name for i, name in enumerate(names)}}

@@ -1,7 +1,7 @@
 """Folders with a Voxtral checkpoint: is everything there, whole, and of the model that is wanted?
 
 Knows: the two layouts, their files, how long a safetensors file has to be. Does not know: how folders get here
-(`repository`), what a model does. Reads settings and headers, never weights.
+(`repository`), what a model does. Reads settings, the tokenizer and headers, never weights.
 
     transformers   config.json, tekken.json, a processor's settings, model.safetensors or the shards that
                    model.safetensors.index.json names
@@ -14,7 +14,10 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn
 
@@ -29,12 +32,18 @@ TYPES: Final[dict[str, Model]] = {"voxtral": "mini", "voxtral_realtime": "realti
 SETTINGS: Final[dict[Layout, str]] = {"transformers": "config.json", "mistral": "params.json"}
 PROCESSORS: Final = ("processor_config.json", "preprocessor_config.json")
 """One of them."""
+PARTS: Final[Mapping[str, type]] = {"audio_config": dict, "text_config": dict}
+"""That config.json has."""
 TOKENIZER: Final = "tekken.json"
+TOKENIZER_PARTS: Final[Mapping[str, type]] = {"config": dict, "vocab": list, "audio": dict}
 INDEX: Final = "model.safetensors.index.json"
 READERS: Final[dict[Layout, str]] = {"transformers": "transformers", "mistral": "vllm"}
 WHOLE: Final[dict[Layout, str]] = {"transformers": "model.safetensors", "mistral": "consolidated.safetensors"}
 LONGEST_HEADER: Final = 100_000_000
 """Bytes, as the format says."""
+LARGEST_FILE: Final = 2**63 - 1
+SHOWN_CHARS: Final = 200
+"""Of a name that somebody chose."""
 UNFINISHED: Final = ("*.incomplete", "*.part", ".cache/huggingface/download/*.incomplete")
 
 
@@ -48,19 +57,65 @@ class Checkpoint:
 
 def look(folder: Path, *, wanted: Model, layout: Layout) -> Checkpoint:
     """Raises WeightsError with what is missing or wrong, and what to do."""
-    if not folder.is_dir():
-        raise WeightsError(f"There is no folder {folder} with {NAMES[wanted]}: name another with {_flag(wanted)}.")
-    _require_settings(folder, wanted, layout)
-    found = _model(folder, layout)
+    with _readable(folder, wanted):
+        if not folder.is_dir():
+            raise WeightsError(
+                f"There is no folder {_shown(folder)} with {NAMES[wanted]}: name another with {_flag(wanted)}."
+            )
+        _require_settings(folder, wanted, layout)
+        _require_model(folder, wanted, layout)
+        _require_tokenizer(folder)
+        weights = sum(_whole_bytes(folder, name) for name in _weights(folder, layout))
+    return Checkpoint(folder, wanted, layout, weights)
+
+
+def is_there(folder: Path, wanted: Model) -> bool:
+    """Raises WeightsError when that cannot be known."""
+    with _readable(folder, wanted):
+        return folder.is_dir()
+
+
+@contextmanager
+def _readable(folder: Path, wanted: Model) -> Iterator[None]:
+    """What the system refuses, as files of another user, is told as that."""
+    try:
+        yield
+    except OSError as error:
+        raise WeightsError(
+            f"{_shown(error.filename or folder)} cannot be read ({error.strerror}): let this user read the folder and "
+            f"all files in it, or name another with {_flag(wanted)}."
+        ) from error
+
+
+def _shown(path: object) -> str:
+    text = str(path)
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."
+
+
+def _require_model(folder: Path, wanted: Model, layout: Layout) -> None:
+    settings = _json(folder / SETTINGS[layout])
+    found = _model(settings, layout)
     if found != wanted:
         held = NAMES.get(found, found)
         raise WeightsError(
             f"{folder} holds {held}, and {NAMES[wanted]} is wanted there: name another folder with {_flag(wanted)}."
         )
-    _require(folder, TOKENIZER)
-    if layout == "transformers" and not any((folder / name).is_file() for name in PROCESSORS):
+    if layout != "transformers":
+        return
+    _require_parts(folder, SETTINGS[layout], settings, PARTS)
+    if not any((folder / name).is_file() for name in PROCESSORS):
         _incomplete(folder, f"neither {' nor '.join(PROCESSORS)} is there")
-    return Checkpoint(folder, wanted, layout, sum(_whole_bytes(folder, name) for name in _weights(folder, layout)))
+
+
+def _require_tokenizer(folder: Path) -> None:
+    _require(folder, TOKENIZER)
+    _require_parts(folder, TOKENIZER, _json(folder / TOKENIZER), TOKENIZER_PARTS)
+
+
+def _require_parts(folder: Path, name: str, content: Mapping[str, Any], parts: Mapping[str, type]) -> None:
+    for part, kind in parts.items():
+        if not isinstance(content.get(part), kind):
+            _incomplete(folder, f"{name} has no usable {part}")
 
 
 def _flag(wanted: Model) -> str:
@@ -82,16 +137,18 @@ def _require_settings(folder: Path, wanted: Model, layout: Layout) -> None:
     )
 
 
-def _model(folder: Path, layout: Layout) -> str:
+def _model(settings: Mapping[str, Any], layout: Layout) -> str:
     """As config.json calls it, unless it is one of ours."""
-    settings = _json(folder / SETTINGS[layout])
     if layout == "transformers":
         kind = str(settings.get("model_type"))
-        return TYPES.get(kind, f"a model of type {kind}")
-    whisper = (settings.get("multimodal") or {}).get("whisper_model_args") or {}
-    if "encoder_args" not in whisper:
-        return "a model without ears"
-    return "realtime" if whisper["encoder_args"].get("causal") else "mini"
+        return TYPES.get(kind, f"a model of type {_shown(kind)}")
+    ears = settings
+    for name in ("multimodal", "whisper_model_args", "encoder_args"):
+        found = ears.get(name)
+        if not isinstance(found, dict):
+            return "a model without ears"
+        ears = found
+    return "realtime" if ears.get("causal") else "mini"
 
 
 def _weights(folder: Path, layout: Layout) -> list[str]:
@@ -124,9 +181,14 @@ def _whole_bytes(folder: Path, name: str) -> int:
 def _end_of_tensors(folder: Path, name: str, header: bytes) -> int:
     try:
         tensors = json.loads(header)
-        return max((int(t["data_offsets"][1]) for key, t in tensors.items() if key != "__metadata__"), default=0)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        ends = [index(t["data_offsets"][1]) for key, t in tensors.items() if key != "__metadata__"]
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         _incomplete(folder, f"{name} has a header that cannot be read")
+    if not ends:
+        _incomplete(folder, f"{name} has no weights in it")
+    if not 0 <= max(ends) <= LARGEST_FILE:
+        _incomplete(folder, f"{name} has a header that cannot be right")
+    return max(ends)
 
 
 def _require(folder: Path, name: str) -> None:
@@ -146,7 +208,7 @@ def _incomplete(folder: Path, what: str) -> NoReturn:
 def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path} cannot be read ({error}): fetch it again.") from error
     if not isinstance(value, dict):
         raise WeightsError(f"{path} holds no settings: fetch it again.")

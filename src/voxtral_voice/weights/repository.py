@@ -31,6 +31,8 @@ FOLDER: Final = "voxtral"
 """Below the weights folder."""
 RECORD: Final = "repository.json"
 NAME: Final = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+LONGEST_NAME: Final = 200
+"""In characters, of what the hub may have: a folder here has that name."""
 WANTED: Final[dict[Layout, tuple[str, ...]]] = {
     "transformers": (SETTINGS["transformers"], "generation_config.json", *PROCESSORS, TOKENIZER, INDEX),
     "mistral": (SETTINGS["mistral"], TOKENIZER),
@@ -120,9 +122,15 @@ class Repository:
 
 def repository(name: str, weights_dir: Path) -> Repository | Path:
     """name: a folder, or REPOSITORY or REPOSITORY@REVISION of the hub. Raises WeightsError when it can be neither."""
-    path = Path(name).expanduser()
-    found = NAME.fullmatch(name)
-    if path.is_dir() or found is None:
+    try:
+        path = Path(name).expanduser()
+        a_folder = path.is_dir()
+    except RuntimeError as error:
+        raise WeightsError(f"{name} is no folder here: {error} Write the whole path.") from error
+    except OSError:  # `checkpoint` says why
+        return path.absolute()
+    found = NAME.fullmatch(name) if len(name) <= LONGEST_NAME else None
+    if a_folder or found is None:
         return path.absolute()
     repo, revision = found["repo"], found["revision"] or ""
     folder = "--".join(filter(None, (repo.replace("/", "--"), revision.replace("/", "--"))))
