@@ -274,6 +274,80 @@ async def test_a_long_turn_that_was_flushed_within_a_word_is_sent_again() -> Non
         assert len(server.heard[-1].sound) == len(sound)
 
 
+LONG = tuple(n % 40 for n in range(70))
+"""28 s."""
+LONG_TOKENS = 5 * len(LONG)
+
+
+async def cancelled_flush(stream: VllmStream, steps: int = 1) -> None:
+    async with asyncio.TaskGroup() as group:
+        flush = group.create_task(stream.flush())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        flush.cancel()
+    assert flush.cancelled()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+async def test_a_long_turn_that_goes_on_although_its_flush_was_cancelled_is_not_sent_again(steps: int) -> None:
+    said = np.concatenate([speech(*LONG), silence(300)])
+    async with both() as (server, engine):
+        stream = turn(engine)
+        await pushed(stream, said, [16_000])
+        await cancelled_flush(stream, steps)
+        assert await stream.push(speech(1)) == words(*LONG)
+        assert (await stream.flush()).text == words(*LONG, 1)
+        await stream.aclose()
+        assert [len(heard.sound) for heard in server.heard] == [len(said), 6400]
+        assert server.connections == 0
+
+
+async def test_a_flush_that_nobody_waited_for_is_not_asked_again() -> None:
+    async with both() as (server, engine):
+        stream = turn(engine)
+        await pushed(stream, speech(*LONG), [16_000])
+        await cancelled_flush(stream)
+        assert (await stream.flush()).text == words(*LONG)
+        await stream.aclose()
+        assert len(server.heard) == 1
+
+
+async def test_a_flush_that_fails_when_nobody_waits_for_it_loses_no_word() -> None:
+    async with both(faults=_faults(None, "reset", "reset", after=LONG_TOKENS)) as (server, engine):
+        stream = turn(engine)
+        await pushed(stream, speech(*LONG), [16_000])
+        await cancelled_flush(stream)
+        await stream.push(speech(1))
+        assert (await stream.flush()).text == words(*LONG, 1)
+        await stream.aclose()
+        assert len(server.heard) == 3
+
+
+async def test_a_turn_is_closed_while_its_flush_goes_on_and_nothing_stays_behind() -> None:
+    async with both(faults=_faults(None, "hang", after=LONG_TOKENS)) as (server, engine):
+        before = asyncio.all_tasks()
+        stream = turn(engine)
+        await pushed(stream, speech(*LONG), [16_000])
+        await cancelled_flush(stream)
+        await server.until(lambda: server.heard[0].final)
+        await stream.aclose()
+        await server.until(lambda: server.open_connections == 0)
+        assert not {task for task in asyncio.all_tasks() - before if "_end_utterance" in str(task)}
+        assert len(server.heard) == 1
+
+
+async def test_a_long_turn_can_be_closed_while_it_is_flushed() -> None:
+    async with both(faults=_faults(None, "hang", after=LONG_TOKENS)) as (server, engine):
+        stream = turn(engine)
+        await pushed(stream, speech(*LONG), [16_000])
+        async with asyncio.TaskGroup() as group:
+            flush = group.create_task(_failure(stream))
+            await server.until(lambda: server.heard[0].final)
+            await stream.aclose()
+        assert str(flush.result()) == "The turn was closed before all of it was heard."
+        await server.until(lambda: server.open_connections == 0)
+
+
 @pytest.mark.parametrize("pause_ms", [0, 400])
 async def test_a_turn_that_is_too_long_for_the_model_is_heard_in_segments(pause_ms: int) -> None:
     """Segments end in a pause, or where they have to."""
