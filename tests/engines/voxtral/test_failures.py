@@ -32,6 +32,28 @@ def test_other_failures_say_what_failed_and_why(error: type[Exception]) -> None:
     assert caught.value.engine == "responder"
 
 
+def test_settings_of_the_wrong_type_are_told_too() -> None:
+    from transformers import VoxtralConfig
+
+    from voxtral_voice.engines.voxtral.failures import told
+
+    with (
+        pytest.raises(EngineError, match=r"^It failed \(StrictDataclass\w*: .*audio_token_id.+\)\.$"),
+        told("responder", "It failed"),
+    ):
+        VoxtralConfig(audio_token_id="x")
+
+
+def test_a_line_that_announces_another_is_told_with_it() -> None:
+    from voxtral_voice.engines.voxtral.failures import told
+
+    with (
+        pytest.raises(EngineError, match=r"^It failed \(ValueError: Wrong field: a number\)\.$"),
+        told("responder", "It failed"),
+    ):
+        raise ValueError("Wrong field:\n    a number.\nmore")
+
+
 def test_our_own_are_kept_under_the_seam_that_asked() -> None:
     from voxtral_voice.engines.voxtral.failures import told
 
