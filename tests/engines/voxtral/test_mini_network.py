@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import logging.handlers
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -246,6 +248,23 @@ def test_weights_of_which_some_are_missing(copy: Path) -> None:
     del weights[next(name for name in weights if name.endswith("lm_head.weight"))]
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
     assert "are not complete" in refused(copy)
+
+
+def test_weights_of_another_size_are_one_sentence_and_no_report(copy: Path) -> None:
+    from safetensors.torch import load_file, save_file
+    from transformers.utils import logging as loud
+
+    weights = load_file(copy / "model.safetensors")
+    name = next(name for name in weights if name.endswith("lm_head.weight"))
+    save_file(weights | {name: weights[name][:8].clone()}, copy / "model.safetensors", metadata={"format": "pt"})
+    heard = logging.handlers.BufferingHandler(100)
+    loud.set_verbosity_warning()
+    loud.add_handler(heard)
+    try:
+        assert "are not complete" in refused(copy)
+    finally:
+        loud.remove_handler(heard)
+    assert [record.getMessage() for record in heard.buffer] == []
 
 
 @pytest.mark.parametrize("content", ["{", "[]", ""])

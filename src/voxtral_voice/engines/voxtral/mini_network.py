@@ -214,15 +214,17 @@ def _require(path: Path, device: str, seam: str) -> None:
 def _load(path: Path, device: str, seam: str) -> Any:
     from safetensors import SafetensorError
     from transformers import VoxtralForConditionalGeneration
-    from transformers.utils.logging import disable_progress_bar
+    from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
     disable_progress_bar()
+    set_verbosity_error()
     try:
         model, found = VoxtralForConditionalGeneration.from_pretrained(
             path,
             dtype=torch.bfloat16 if device.startswith("cuda") else torch.float32,
             attn_implementation="sdpa",
             local_files_only=True,
+            ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
     except SafetensorError as error:

@@ -145,15 +145,17 @@ def _load(path: Path, device: str) -> tuple[Any, Any]:
     """The model and its processor."""
     from safetensors import SafetensorError
     from transformers import VoxtralRealtimeForConditionalGeneration, VoxtralRealtimeProcessor
-    from transformers.utils.logging import disable_progress_bar
+    from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
     disable_progress_bar()
+    set_verbosity_error()
     try:
         model, found = VoxtralRealtimeForConditionalGeneration.from_pretrained(
             path,
             dtype=torch.bfloat16 if device.startswith("cuda") else torch.float32,
             attn_implementation="sdpa",
             local_files_only=True,
+            ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
     except SafetensorError as error:
