@@ -135,6 +135,22 @@ def test_partials_one_at_a_time_at_their_distance() -> None:
     assert ear.listener.transcript_failed(ev.TranscriptFailed(2, "busy")) is None
 
 
+def test_a_partial_that_failed_is_tried_again_a_second_later() -> None:
+    ear = Ear(partial_every_ms=160)
+    ear.hear(5, 0.9)
+    ear.listener.open_turn()
+    ear.hear(5, 0.9)
+    ear.listener.transcribe_partial_if_due()
+    assert ear.listener.transcript_failed(ev.TranscriptFailed(1, "transcriber: busy")) is None
+    ear.take()
+    ear.hear(31, 0.9)
+    ear.listener.transcribe_partial_if_due()
+    assert ear.take() == []
+    ear.hear(1, 0.9)
+    ear.listener.transcribe_partial_if_due()
+    assert names(ear.take()) == ["Transcribe"]
+
+
 def test_no_partials_when_they_are_switched_off() -> None:
     ear = Ear(partial_every_ms=0)
     ear.hear(100, 0.9)

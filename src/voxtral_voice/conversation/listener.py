@@ -37,6 +37,8 @@ LONGEST_TAIL_MS: Final = 500
 """Silence behind a turn that is transcribed with it; there is more when it waited for the end of a reply."""
 USUAL_SHARE: Final = 0.3
 """Of the newest turn in the user's usual level."""
+PARTIAL_AGAIN_MS: Final = 1_000
+"""After a partial that failed, new speech before the next: what failed has time to recover."""
 NUDGE: Final = "The user has said nothing for a while. Ask in one short sentence whether they are still there."
 """What the responder is told when the idle timeout is reached."""
 
@@ -58,6 +60,8 @@ class Turn:
     """The last one: of its last partial, or of the silence that it is in."""
     partial_to: int = 0
     """Sample behind the last partial transcript."""
+    partial_from: int = 0
+    """Sample before which there is no other: the last one failed."""
     partial_text: str = ""
     """The last partial, to compare the next one with."""
     looked_at: int | None = None
@@ -425,7 +429,8 @@ class Listener:
     def transcribe_partial_if_due(self) -> None:
         turn = self.open
         every = samples(self._policy.partial_every_ms)
-        if every > 0 and self.heard_to - turn.partial_to >= every and not self._attempts_at(turn):
+        due = max(turn.partial_to + every, turn.partial_from)
+        if every > 0 and self.heard_to >= due and not self._attempts_at(turn):
             turn.partial_to = self.heard_to
             self._transcribe(turn, self.heard_to, final=False)
 
@@ -462,7 +467,10 @@ class Listener:
     def transcript_failed(self, event: ev.TranscriptFailed) -> Turn | None:
         """Returns the turn that will have no transcript; None for a partial (the final one will say so too)."""
         turn = self._under_way.pop(event.attempt, None)
-        if turn is None or turn.timeline.tentative_end is None:
+        if turn is None:
+            return None
+        if turn.timeline.tentative_end is None:
+            turn.partial_from = self.heard_to + samples(PARTIAL_AGAIN_MS)
             return None
         turn.lost = event.message
         return turn
