@@ -513,6 +513,27 @@ async def test_a_final_whose_push_fails_is_tried_once_more() -> None:
         b.runner.turn_is_over()
 
 
+async def test_once_the_turn_is_over_an_engine_that_hung_is_asked_for_its_end_only() -> None:
+    """What was queued behind the call that hangs, and abandoned since, does not begin."""
+    ear = Ear()
+    ear.holds.clear()
+    ear.fault = OSError("it does not answer")
+    async with bench(transcriber=ear) as b:
+        b.run(grows(1, 4_000))
+        await ear.busy.wait()
+        for attempt in (2, 3):  # a silence each, and speech again
+            b.run(grows(attempt, 4_000 + 1_000 * attempt, final=True))
+            b.run(ev.Abandon(attempt))
+        b.run(grows(4, 8_000))
+        b.run(ev.Abandon(4))
+        b.run(grows(5, 9_000, final=True))
+        b.runner.turn_is_over()
+        ear.holds.set()
+        assert await b.until(ev.TranscriptFailed, 2) == ev.TranscriptFailed(5, "transcriber: it does not answer")
+        assert len(ear.pushed) == 3  # what hung; and two attempts at the end
+        assert [event.attempt for event in b.told if isinstance(event, ev.TranscriptFailed)] == [1, 5]
+
+
 async def test_a_turn_in_another_language_is_heard_anew() -> None:
     ear = Ear()
     async with bench(transcriber=ear) as b:

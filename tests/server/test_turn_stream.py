@@ -77,7 +77,7 @@ async def heard(ears: Ears) -> AsyncIterator[TurnStream]:
     assert all(ear.closed for ear in ears.made)
 
 
-async def words(stream: TurnStream) -> str:
+async def words(stream: TurnStream) -> str | None:
     async with stream.place:
         return await stream.words()
 
@@ -202,6 +202,30 @@ async def test_the_end_waits_for_what_was_asked_for_before_it() -> None:
         assert not ear.closed
         ear.holds.set()
         assert await flush == "1 numbers"
+
+
+async def test_once_the_turn_is_over_only_what_its_end_waits_for_is_pushed() -> None:
+    ears = Ears()
+    async with heard(ears) as stream:
+        stream.add(audio(1))
+        assert await words(stream) == "1"
+        stream.add(audio(2))
+        stream.end()
+        assert await words(stream) is None
+        [ear] = ears.made
+        assert ear.heard == [1]
+    assert ear.calls == ["push"]
+
+
+async def test_what_the_end_waits_for_is_pushed_after_it() -> None:
+    ears = Ears()
+    stream = TurnStream(ears, 0)
+    stream.add(audio(1))
+    stream.end()
+    async with stream.place:
+        await stream.push()
+        assert (await stream.flush()).text == "1 numbers"
+    assert ears.made[0].calls == ["push", "flush"]
 
 
 async def test_a_session_that_ends_closes_what_is_open() -> None:

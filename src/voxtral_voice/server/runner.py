@@ -7,7 +7,8 @@ the responder and the speaker are a group of their own. Stopping is cancelling t
 step. An engine that fails or takes too long becomes an event (`ReplyFailed`, `TranscriptFailed`); the session goes on.
 
 Where the transcriber hears a turn while it is said, the turn has a `TurnStream`, and what is new of it is pushed with
-each transcription. A push goes on when its transcription is abandoned: the audio is needed for the next.
+each transcription. A push goes on when its transcription is abandoned: the audio is needed for the next. Once the turn
+is over only what its last transcription waits for begins.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ class Runner:
         stream.add(self._audio.slice(stream.taken_to, job.end_sample))
         hear = partial(self._hear_stream, job, stream, account)
         if job.final:
-            self._group.create_task(self._push(stream, account))
+            self._group.create_task(self._push(job.attempt, stream, account))
             self._begin_attempt(job.attempt, self._transcribe(job, hear))
         else:
             self._group.create_task(self._transcribe(job, hear))
@@ -220,23 +221,31 @@ class Runner:
                     audio, language=job.language, prompt=job.prompt, final=job.final
                 )
 
-    async def _hear_stream(self, job: ev.Transcribe, stream: TurnStream, account: Account) -> Transcript:
+    async def _hear_stream(self, job: ev.Transcribe, stream: TurnStream, account: Account) -> Transcript | None:
+        """None: a partial of a turn that is over, which was abandoned with that."""
         async with stream.place:
             with account.working("transcriber"):
-                return await stream.flush() if job.final else Transcript(await stream.words(), job.language or "")
+                if job.final:
+                    return await stream.flush()
+                words = await stream.words()
+                return None if words is None else Transcript(words, job.language or "")
 
-    async def _push(self, stream: TurnStream, account: Account) -> None:
-        """What is to be flushed. When it fails, the flush tries it once more, from the turn's beginning."""
+    async def _push(self, attempt: int, stream: TurnStream, account: Account) -> None:
+        """What is to be flushed. When it fails, the flush tries it once more, from the turn's beginning. Nothing when
+        the turn is over and this was not its end."""
         try:
             async with stream.place:
+                if stream.over and attempt not in self._attempts:
+                    return
                 with account.working("transcriber"):
-                    await stream.words()
+                    await stream.push()
         except ENGINE_FAULTS as error:
             self._runtime.failed("transcriber", error)
 
-    async def _transcribe(self, job: ev.Transcribe, hear: Callable[[], Awaitable[Transcript]]) -> None:
+    async def _transcribe(self, job: ev.Transcribe, hear: Callable[[], Awaitable[Transcript | None]]) -> None:
         try:
-            heard = await hear()
+            if (heard := await hear()) is None:
+                return
         except ENGINE_FAULTS as error:
             message = self._runtime.failed("transcriber", error)
             await self._tell(ev.TranscriptFailed(job.attempt, f"transcriber: {message}"))

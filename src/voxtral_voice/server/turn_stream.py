@@ -25,7 +25,8 @@ CLOSE_S: Final = 5.0
 
 
 class TurnStream:
-    """begin: a new stream of the engine. start_sample: of the turn. Whoever calls `words` or `flush` holds `place`."""
+    """begin: a new stream of the engine. start_sample: of the turn. Whoever calls `push`, `words` or `flush` holds
+    `place`."""
 
     def __init__(self, begin: Callable[[], TranscriptStream], start_sample: int) -> None:
         self.place = asyncio.Semaphore(1)
@@ -46,13 +47,19 @@ class TurnStream:
             self._audio.append(audio)
             self.taken_to += len(audio)
 
-    async def words(self) -> str:
-        """So far. Raises what the engine raises, or TimeoutError."""
+    async def push(self) -> None:
+        """All that was added. Raises what the engine raises, or TimeoutError."""
+        await self._caught_up()
+
+    async def words(self) -> str | None:
+        """So far; None once the turn is over, as nobody waits for them. Raises as `push` does."""
+        if self.over:
+            return None
         await self._caught_up()
         return self._words
 
     async def flush(self) -> Transcript:
-        """Of all that was added, as if the turn ended here. Raises as `words` does. May be cancelled."""
+        """Of all that was added, as if the turn ended here. Raises as `push` does. May be cancelled."""
         engine = await self._caught_up()
         try:
             async with asyncio.timeout(CALL_S):
@@ -84,6 +91,10 @@ class TurnStream:
         return engine
 
     # --- its end ------------------------------------------------------------------------------------------------
+
+    @property
+    def over(self) -> bool:
+        return self._over.is_set()
 
     def end(self) -> None:
         """The turn is over: nothing is asked for any more."""
