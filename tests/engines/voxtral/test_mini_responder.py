@@ -14,6 +14,7 @@ import pytest
 
 from tests.engines.voxtral.original import audio_part, original
 from tests.engines.voxtral.sounds import speech
+from tests.engines.voxtral.steps import Steps
 from voxtral_voice.engines.base import Call, Finish, Message, Picture, Piece, Samples, Tool, Tools
 from voxtral_voice.engines.voxtral import mini_network, mini_responder
 from voxtral_voice.engines.voxtral.mini_model import MiniModel
@@ -230,6 +231,39 @@ async def test_a_closed_reply_stops_within_one_token(
     await model._running.worker.run(lambda: None)
     assert script.written == closed_after
     assert network_of(model)._memories._free + len(network_of(model)._memories._idle) == 3
+
+
+async def test_replies_that_vanish_give_every_place_back(
+    listening: MiniResponder, model: MiniModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While they are prepared, or written, or wait for a place."""
+    steps = Steps(network_of(model), ("hear", "prepare", "read", "step"), monkeypatch)
+    vanished = 0
+
+    async def work(number: int, turn: int) -> None:
+        messages = [SYSTEM, *HISTORY, heard(number + turn) if turn % 2 else Message("user", f"Turn {turn}.")]
+        if (number + turn) % 3:
+            await answer(listening, messages, max_tokens=None)
+        else:
+            await listening.prepare(messages, language=None)
+
+    for number in range(50):
+        works = [asyncio.create_task(work(number, turn)) for turn in range(4)]
+        await steps.more(1 + number % 9, *works)
+        vanished += sum(task.cancel() for task in works)
+        await asyncio.gather(*works, return_exceptions=True)
+    assert vanished > 100
+    kept = [listening.respond([Message("user", f"{n}?")], language=None, max_tokens=None) for n in range(2)]
+    async with asyncio.timeout(60), aclosing(kept[0]) as one, aclosing(kept[1]) as two:
+        assert await anext(one)
+        assert await anext(two)
+        assert (await MiniTranscriber(model).transcribe(speech(1), language="en", prompt="", final=True)).text
+    assert model._running is not None
+    await model._running.worker.run(lambda: None)
+    memories = network_of(model)._memories
+    assert memories._free + len(memories._idle) == model._running._places._value == 3
+    assert model._running._kept_places._value == 2
+    assert not model.busy._doing
 
 
 async def test_replies_at_once_do_not_disturb_each_other(listening: MiniResponder) -> None:

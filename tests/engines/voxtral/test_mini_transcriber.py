@@ -12,6 +12,7 @@ import pytest
 
 from tests.engines.voxtral.original import original
 from tests.engines.voxtral.sounds import speech
+from tests.engines.voxtral.steps import Steps
 from voxtral_voice.engines.base import Message, Samples, Transcript
 from voxtral_voice.engines.voxtral import mini_network, mini_transcriber
 from voxtral_voice.engines.voxtral.mini_model import MiniModel
@@ -298,6 +299,31 @@ async def test_cancelled_it_ends_and_the_next_one_is_right(transcriber: MiniTran
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await heard(transcriber, speech(1)) == expected
+
+
+async def test_transcripts_that_vanish_give_every_place_back(
+    transcriber: MiniTranscriber, short: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In any step, and while they wait for a place, for each other or for an answer."""
+    network_of(transcriber).end = -1
+    expected = [await heard(transcriber, speech(1, seed)) for seed in range(4)]
+    steps = Steps(network_of(transcriber), ("hear", "read", "step"), monkeypatch)
+    vanished = 0
+    for number in range(50):
+        sounds = [speech(1, seed=10 + number + seed) for seed in range(5)]
+        works = [asyncio.create_task(heard(transcriber, sound, final=i % 2 == 1)) for i, sound in enumerate(sounds)]
+        await steps.more(1 + number % 12, *works)
+        vanished += sum(work.cancel() for work in works)
+        await asyncio.gather(*works, return_exceptions=True)
+    assert vanished > 100
+    async with asyncio.timeout(HANGS_S):
+        together = [heard(transcriber, speech(1, seed), final=seed % 2 == 1) for seed in range(4)]
+        assert await asyncio.gather(*together) == expected
+    model = transcriber._model
+    assert model._running is not None
+    await model._running.worker.run(lambda: None)
+    assert network_of(transcriber)._memories._free == model._running._places._value == 2
+    assert not model.busy._doing
 
 
 async def test_it_hears_turns_as_a_whole_and_closes_twice(tiny_mini: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.engines.voxtral.steps import Steps
 from voxtral_voice.engines.base import Samples, Transcriber, Transcript, TranscriptStream
 from voxtral_voice.engines.voxtral import realtime_transcriber
 from voxtral_voice.engines.voxtral.realtime_text import text_of
@@ -277,6 +278,36 @@ async def test_closed_while_it_runs(
     await asyncio.gather(*closing)
     assert interrupted.calls == 2
     assert len(model.decoder._free) == len(model.encoder._free) == 8
+
+
+@pytest.mark.parametrize("closes_first", [True, False], ids=["closed", "cancelled"])
+async def test_sessions_that_vanish_give_every_place_back(
+    engine: RealtimeTranscriber, model: RealtimeModel, monkeypatch: pytest.MonkeyPatch, closes_first: bool
+) -> None:
+    """In any step of a push or a flush, while another session hears."""
+    steps = Steps(model, ("hear", "read", "write", "guess"), monkeypatch)
+    other = opened(engine)
+    for number in range(50):
+        stream = opened(engine)
+        flushes = number % 2 == 1
+        if flushes:
+            await stream.push(SPEECH[:15_000])
+        work = asyncio.ensure_future(stream.flush() if flushes else stream.push(SPEECH[:15_000]))
+        others = asyncio.ensure_future(other.push(SPEECH[:1280]))
+        await steps.more(1 + number // 2 % 10, work)
+        if closes_first:
+            await stream.aclose()
+        work.cancel()
+        await asyncio.gather(work, others, return_exceptions=True)
+        await stream.aclose()
+    await other.aclose()
+    streams = [opened(engine) for _ in range(8)]
+    texts = [await stream.push(SPEECH[:10_000]) for stream in streams]
+    assert len(set(texts)) == 1
+    assert texts[0]
+    for stream in streams:
+        await stream.aclose()
+    assert sorted(model.decoder._free) == sorted(model.encoder._free) == [*range(8)]
 
 
 async def test_nothing_after_the_close(engine: RealtimeTranscriber) -> None:
