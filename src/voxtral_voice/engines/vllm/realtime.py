@@ -7,8 +7,8 @@ A turn is a chain of segments; the words of those before the last are settled. O
 that it can be sent again, on a fresh connection: when the turn goes on after a flush (the server has ended it there),
 when a connection fails or falls silent, and when the model has fallen into its rut, which gives no word to speech. Once
 a segment is long a new one begins where it is quiet, and nothing is sent again: that would take too long, and
-`max_model_len` is its end. The flush of such a segment goes on when nobody waits for it any more: who speaks on would
-else have to wait for all of it to be heard again.
+`max_model_len` is its end. When the flush of such a segment is cancelled the server goes on with it, and what comes
+next waits for its end: else who speaks on would wait for all of it to be heard again.
 
 The server's delay is its own (`transcription_delay_ms` in tekken.json), not a request's: the start finds out whether it
 is the one that was asked for. There is no choice of language, and no temperature.
@@ -16,9 +16,7 @@ is the one that was asked for. There is no choice of language, and no temperatur
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Final, TypeVar
 
 from voxtral_voice.audio.pcm import BYTES_PER_SAMPLE, float_to_pcm16
@@ -153,8 +151,6 @@ class VllmStream:
         """There was no word since it was sent again because of that."""
         self._is_second = False
         """The utterance takes the place of one that failed; it is in vain when it gets no further."""
-        self._ending: asyncio.Task[None] | None = None
-        """The flush of a long segment; perhaps nobody waits for it any more."""
         self._closed = False
 
     async def push(self, audio: Samples) -> str:
@@ -166,24 +162,21 @@ class VllmStream:
 
     async def add(self, audio: Samples) -> None:
         """As `push`, and wait for no words. Raises EngineError."""
-        await self._ended()
+        if self._utterance is not None and self._utterance.finishing:
+            await self._end_utterance()
         for at in range(0, len(audio), LISTEN_RATE_HZ):
             await self._add(float_to_pcm16(audio[at : at + LISTEN_RATE_HZ]))
 
     async def flush(self) -> Transcript:
         """Raises EngineError."""
-        await self._ended()
         if self._pcm and self._flushed_bytes != len(self._pcm):
-            await self._end_segment()
+            await self._end_utterance()
         text = self._text()
         return Transcript(text, language_of(text, self._language))
 
     async def aclose(self) -> None:
         self._closed = True
         self._drop()
-        if self._ending is not None:
-            self._ending.cancel()
-            await self._ended()
 
     # --- one segment --------------------------------------------------------------------------------------------
 
@@ -207,26 +200,6 @@ class VllmStream:
         self._flushed_bytes = None
         if end >= REPLAY_BYTES and quiet_ms_around(self._pcm + pcm, end) >= CUT_MS:
             self._settle(self._known, end)
-
-    async def _end_segment(self) -> None:
-        """As `_end_utterance`. That of a long one goes on when this is cancelled."""
-        if len(self._pcm) < REPLAY_BYTES:
-            await self._end_utterance()
-            return
-        self._ending = ending = asyncio.create_task(self._end_utterance())
-        await asyncio.wait([ending])
-        self._ending = None
-        if ending.cancelled():
-            raise EngineError("transcriber", "The turn was closed before all of it was heard.")
-        ending.result()
-
-    async def _ended(self) -> None:
-        """The flush that nobody waits for. When it failed, its sound is sent again with what comes next."""
-        if (ending := self._ending) is not None:
-            await asyncio.wait([ending])
-            self._ending = None
-            with suppress(EngineError, asyncio.CancelledError):
-                ending.result()
 
     async def _end_utterance(self) -> None:
         """All words of the segment."""
@@ -293,8 +266,12 @@ class VllmStream:
             else:
                 return outcome
             finally:
-                if not well:  # cancelled, if it was not dropped already
+                if not well and not self._goes_on():  # cancelled, if it was not dropped already
                     self._drop()
+
+    def _goes_on(self) -> bool:
+        """Its end is waited for later: to hear all of it again would take longer."""
+        return len(self._pcm) >= REPLAY_BYTES and self._utterance is not None and self._utterance.finishing
 
     async def _begun(self) -> Utterance:
         socket = await self._sockets.take()

@@ -28,6 +28,8 @@ class Utterance:
         self.hearing = Hearing(delay_ms)
         self._hang_s = HANG_S if hang_s is None else hang_s
         self._finish_s = FINISH_S + self._hang_s - HANG_S
+        self.finishing = False
+        """The server was told that the utterance is over."""
         self._sent = 0
         self._heard_at = 0.0
         """When the last token came that was due, or became due."""
@@ -56,9 +58,12 @@ class Utterance:
             raise self._hung()
 
     async def finish(self) -> wire.Done:
-        """The utterance is over: all its words. The connection is free then. Raises EngineError."""
-        await self.socket.say(wire.FINISH)
-        self.hearing.finished()
+        """The utterance is over: all its words. The connection is free then. When this was cancelled it may be
+        called again, and goes on. Raises EngineError."""
+        if not self.finishing:
+            await self.socket.say(wire.FINISH)
+            self.hearing.finished()
+            self.finishing = True
         limit_s = self._finish_s + self.hearing.behind * TOKEN_MS / 1000
         try:
             async with asyncio.timeout(limit_s):
