@@ -512,6 +512,66 @@ def test_other_delays_are_refused(delay_ms: str) -> None:
             "voxtral.device is for Voxtral, and the fake profile has none: add --profile gpu, or leave it out.",
         ),
         (
+            {"profile": "fake", "mini": "/m"},
+            "voxtral.mini is for Voxtral, and the fake profile has none: add --profile gpu, or leave it out.",
+        ),
+        (
+            {"profile": "fake", "listen": "streaming", "delay_ms": "240"},
+            "voxtral.delay_ms is for Voxtral, and the fake profile has none: add --profile gpu, or leave it out.",
+        ),
+        (
+            {"profile": "embedded", "vllm_api_key": "secret"},
+            "voxtral.vllm_api_key is for Voxtral, and the embedded profile has none: add --profile gpu, or leave it "
+            "out.",
+        ),
+        (
+            {"listen": "direct", "vllm_url": URL, "vllm_command": "/v"},
+            "voxtral.vllm_command is for a vLLM that is started here, and that at voxtral.vllm_url runs already: leave "
+            "one of the two out.",
+        ),
+        (
+            {"listen": "direct", "vllm_url": URL, "memory_share": "0.5"},
+            "voxtral.memory_share is for a vLLM that is started here, and that at voxtral.vllm_url runs already: leave "
+            "one of the two out.",
+        ),
+        (
+            {"backend": "transformers", "vllm_command": "/v"},
+            "voxtral.vllm_command is for backend = vllm: leave one of the two out.",
+        ),
+        (
+            {"listen": "direct", "vllm_url": URL, "device": "cpu"},
+            "voxtral.device says where the transcriber runs, and it runs behind a URL: leave it out, or place the "
+            "speaker alone.",
+        ),
+        (
+            {"vllm_url": URL, "responder_url": URL, "device": "responder=cuda:1"},
+            "voxtral.device says where the responder runs, and it runs behind a URL: leave it out, or place the "
+            "speaker alone.",
+        ),
+        (
+            {"listen": "utterance", "vllm_url": URL, "transcriber_url": URL},
+            "The vLLM at voxtral.vllm_url is to hear, and so is the server at transcriber.url: leave one of the two "
+            "out, or name the vLLM as responder.url.",
+        ),
+        (
+            {"listen": "utterance", "transcriber_url": URL, "responder_url": URL, "quantization": "fp8"},
+            "voxtral.quantization is for Voxtral, and transcriber.url and responder.url leave it nothing to do: leave "
+            "one of the three out.",
+        ),
+        (
+            {"listen": "utterance", "transcriber_url": URL, "responder_url": URL, "vllm_url": URL},
+            "voxtral.vllm_url is for Voxtral, and transcriber.url and responder.url leave it nothing to do: leave one "
+            "of the three out.",
+        ),
+        *(
+            (
+                {"listen": listen, "delay_ms": "240"},
+                f"voxtral.delay_ms is for Voxtral Realtime, and voxtral.listen = {listen} does without: leave it out, "
+                "or choose streaming.",
+            )
+            for listen in ("direct", "utterance")
+        ),
+        (
             {"device": "gpu1"},
             'voxtral.device = "gpu1" (from flag) cannot be used: gpu1 is no device; cpu, cuda:0, cuda:1 and so on are.',
         ),
@@ -528,6 +588,33 @@ def test_other_delays_are_refused(delay_ms: str) -> None:
 )
 def test_what_does_not_fit_voxtral_is_one_sentence(settings: dict[str, str], sentence: str) -> None:
     assert refusal(flags=voxtral(**settings)) == sentence
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"listen": "direct", "vllm_url": URL, "device": "speaker=cuda:0"},
+        {"vllm_url": URL, "responder_url": URL, "delay_ms": "240"},
+        {"listen": "direct", "vllm_url": URL, "transcriber_url": URL},
+        {"responder_url": URL, "quantization": "fp8"},
+        {"listen": "direct", "delay_ms": "480", "vllm_url": URL, "memory_share": "0.9"},
+    ],
+)
+def test_what_fits_voxtral(settings: dict[str, str]) -> None:
+    """Among it: what a vLLM of somebody else has for a delay, which its start checks; values that are the defaults."""
+    assert chosen(**settings).voxtral.changed
+
+
+def test_all_settings_at_their_defaults_fit_any_profile() -> None:
+    for profile in ("embedded", "fake", "gpu"):
+        file = written(as_toml(load(None, {}, voxtral(profile))), "all.toml")
+        assert load(file, {}, ()).config.profile == profile
+
+
+@pytest.mark.parametrize("key", ["weights.dir", "record.dir"])
+def test_the_home_of_nobody(key: str) -> None:
+    sentence = refusal(flags=(Setting(key, "~no-such-user/x", "flag"),))
+    assert sentence.endswith("cannot be used: it should be a whole path: whose home that is, is not known.")
 
 
 def test_a_vllm_of_somebody_else() -> None:

@@ -187,7 +187,6 @@ def test_vllm_is_preferred_where_it_is(tmp_path: Path, monkeypatch: pytest.Monke
 def test_settings_reach_the_engines(tmp_path: Path) -> None:
     config = settings(
         tmp_path,
-        listen="direct",
         vllm_command="/a/vllm",
         quantization="fp8",
         device="cuda:1",
@@ -197,9 +196,9 @@ def test_settings_reach_the_engines(tmp_path: Path) -> None:
         mini_max_tokens="2048",
     )
     assert models.voxtral_options(config) == VoxtralOptions(
-        listen="direct",
+        listen="streaming",
         backend="vllm",
-        models=("mini",),
+        models=("realtime", "mini"),
         placement=config.placement,
         delay_ms=240,
         vllm_command="/a/vllm",

@@ -59,6 +59,8 @@ PLAIN_KEY: Final = re.compile(r"[!-~]+")
 ORIGIN: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#@\s]+")
 DELAYS_MS: Final = (*range(80, 1201, 80), 2400)
 """That Voxtral Realtime was trained for."""
+OF_OUR_VLLM: Final = ("vllm_command", "memory_share", "realtime_max_tokens", "mini_max_tokens")
+"""Settings of the group voxtral that are for a vLLM that is started here."""
 REMOTE_PARTS: Final = ("transcriber", "responder", "speaker")
 """That may run behind a URL."""
 SECRETS: Final = ("server.api_keys", "voxtral.vllm_api_key", *(f"{part}.api_key" for part in REMOTE_PARTS))
@@ -71,6 +73,12 @@ class Part(BaseModel):
     """A group of settings: one table of the file, one prefix of the environment and of the flags."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Names of what was set to another value than the default, in the order of the fields."""
+        fields = type(self).model_fields
+        return tuple(name for name, field in fields.items() if getattr(self, name) != field.default)
 
 
 class ServerConfig(Part):
@@ -363,6 +371,14 @@ class VoxtralConfig(Part):
             raise ValueError("voxtral.quantization is done by vLLM: leave it out, or choose backend = vllm")
         if self.vllm_url and self.quantization:
             raise ValueError("voxtral.quantization is for a vLLM that is started here: start yours with it instead")
+        for name in (name for name in self.changed if name in OF_OUR_VLLM):
+            if self.backend == "transformers":
+                raise ValueError(f"voxtral.{name} is for backend = vllm: leave one of the two out")
+            if self.vllm_url:
+                raise ValueError(
+                    f"voxtral.{name} is for a vLLM that is started here, and that at voxtral.vllm_url runs already: "
+                    "leave one of the two out"
+                )
         return self
 
 
@@ -373,7 +389,7 @@ class WeightsConfig(Part):
     @field_validator("dir")
     @classmethod
     def _absolute(cls, folder: Path) -> Path:
-        return folder.expanduser().absolute()
+        return _whole(folder)
 
 
 class LogConfig(Part):
@@ -440,22 +456,54 @@ class Config(Part):
                 "voxtral.listen = direct has Voxtral answer what it hears: leave responder.url out, or choose "
                 "streaming or utterance"
             )
-        if self.listen == "streaming" and self.voxtral.vllm_url and not self.responder.url:
+        if self.listen != "streaming" and "delay_ms" in self.voxtral.changed:
             raise ValueError(
-                "The vLLM at voxtral.vllm_url hears, and nothing answers: set responder.url too, or leave "
-                "voxtral.vllm_url out"
+                f"voxtral.delay_ms is for Voxtral Realtime, and voxtral.listen = {self.listen} does without: leave it "
+                "out, or choose streaming"
             )
+        self._require_work_for_voxtral()
+        self._require_that_the_vllm_fits_in()
         try:
             _ = self.placement
         except ValueError as error:
             raise ValueError(f'voxtral.device = "{self.voxtral.device}" cannot be used: {error}') from error
         return self
 
+    def _require_work_for_voxtral(self) -> None:
+        """What runs Voxtral is of no use where Voxtral does not run."""
+        runs = ("backend", "vllm_url", "vllm_command", "quantization")
+        asked = [name for name in runs if name in self.voxtral.changed]
+        if asked and self.transcriber.url and self.responder.url:
+            raise ValueError(
+                f"voxtral.{asked[0]} is for Voxtral, and transcriber.url and responder.url leave it nothing to do: "
+                "leave one of the three out"
+            )
+
+    def _require_that_the_vllm_fits_in(self) -> None:
+        """That of somebody else."""
+        if not self.voxtral.vllm_url:
+            return
+        if self.listen == "streaming" and not self.responder.url:
+            raise ValueError(
+                "The vLLM at voxtral.vllm_url hears, and nothing answers: set responder.url too, or leave "
+                "voxtral.vllm_url out"
+            )
+        if self.listen == "utterance" and self.transcriber.url:
+            raise ValueError(
+                "The vLLM at voxtral.vllm_url is to hear, and so is the server at transcriber.url: leave one of the "
+                "two out, or name the vLLM as responder.url"
+            )
+        placed = [part for part in placement.parse(self.voxtral.device) if part != "speaker"]
+        if placed:
+            raise ValueError(
+                f"voxtral.device says where the {placed[0]} runs, and it runs behind a URL: leave it out, or place the "
+                "speaker alone"
+            )
+
     def _require_a_profile_with_voxtral(self) -> None:
         if self.profile == "gpu":
             return
-        ours = ("backend", "vllm_url", "quantization", "device")
-        asked = [name for name in ours if getattr(self.voxtral, name)]
+        asked = [name for name in self.voxtral.changed if name != "listen"]
         if self.profile != "fake" and self.listen != "utterance":
             asked.insert(0, "listen")
         if asked:
@@ -532,7 +580,14 @@ def _base_url(url: str) -> str:
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute()) if path else ""
+    return str(_whole(Path(path))) if path else ""
+
+
+def _whole(path: Path) -> Path:
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:  # there is no such user
+        raise ValueError("it should be a whole path: whose home that is, is not known") from error
 
 
 def _with_commas(text: str) -> tuple[str, ...]:
