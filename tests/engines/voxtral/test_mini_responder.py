@@ -252,7 +252,7 @@ async def test_replies_that_vanish_give_every_place_back(
         await steps.more(1 + number % 9, *works)
         vanished += sum(task.cancel() for task in works)
         await asyncio.gather(*works, return_exceptions=True)
-    assert vanished > 100
+    assert vanished > 50
     kept = [listening.respond([Message("user", f"{n}?")], language=None, max_tokens=None) for n in range(2)]
     async with asyncio.timeout(60), aclosing(kept[0]) as one, aclosing(kept[1]) as two:
         assert await anext(one)

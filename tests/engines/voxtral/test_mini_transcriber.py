@@ -315,7 +315,7 @@ async def test_transcripts_that_vanish_give_every_place_back(
         await steps.more(1 + number % 12, *works)
         vanished += sum(work.cancel() for work in works)
         await asyncio.gather(*works, return_exceptions=True)
-    assert vanished > 100
+    assert vanished > 50
     async with asyncio.timeout(HANGS_S):
         together = [heard(transcriber, speech(1, seed), final=seed % 2 == 1) for seed in range(4)]
         assert await asyncio.gather(*together) == expected
