@@ -47,6 +47,19 @@ async def test_only_what_is_new_is_sent() -> None:
         assert np.allclose(vllm.heard[0].sound, speech(1, 2, 3, 4), atol=1e-4)
 
 
+async def test_an_end_that_was_not_waited_for_can_be_waited_for_later() -> None:
+    async with talking() as (vllm, utterance):
+        await utterance.say(pcm(1, 2))
+        async with asyncio.TaskGroup() as group:
+            end = group.create_task(utterance.finish())
+            await asyncio.sleep(0)
+            end.cancel()
+        assert end.cancelled()
+        assert utterance.finishing
+        assert (await utterance.finish()).text.strip() == words(1, 2)
+        assert len(vllm.heard) == 1
+
+
 async def test_nothing_is_started_before_there_is_sound() -> None:
     async with talking() as (vllm, utterance):
         await utterance.say(bytearray())
