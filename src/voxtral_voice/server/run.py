@@ -26,6 +26,7 @@ from voxtral_voice.observe import log
 from voxtral_voice.replay.recorder import Recorder
 from voxtral_voice.server.app import build_app
 from voxtral_voice.server.auth import Auth
+from voxtral_voice.server.recovery import recover
 from voxtral_voice.server.runtime import Runtime, build_engines, start_recorder, watch_loop_lag
 from voxtral_voice.server.tls import tls_context
 
@@ -80,7 +81,7 @@ async def _serving(server: Server, listener: socket.socket, url: str) -> None:
 
 @asynccontextmanager
 async def _listening(config: Config) -> AsyncIterator[tuple[Server, socket.socket, str]]:
-    """Port bound, engines loaded and warm, loop watched; all undone afterwards."""
+    """Port bound, engines loaded and warm, loop and failures watched; all undone afterwards."""
     config.server.require_protection()
     auth = await asyncio.to_thread(Auth, config.server)
     tls = await asyncio.to_thread(tls_context, config.server)
@@ -91,7 +92,7 @@ async def _listening(config: Config) -> AsyncIterator[tuple[Server, socket.socke
             try:
                 runtime = Runtime(config, engines, ready=True, recorder=recorder, auth=auth)
                 with runtime.closing:
-                    async with _beside(watch_loop_lag(runtime.metrics)):
+                    async with _beside(watch_loop_lag(runtime.metrics)), _beside(recover(runtime)):
                         yield _server(runtime, tls), listener, _url(listener, config.server.host, tls is not None)
             finally:
                 await engines.aclose()

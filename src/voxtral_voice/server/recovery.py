@@ -1,0 +1,110 @@
+"""Tries engines that failed, until they work again: whoever obeys `/readyz` sends nobody here who would find out.
+
+Knows: the smallest piece of each engine's own work. Does not know: where an engine runs, sessions.
+
+A server behind a URL is asked for work too, and not for its list of models: one that lists them may still fail at each
+answer, and then `/readyz` would say so and deny it in turn. What fails costs nothing; what works is asked for once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import Final
+
+import numpy as np
+
+from voxtral_voice.engines.base import LISTEN_RATE_HZ, VAD_FRAME_SAMPLES, Message, Samples
+from voxtral_voice.errors import BusyError, RequestError
+from voxtral_voice.observe import log
+from voxtral_voice.server.connection import HEAR_S
+from voxtral_voice.server.runner import JUDGE_S, RESPOND_STEP_S, SPEAK_STEP_S, TRANSCRIBE_S
+from voxtral_voice.server.runtime import Runtime
+
+EVERY_S: Final = 5.0
+"""Between two tries of one engine. A load balancer asks about as often; a server that is down is hardly bothered."""
+NOISE: Final = 0.01
+"""Of what is to be heard: -40 dBFS. Of silence some engines know without their model that it has no words."""
+ASKED: Final = "Say yes."
+"""No greeting: those are answered without the model. Short also from a server that minds no limit of tokens."""
+SPOKEN: Final = "Yes."
+
+Sleep = Callable[[float], Awaitable[None]]
+Probe = Callable[[Runtime], Awaitable[object]]
+
+
+async def recover(runtime: Runtime, sleep: Sleep = asyncio.sleep) -> None:
+    """For ever. Cancel it to stop."""
+    async with asyncio.TaskGroup() as group:
+        for seam in PROBES:
+            group.create_task(_watch(runtime, seam, sleep))
+
+
+async def _watch(runtime: Runtime, seam: str, sleep: Sleep) -> None:
+    """One try after the other. Of a failure, whatever it is, only the log is told: it is known, and nobody's turn."""
+    while True:
+        await sleep(EVERY_S)
+        if seam in runtime.failing:
+            [failure] = await asyncio.gather(_try(runtime, seam), return_exceptions=True)
+            if failure is not None:
+                log.event("engine_still_failing", "debug", engine=seam, reason=str(failure) or type(failure).__name__)
+
+
+async def _try(runtime: Runtime, seam: str) -> None:
+    limit_s, probe = PROBES[seam]
+    try:
+        async with asyncio.timeout(limit_s):
+            await probe(runtime)
+    except BusyError:
+        raise
+    except RequestError:
+        pass  # the engine is fine
+    runtime.worked(seam)
+
+
+# --- one piece of work ------------------------------------------------------------------------------------------
+
+
+async def _hear(runtime: Runtime) -> None:
+    session = runtime.engines.voice_activity.session()
+    await session.probabilities(np.zeros((1, VAD_FRAME_SAMPLES), np.float32))
+
+
+async def _judge(runtime: Runtime) -> None:
+    await runtime.engines.turn_judge.complete_probability(np.zeros(LISTEN_RATE_HZ, np.float32))
+
+
+async def _transcribe(runtime: Runtime) -> None:
+    """As a partial: it gives way to those that somebody waits for."""
+    await runtime.engines.transcriber.transcribe(noise(), language=None, prompt="", final=False)
+
+
+async def _respond(runtime: Runtime) -> None:
+    responder = runtime.engines.responder
+    asked = Message("user", ASKED, audio=noise() if responder.listens else None)
+    async with aclosing(responder.respond([asked], language="en", max_tokens=1)) as pieces:
+        async for _ in pieces:
+            pass
+
+
+async def _speak(runtime: Runtime) -> None:
+    voice = runtime.config.speaker.voice
+    async with aclosing(runtime.engines.speaker.speak(SPOKEN, voice=voice, speed=1.0)) as chunks:
+        async for _ in chunks:
+            pass
+
+
+def noise() -> Samples:
+    """A second."""
+    return np.random.default_rng(0).normal(0, NOISE, LISTEN_RATE_HZ).astype(np.float32)
+
+
+PROBES: Final[Mapping[str, tuple[float, Probe]]] = {
+    "voice_activity": (HEAR_S, _hear),
+    "turn_judge": (JUDGE_S, _judge),
+    "transcriber": (TRANSCRIBE_S, _transcribe),
+    "responder": (RESPOND_STEP_S, _respond),
+    "speaker": (SPEAK_STEP_S, _speak),
+}
+"""By seam. How long: as long as a session would wait."""
