@@ -18,17 +18,14 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from voxtral_voice.engines.voxtral.graphs import BATCHES, filled, recorded
 from voxtral_voice.errors import BusyError, EngineError
 
-BATCHES: Final = (1, 2, 4, 8, 16, 32)
-"""Sequences in one step: their number is filled up to the next of these, since each has a graph of its own."""
 SHORTEST: Final = 512
 """A step looks at 512, 1024, ... places for keys, whichever holds its longest sequence."""
 GUESSES: Final = 8
 """Tokens that are looked at in one pass when most of them can be guessed: as long as the weights are what takes the
 time, eight cost little more than one."""
-WARM_UPS: Final = 2
-"""Runs before a graph is recorded: libraries choose their kernels in them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -228,7 +225,7 @@ class _Step:
         self._count = torch.arange(count, device=device)
         self.logits: Tensor = torch.empty(0)
         """[size, count, words]."""
-        self._graph = self._record() if device.type == "cuda" else None
+        self._graph = recorded(self._work, device)
 
     def place(self, places: list[int], starts: list[int], tokens: list[list[int]]) -> None:
         self._places.copy_(torch.tensor(places))
@@ -259,18 +256,6 @@ class _Step:
         states = decoder._states(embedded, positions, mask[:, None], memory)
         self.logits = decoder._head(states)
         self.chosen.copy_(self.logits.argmax(-1))
-
-    def _record(self) -> torch.cuda.CUDAGraph:
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.inference_mode(), torch.cuda.stream(stream):
-            for _ in range(WARM_UPS):
-                self._work()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.inference_mode(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self._work()
-        return graph
 
 
 class _Row:
@@ -310,10 +295,6 @@ class _Rows:
 
 def full(places: int) -> str:
     return f"All {places} places of the model are taken: try again in a moment, or let vLLM run it, which has more."
-
-
-def filled(count: int) -> int:
-    return next((size for size in BATCHES if size >= count), count)
 
 
 def _agreed(chosen: list[int], usual: int) -> list[int]:

@@ -22,7 +22,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from voxtral_voice.engines.voxtral.decoder import BATCHES, WARM_UPS, filled, full
+from voxtral_voice.engines.voxtral.decoder import full
+from voxtral_voice.engines.voxtral.graphs import BATCHES, filled, recorded
 from voxtral_voice.errors import BusyError
 
 PIECES: Final = (16, 8, 4, 2, 1)
@@ -174,7 +175,7 @@ class _Step:
         self._frames = torch.arange(frames, device=device)
         self._cells = torch.arange(encoder.cells, device=device)
         self._heard: Tensor = torch.empty(0)
-        self._graph = self._record() if device.type == "cuda" else None
+        self._graph = recorded(self._work, device)
 
     def run(self, streams: Sequence[Heard], mel: Tensor) -> Tensor:
         """[streams, tokens, width], valid until the next call."""
@@ -211,18 +212,6 @@ class _Step:
         asking, held = positions[:, :, None], held[:, None, :]
         seen = (held >= 0) & (held <= asking) & (held > asking - self._encoder._window)
         return seen[:, None]
-
-    def _record(self) -> torch.cuda.CUDAGraph:
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.inference_mode(), torch.cuda.stream(stream):
-            for _ in range(WARM_UPS):
-                self._work()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.inference_mode(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self._work()
-        return graph
 
 
 class _Ring:
