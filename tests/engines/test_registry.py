@@ -226,7 +226,7 @@ def test_voxtral_hears_and_a_url_answers(tmp_path: Path) -> None:
         "smart-turn-v3.2.onnx",
         "kokoro-v1.0-int8.onnx",
     }
-    assert engines.processes == {}
+    assert list(engines.processes) == ["vllm realtime"]
 
 
 @pytest.mark.parametrize("intents", [True, False])

@@ -19,6 +19,7 @@ from voxtral_voice.engines.remote import Remote
 from voxtral_voice.engines.vllm.chat import VllmChat
 from voxtral_voice.engines.vllm.process import VllmProcess
 from voxtral_voice.engines.vllm.realtime import VllmRealtime
+from voxtral_voice.engines.vllm.theirs import Theirs
 from voxtral_voice.engines.vllm.transcription import VllmTranscriber
 from voxtral_voice.engines.voxtral_parts import Model, VoxtralOptions, VoxtralParts, parts, require
 from voxtral_voice.errors import EngineError
@@ -228,7 +229,7 @@ async def test_mini_hears_and_answers_in_one_process(
 def test_a_vllm_of_somebody_else_is_not_started() -> None:
     there = VoxtralOptions(listen="direct", models=(), vllm=Remote("http://there/v1"))
     made = parts(there, {})
-    assert (made.processes, made.responder is not None) == ({}, True)
+    assert isinstance(made.processes["vllm mini"], Theirs)
     assert isinstance(made.responder, VllmChat)
     assert isinstance(made.transcriber, VllmTranscriber)
     assert made.responder._admission is made.transcriber._admission

@@ -22,7 +22,6 @@ from voxtral_voice.errors import EngineError
 if TYPE_CHECKING:
     from voxtral_voice.engines.vllm.admission import Admission
     from voxtral_voice.engines.vllm.launch import Serve
-    from voxtral_voice.engines.vllm.process import VllmProcess
 
 Backend = Literal["vllm", "transformers"]
 Model = Literal["realtime", "mini"]
@@ -183,15 +182,15 @@ class _Server:
     admission: Admission
     """Theirs together: it works on so many requests at once, whoever they are of."""
     suspect: Callable[[], None]
-    process: VllmProcess | None
-    """None: somebody else's."""
+    process: Process
 
 
 def _theirs(place: Remote) -> _Server:
     from voxtral_voice.engines.vllm.admission import Admission
     from voxtral_voice.engines.vllm.patience import nobody
+    from voxtral_voice.engines.vllm.theirs import Theirs
 
-    return _Server(place, Admission(), nobody, None)
+    return _Server(place, Admission(), nobody, Theirs(place))
 
 
 def _ours(options: VoxtralOptions, model: Model, checkpoint: Path) -> _Server:
@@ -256,8 +255,7 @@ def _on_vllm(options: VoxtralOptions, servers: Mapping[Model, _Server]) -> Voxtr
     else:
         server = servers["mini"]
         transcriber = VllmTranscriber(server.place, admission=server.admission, suspect=server.suspect)
-    processes = {f"vllm {model}": server.process for model, server in servers.items() if server.process is not None}
-    return VoxtralParts(transcriber, responder, processes)
+    return VoxtralParts(transcriber, responder, {f"vllm {model}": server.process for model, server in servers.items()})
 
 
 # --- in this process --------------------------------------------------------------------------------------------
