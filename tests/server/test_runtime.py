@@ -18,7 +18,7 @@ from voxtral_voice.engines import registry
 from voxtral_voice.engines.fakes import FakeResponder, FakeTranscriber
 from voxtral_voice.engines.registry import EmbeddedOptions
 from voxtral_voice.engines.remote import Remote, RemoteParts
-from voxtral_voice.errors import EngineError
+from voxtral_voice.errors import BusyError, EngineError, RequestError
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
 from voxtral_voice.server import runtime as runtime_module
@@ -48,6 +48,17 @@ def test_a_failure_is_named_counted_and_logged(
     [record] = caplog.records
     assert (record.levelname, record.getMessage()) == ("ERROR", "engine_failed")
     assert record.__dict__["fields"] == {"engine": "speaker", "reason": message}
+
+
+@pytest.mark.parametrize("kind", [RequestError, BusyError])
+def test_what_an_engine_cannot_do_is_no_failure_of_it(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture, kind: type[RequestError]
+) -> None:
+    assert runtime.failed("speaker", kind("speaker", "All places are taken.")) == "All places are taken."
+    assert runtime.failing == {}
+    assert b'engine_failures_total{engine="speaker"}' not in runtime.metrics.text()
+    [record] = caplog.records
+    assert (record.levelname, record.getMessage()) == ("WARNING", "engine_refused")
 
 
 def test_what_is_not_for_clients_is_for_the_log(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:

@@ -65,12 +65,15 @@ class Runtime:
             log.event("engine_recovered", engine=engine)
 
     def failed(self, engine: str, error: Exception) -> str:
-        """Returns what a client may be told about it; the rest is for the log and /readyz."""
+        """Returns what a client may be told about it; the rest is for the log and /readyz. What the engine cannot do,
+        or not now, is no fault of its own."""
         message = "it took too long" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-        if not isinstance(error, RequestError):
+        if isinstance(error, RequestError):
+            log.event("engine_refused", "warning", engine=engine, reason=message)
+        else:
             self.failing[engine] = message
-        self.metrics.engine_failures.labels(engine).inc()
-        log.event("engine_failed", "error", engine=engine, reason=message)
+            self.metrics.engine_failures.labels(engine).inc()
+            log.event("engine_failed", "error", engine=engine, reason=message)
         return error.told if isinstance(error, EngineError) else message
 
 

@@ -187,7 +187,7 @@ async def test_a_speaker_that_fails_before_it_spoke(
         answer = await post(server, BODY)
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
         assert ("speaker" in server.runtime.failing) == failing
-        assert await server.metric("engine_failures_total", engine="speaker") == 1
+        assert await server.metric("engine_failures_total", engine="speaker") == failing
 
 
 async def test_a_speaker_that_works_again(serving: Serving) -> None:
