@@ -81,9 +81,10 @@ def _readable(folder: Path, wanted: Model) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        closed = isinstance(error, PermissionError)
+        way_out = "let this user read the folder and all files in it, or name another" if closed else "name another"
         raise WeightsError(
-            f"{_shown(error.filename or folder)} cannot be read ({error.strerror}): let this user read the folder and "
-            f"all files in it, or name another with {_flag(wanted)}."
+            f"{_shown(error.filename or folder)} cannot be read ({error.strerror}): {way_out} with {_flag(wanted)}."
         ) from error
 
 
