@@ -280,7 +280,7 @@ def test_a_damaged_tokenizer(copy: Path, content: str) -> None:
 
 
 def test_the_other_model(tiny_realtime: Path) -> None:
-    assert "'voxtral_realtime', and Voxtral-Mini-3B is wanted" in refused(tiny_realtime)
+    assert "'voxtral_realtime', and Voxtral Mini is wanted" in refused(tiny_realtime)
 
 
 def test_a_gpu_that_is_not_there(tiny_mini: Path, monkeypatch: pytest.MonkeyPatch) -> None:

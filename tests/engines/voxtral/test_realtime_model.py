@@ -123,7 +123,7 @@ def garbled(name: str) -> Callable[[Path], None]:
         (garbled("tekken.json"), "cannot be loaded as Voxtral Realtime"),
         (halved, "are damaged"),
         (lacking_a_layer, "are not complete"),
-        (of_kind("voxtral"), "holds a model of type 'voxtral'; streaming takes Voxtral-Mini-4B-Realtime"),
+        (of_kind("voxtral"), "holds a model of type 'voxtral', and Voxtral Realtime is wanted here"),
     ],
 )
 def test_a_checkpoint_that_is_none(

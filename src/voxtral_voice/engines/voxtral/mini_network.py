@@ -1,7 +1,7 @@
 """Voxtral-Mini-3B, loaded through transformers, and what it does in one go: hear, read a prompt, write a token.
 
-Knows: the checkpoint's files and what may be wrong with them, spectrograms, embeddings, how a token is chosen. Does not
-know: conversations, threads: one call at a time, all on one thread.
+Knows: spectrograms, embeddings, how a token is chosen. Does not know: the checkpoint's files, conversations,
+threads: one call at a time, all on one thread.
 
 Each takes several at once; those of one call do not wait for each other. What was heard last is kept: a turn that is
 answered and transcribed is heard once.
@@ -11,7 +11,6 @@ Source: the model card of mistralai/Voxtral-Mini-3B-2507; `VoxtralForConditional
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,13 +21,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from voxtral_voice.engines.voxtral.checkpoint import Checkpoint
 from voxtral_voice.engines.voxtral.decoder import Decoder
 from voxtral_voice.engines.voxtral.failures import told
 from voxtral_voice.engines.voxtral.mini_memory import Memories, Memory
 from voxtral_voice.engines.voxtral.mini_prompt import Prompt
 from voxtral_voice.engines.voxtral.mini_sound import WINDOW_SAMPLES, Sound
 from voxtral_voice.engines.voxtral.tokens import Vocabulary
-from voxtral_voice.errors import EngineError
 
 KIND: Final = "voxtral"
 """`model_type` of its config."""
@@ -36,7 +35,6 @@ KEPT_SOUNDS: Final = 8
 """2.3 MB for each 30 s."""
 LIKELIEST: Final = 256
 """A token is drawn from so many at the most."""
-_FILES: Final = ("config.json", "tekken.json")
 _FLOOR: Final = 1e-10
 """Least power, before its logarithm."""
 
@@ -74,12 +72,15 @@ class Network:
     tokens: of the longest, prompt and text. seam: whose failure it is when it cannot be loaded. Raises EngineError."""
 
     def __init__(self, path: Path, device: str, *, sequences: int, tokens: int, seam: str) -> None:
-        _require(path, device, seam)
+        checkpoint = Checkpoint(path, device, seam, "Voxtral Mini", KIND)
+        checkpoint.require()
         with told(seam, f"{path} cannot be loaded as Voxtral Mini"):
+            from transformers import VoxtralForConditionalGeneration
+
             self.vocabulary = Vocabulary(path / "tekken.json")
             self.end = self.vocabulary.end
             """The token behind a text."""
-            self._model = _load(path, device, seam)
+            self._model = checkpoint.load(VoxtralForConditionalGeneration)
             body, head = self._model.model.language_model, self._model.lm_head
             self._decoder = Decoder(body, head, sequences=sequences, tokens=tokens, seam=seam)
             self._memories = Memories(self._decoder, sequences)
@@ -191,47 +192,6 @@ def _drawn(logits: np.ndarray[Any, np.dtype[np.float32]], sampling: Sampling | N
     kept = int(np.searchsorted(np.cumsum(shares), sampling.top_p)) + 1
     shares = shares[:kept] / shares[:kept].sum()
     return int(sampling.random.choice(len(shares), p=shares))
-
-
-# --- the checkpoint -----------------------------------------------------------------------------------------------
-
-
-def _require(path: Path, device: str, seam: str) -> None:
-    """Before anything is loaded."""
-    for name in _FILES:
-        if not (path / name).is_file():
-            raise EngineError(seam, f"{path / name} is missing: fetch Voxtral Mini again.")
-    try:
-        kind = json.loads((path / "config.json").read_bytes()).get("model_type")
-    except (ValueError, AttributeError) as error:
-        raise EngineError(seam, f"{path / 'config.json'} is damaged: fetch Voxtral Mini again.") from error
-    if kind != KIND:
-        raise EngineError(seam, f"{path} holds a model of type {kind!r}, and Voxtral-Mini-3B is wanted here.")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise EngineError(seam, f"Voxtral Mini was to run on {device}, but torch finds no CUDA here.")
-
-
-def _load(path: Path, device: str, seam: str) -> Any:
-    from safetensors import SafetensorError
-    from transformers import VoxtralForConditionalGeneration
-    from transformers.utils.logging import disable_progress_bar, set_verbosity_error
-
-    disable_progress_bar()
-    set_verbosity_error()
-    try:
-        model, found = VoxtralForConditionalGeneration.from_pretrained(
-            path,
-            dtype=torch.bfloat16 if device.startswith("cuda") else torch.float32,
-            attn_implementation="sdpa",
-            local_files_only=True,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-    except SafetensorError as error:
-        raise EngineError(seam, f"The weights in {path} are damaged ({error}): fetch Voxtral Mini again.") from error
-    if found["missing_keys"] or found["mismatched_keys"]:
-        raise EngineError(seam, f"The weights in {path} are not complete: fetch Voxtral Mini again.")
-    return model.to(device).eval()
 
 
 # --- spectrograms -------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Voxtral-Mini-4B-Realtime, loaded through transformers, and its three steps: hear, read the prompt, write a token.
 
-Knows: the checkpoint's files and what may be wrong with them, log-mel frames, devices. Does not know: which step is
-due, threads: one call at a time.
+Knows: log-mel frames, the delay's prompt. Does not know: the checkpoint's files, which step is due,
+threads: one call at a time.
 
 Hearing and writing are apart: the audio of all tokens of a stretch's end is heard in one go, and then one token at a
 time is written to what was heard. `Encoder` and `Decoder` hold the memory of all streams; here a stream is a `Place` in
@@ -14,7 +14,6 @@ transformers.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,11 +26,11 @@ import torch
 from torch import Tensor
 
 from voxtral_voice.engines.base import Samples
+from voxtral_voice.engines.voxtral.checkpoint import Checkpoint
 from voxtral_voice.engines.voxtral.decoder import Decoder, Written
 from voxtral_voice.engines.voxtral.encoder import Encoder, Heard
 from voxtral_voice.engines.voxtral.failures import told
 from voxtral_voice.engines.voxtral.realtime_stream import Framing
-from voxtral_voice.errors import EngineError
 
 SEAM: Final = "transcriber"
 KIND: Final = "voxtral_realtime"
@@ -40,7 +39,6 @@ STREAMS: Final = 8
 """Turns heard at once: 350 MB each on CUDA, and once more for what fills up a batch."""
 LONGEST_TOKENS: Final = 1024
 """Of one stretch: 82 s."""
-_FILES: Final = ("config.json", "tekken.json")
 _FLOOR: Final = 1e-10
 """Least power, before its logarithm."""
 
@@ -57,9 +55,13 @@ class RealtimeModel:
     """path: a folder with a checkpoint. device: "cuda:0", "cpu". delay_ms: a multiple of 80. Raises EngineError."""
 
     def __init__(self, path: Path, device: str, delay_ms: int) -> None:
-        _require(path, device)
+        checkpoint = Checkpoint(path, device, SEAM, "Voxtral Realtime", KIND)
+        checkpoint.require()
         with told(SEAM, f"{path} cannot be loaded as Voxtral Realtime"):
-            model, processor = _load(path, device)
+            from transformers import VoxtralRealtimeForConditionalGeneration, VoxtralRealtimeProcessor
+
+            model = checkpoint.load(VoxtralRealtimeForConditionalGeneration)
+            processor = VoxtralRealtimeProcessor.from_pretrained(path, local_files_only=True)
             words = processor.tokenizer.tokenizer.instruct_tokenizer
             self.framing = _framing(processor, delay_ms)
             self.prompt = [*words.start(), *words.audio_encoder.encode_streaming_tokens(delay_ms)]
@@ -124,45 +126,6 @@ class RealtimeModel:
 
 
 # --- the checkpoint -----------------------------------------------------------------------------------------------
-
-
-def _require(path: Path, device: str) -> None:
-    """Before anything is loaded."""
-    for name in _FILES:
-        if not (path / name).is_file():
-            raise EngineError(SEAM, f"{path / name} is missing: fetch Voxtral Realtime again.")
-    try:
-        kind = json.loads((path / "config.json").read_bytes()).get("model_type")
-    except (ValueError, AttributeError) as error:
-        raise EngineError(SEAM, f"{path / 'config.json'} is damaged: fetch Voxtral Realtime again.") from error
-    if kind != KIND:
-        raise EngineError(SEAM, f"{path} holds a model of type {kind!r}; streaming takes Voxtral-Mini-4B-Realtime.")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise EngineError(SEAM, f"Voxtral Realtime was to run on {device}, but torch finds no CUDA here.")
-
-
-def _load(path: Path, device: str) -> tuple[Any, Any]:
-    """The model and its processor."""
-    from safetensors import SafetensorError
-    from transformers import VoxtralRealtimeForConditionalGeneration, VoxtralRealtimeProcessor
-    from transformers.utils.logging import disable_progress_bar, set_verbosity_error
-
-    disable_progress_bar()
-    set_verbosity_error()
-    try:
-        model, found = VoxtralRealtimeForConditionalGeneration.from_pretrained(
-            path,
-            dtype=torch.bfloat16 if device.startswith("cuda") else torch.float32,
-            attn_implementation="sdpa",
-            local_files_only=True,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-    except SafetensorError as error:
-        raise EngineError(SEAM, f"The weights in {path} are damaged ({error}): fetch them again.") from error
-    if found["missing_keys"] or found["mismatched_keys"]:
-        raise EngineError(SEAM, f"The weights in {path} are not complete: fetch Voxtral Realtime again.")
-    return model.to(device).eval(), VoxtralRealtimeProcessor.from_pretrained(path, local_files_only=True)
 
 
 def _framing(processor: Any, delay_ms: int) -> Framing:
