@@ -6,6 +6,7 @@ import json
 import logging
 import logging.handlers
 import shutil
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -277,6 +278,16 @@ def test_a_damaged_config(copy: Path, content: str) -> None:
 def test_a_damaged_tokenizer(copy: Path, content: str) -> None:
     (copy / "tekken.json").write_text(content)
     assert "cannot be loaded as Voxtral Mini" in refused(copy)
+
+
+def test_freed_it_holds_no_memory(tiny_mini: Path) -> None:
+    from voxtral_voice.engines.voxtral.mini_network import Network
+
+    network = Network(tiny_mini, "cpu", sequences=2, tokens=512, seam="responder")
+    network.warm(2)
+    held = [weakref.ref(network._decoder._keys), weakref.ref(network._model.lm_head.weight)]
+    network.free()
+    assert [tensor() for tensor in held] == [None, None]
 
 
 def test_the_other_model(tiny_realtime: Path) -> None:

@@ -11,6 +11,7 @@ Source: the model card of mistralai/Voxtral-Mini-3B-2507; `VoxtralForConditional
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -140,6 +141,7 @@ class Network:
         """Of memory on the device. It cannot be used any more."""
         device = self._decoder.device
         del self._model, self._decoder, self._memories, self._sounds
+        gc.collect()  # the decoder and its steps know each other
         if device.type == "cuda":
             torch.cuda.empty_cache()
 
