@@ -379,10 +379,12 @@ def test_the_final_transcript_may_contradict_the_partials(stage: Stage) -> None:
     assert stage.last(ev.TranscriptDone).text == "which is the capital"
 
 
-def test_one_partial_at_a_time_and_none_when_it_fails(stage: Stage) -> None:
+def test_one_partial_at_a_time_and_none_for_a_second_when_it_fails(stage: Stage) -> None:
     stage.speak(3000)
     assert len(stage.all(ev.Transcribe)) == 1
     assert stage.do(ev.TranscriptFailed(stage.last(ev.Transcribe).attempt, "busy")) == []
+    stage.speak(960)
+    assert len(stage.all(ev.Transcribe)) == 1
     stage.speak(64)
     assert len(stage.all(ev.Transcribe)) == 2
     assert ev.Abandon(2) in stage.silence(96)
