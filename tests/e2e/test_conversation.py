@@ -37,14 +37,15 @@ TURNS: Final = (
     ("What is the capital of France?", "france|paris"),
     (REPEAT, "france|paris"),
     ("Who wrote Romeo and Juliet?", "romeo|juliet|shakespeare"),
-    ("What time is it?", r"it's \d+(:\d+)? [ap]m"),
     ("What do bees make?", "bees|honey"),
     ("What color is the sky?", "sky|blue"),
     ("Where do penguins live?", "penguin"),
     ("Do cats like milk?", r"\bcats?\b|milk"),
+    ("What time is it?", r"it's \d+(:\d+)? [ap]m"),
     ("Thank you very much.", "welcome"),
 )
-"""What the user says, and what only the reply to that is about."""
+"""What the user says, and what only the reply to that is about. The time comes behind all that the model answers: what
+it says next would hang on the clock."""
 
 
 @pytest.fixture(scope="session")
@@ -246,7 +247,7 @@ async def test_a_barge_in_stops_the_reply_and_only_what_was_heard_is_remembered(
     heard = plain(await studio.hear(cut.audio[: int(played_ms * RATE_HZ / 1000)]))
     assert item.status == "incomplete"
     assert STORY.startswith(remembered)
-    assert 3000 < played_ms <= cut.audio_ms < played_ms + 1000
+    assert 3000 < played_ms <= cut.audio_ms + 0.001 < played_ms + 1000  # of samples: nothing but rounding
     assert abs(len(remembered.split()) - len(heard.split())) <= 2, (remembered, heard)
 
     assert (following.done.status, following.text) == ("completed", remembered)
