@@ -97,7 +97,7 @@ async def measure_all() -> list[dict[str, Any]]:
 
 
 async def measure(speaker: Speaker, voice: str, engine: str, whisper: Whisper) -> dict[str, Any]:
-    language = EMBEDDED_VOICES[voice].language
+    language = EMBEDDED_VOICES[voice].speaks
     written = SENTENCES[language]
     before = time.process_time()
     spoken = [await speak(speaker, text, voice) for text in written]

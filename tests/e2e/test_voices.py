@@ -43,7 +43,7 @@ def spoken(live_server: str) -> Mapping[str, Reply]:
 
 
 async def _speak_all(url: str) -> Mapping[str, Reply]:
-    return {voice.id: await _speak(url, voice.id, TEXTS[voice.language]) for voice in EMBEDDED_VOICES.values()}
+    return {voice.id: await _speak(url, voice.id, TEXTS[voice.speaks]) for voice in EMBEDDED_VOICES.values()}
 
 
 async def _speak(url: str, voice: str, text: str) -> Reply:
@@ -57,7 +57,7 @@ async def _speak(url: str, voice: str, text: str) -> Reply:
 @embedded
 @pytest.mark.parametrize("voice", EMBEDDED_VOICES)
 def test_the_voice_speaks_and_is_understood(spoken: Mapping[str, Reply], studio: Studio, voice: str) -> None:
-    language, reply = EMBEDDED_VOICES[voice].language, spoken[voice]
+    language, reply = EMBEDDED_VOICES[voice].speaks, spoken[voice]
     assert (reply.done.status, reply.done.audio.output.voice, reply.text) == ("completed", voice, TEXTS[language])
     assert rms_dbfs(reply.audio) > -35
     heard = asyncio.run(studio.hear(reply.audio, language))
@@ -71,9 +71,7 @@ def test_the_voice_speaks_and_is_understood(spoken: Mapping[str, Reply], studio:
 
 @embedded
 def test_men_and_women_are_told_apart_by_their_pitch(spoken: Mapping[str, Reply]) -> None:
-    pitches = {
-        voice.id: pitch_hz(spoken[voice.id].audio) for voice in EMBEDDED_VOICES.values() if voice.language == "hi"
-    }
+    pitches = {voice.id: pitch_hz(spoken[voice.id].audio) for voice in EMBEDDED_VOICES.values() if voice.speaks == "hi"}
     deep = {voice for voice, hz in pitches.items() if hz < MALE_BELOW_HZ}
     assert deep == {voice.id for voice in EMBEDDED_VOICES.values() if voice.gender == "male"}, pitches
 
@@ -82,5 +80,5 @@ def test_men_and_women_are_told_apart_by_their_pitch(spoken: Mapping[str, Reply]
 @pytest.mark.parametrize("language", TEXTS)
 def test_no_two_voices_are_the_same(spoken: Mapping[str, Reply], language: str) -> None:
     """One voice says a text in the same time whenever it says it; each of these takes its own."""
-    lengths = {v.id: len(spoken[v.id].audio) for v in EMBEDDED_VOICES.values() if v.language == language}
+    lengths = {v.id: len(spoken[v.id].audio) for v in EMBEDDED_VOICES.values() if v.speaks == language}
     assert len(set(lengths.values())) == 4, lengths

@@ -359,13 +359,13 @@ async def test_a_phrase_with_nothing_to_say_yields_nothing(clock: Clock, text: s
 
 
 async def test_an_unknown_voice_is_an_error_that_names_the_known_ones() -> None:
-    with pytest.raises(EngineError, match="no voice 'bob'; choose one of af_heart, af_bella"):
+    with pytest.raises(EngineError, match="no voice 'bob': use one of af_heart, af_bella"):
         await spoken(FakeSpeaker().speak("Hi", voice="bob", speed=1.0))
 
 
 def test_there_are_eight_voices_four_in_each_language() -> None:
     assert list(FakeSpeaker().voices) == list(EMBEDDED_VOICES)
-    assert [v.language for v in EMBEDDED_VOICES.values()] == ["en"] * 4 + ["hi"] * 4
+    assert [v.speaks for v in EMBEDDED_VOICES.values()] == ["en"] * 4 + ["hi"] * 4
     assert [v.id for v in EMBEDDED_VOICES.values() if v.gender == "male"] == ["hm_omega", "hm_psi"]
 
 

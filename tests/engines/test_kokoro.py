@@ -140,7 +140,7 @@ def pitch_hz(samples: Samples) -> float:
 @pytest.mark.models
 @pytest.mark.parametrize("voice", EMBEDDED_VOICES)
 async def test_every_voice_speaks_its_language(running_kokoro: Kokoro, voice: str) -> None:
-    text = SPOKEN[EMBEDDED_VOICES[voice].language]
+    text = SPOKEN[EMBEDDED_VOICES[voice].speaks]
     (chunk,) = await say(running_kokoro, text, voice)
     assert chunk.samples.dtype == np.float32
     assert 0.6 < chunk.samples.size / SPEAK_RATE_HZ < 3.0
@@ -165,7 +165,7 @@ async def test_all_voices_and_the_student_are_equally_loud(running_kokoro: Kokor
     await student.aclose()
     levels = [loudness_dbfs(chunk.samples) for chunk in spoken]
     for voice in EMBEDDED_VOICES.values():
-        (chunk,) = await say(running_kokoro, SPOKEN[voice.language], voice.id)
+        (chunk,) = await say(running_kokoro, SPOKEN[voice.speaks], voice.id)
         levels.append(loudness_dbfs(chunk.samples))
         assert float(np.abs(chunk.samples).max()) < 0.9
     assert max(levels) - min(levels) < 4

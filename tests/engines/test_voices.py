@@ -6,7 +6,7 @@ from voxtral_voice.engines.voices import EMBEDDED_VOICES, GAINS_DB, gain_db
 
 
 def test_the_eight_voices_of_the_embedded_profile() -> None:
-    assert {voice.language: 0 for voice in EMBEDDED_VOICES.values()}.keys() == {"en", "hi"}
+    assert {voice.speaks: 0 for voice in EMBEDDED_VOICES.values()}.keys() == {"en", "hi"}
     assert [voice for voice in EMBEDDED_VOICES if voice.startswith("af_")] == [
         "af_heart",
         "af_bella",
@@ -24,7 +24,7 @@ def test_the_eight_voices_of_the_embedded_profile() -> None:
 def test_a_name_says_language_and_gender() -> None:
     for name, voice in EMBEDDED_VOICES.items():
         assert voice.id == name
-        assert voice.language == {"a": "en", "h": "hi"}[name[0]]
+        assert voice.speaks == {"a": "en", "h": "hi"}[name[0]]
         assert voice.gender == {"f": "female", "m": "male"}[name[1]]
 
 

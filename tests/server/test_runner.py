@@ -686,10 +686,12 @@ async def test_one_session_s_failure_is_not_another_s(serving: Serving) -> None:
     """A phrase that the speaker cannot say fails its own reply only."""
 
     class Picky(FakeSpeaker):
-        async def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
+        async def speak(
+            self, text: str, *, voice: str, speed: float, language: str | None = None
+        ) -> AsyncGenerator[SpeechChunk, None]:
             if "BAD" in text:
                 raise EngineError("speaker", "that name")
-            async for chunk in super().speak(text, voice=voice, speed=speed):
+            async for chunk in super().speak(text, voice=voice, speed=speed, language=language):
                 yield chunk
 
     def words(audio: Samples) -> str:

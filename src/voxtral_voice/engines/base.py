@@ -247,8 +247,15 @@ class Voice:
     id: str
     """Kokoro's name: "af_heart"."""
     language: str
-    """ISO 639-1 code: "en", "hi"; "" when it is not known, as of a server's own voices."""
+    """BCP 47 tag: "en-US", "hi", "pt-BR"; "" when it is not known, as of a server's own voices."""
     gender: Literal["female", "male", ""]
+    grade: str = ""
+    """Of its model card, "A" to "F+"; "" when nobody graded it."""
+
+    @property
+    def speaks(self) -> str:
+        """ISO 639-1 code: "en"; "" when it is not known."""
+        return self.language.partition("-")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,11 +279,18 @@ class SpeechChunk:
 class Speaker(Engine, Protocol):
     @property
     def voices(self) -> Mapping[str, Voice]:
-        """By id."""
+        """By id; those that everyone may use."""
 
-    def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
+    def find(self, name: str) -> Voice:
+        """What `speak` takes: one of `voices`, or, where the engine can, a blend of them ("af_heart:0.6,af_bella:0.4")
+        or a cloned one. Raises EngineError that says what is wrong, and which voices there are."""
+
+    def speak(
+        self, text: str, *, voice: str, speed: float, language: str | None = None
+    ) -> AsyncGenerator[SpeechChunk, None]:
         """One phrase to audio. Leading silence is trimmed to about 10 ms, trailing to a natural pause.
 
-        text: one phrase, as written (numbers and symbols included). voice: a key of `voices`. speed: 0.25 .. 4,
-        1 = natural. A phrase with nothing to say aloud (only punctuation) yields nothing.
+        text: one phrase, as written (numbers, symbols and markdown included). voice: a name that `find` knows. speed:
+        0.25 .. 4, 1 = natural. language: ISO 639-1, in which to read what its script does not tell; None: the voice's.
+        A phrase with nothing to say aloud (only punctuation) yields nothing.
         """

@@ -38,7 +38,7 @@ from voxtral_voice.engines.base import (
     WordTime,
 )
 from voxtral_voice.engines.fake_calls import calls_for
-from voxtral_voice.engines.voices import EMBEDDED_VOICES
+from voxtral_voice.engines.voices import EMBEDDED_VOICES, known
 from voxtral_voice.errors import EngineError
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -377,9 +377,18 @@ class FakeSpeaker(_Fake):
     def voices(self) -> Mapping[str, Voice]:
         return EMBEDDED_VOICES
 
-    async def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
-        if voice not in EMBEDDED_VOICES:
-            raise EngineError(self.seam, f"There is no voice {voice!r}; choose one of {', '.join(EMBEDDED_VOICES)}.")
+    def find(self, name: str) -> Voice:
+        return known(self.voices, name)
+
+    async def speak(
+        self,
+        text: str,
+        *,
+        voice: str,
+        speed: float,
+        language: str | None = None,  # noqa: ARG002
+    ) -> AsyncGenerator[SpeechChunk, None]:
+        self.find(voice)
         words = [word for word in text.split() if any(c.isalnum() for c in word)]
         tone, times = _tone(speed), _word_times(words, speed)
         for i in range(len(words)):

@@ -31,10 +31,10 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 )
 
 from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples, SpeechChunk, Voice, WordTime
-from voxtral_voice.engines.phonemes import Language, Phonemizer, Utterance
+from voxtral_voice.engines.phonemes import Phonemizer, Utterance
 from voxtral_voice.engines.placement import CPU, index
 from voxtral_voice.engines.trim import Trimmed, pause_after_ms, trim
-from voxtral_voice.engines.voices import EMBEDDED_VOICES, gain_db
+from voxtral_voice.engines.voices import EMBEDDED_VOICES, gain_db, known
 from voxtral_voice.engines.worker import Worker
 from voxtral_voice.errors import EngineError
 
@@ -91,14 +91,20 @@ class Kokoro:
         self._session = None
         self._styles = {}
 
-    async def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
+    def find(self, name: str) -> Voice:
+        return known(self.voices, name)
+
+    async def speak(
+        self, text: str, *, voice: str, speed: float, language: str | None = None
+    ) -> AsyncGenerator[SpeechChunk, None]:
         """As `base.Speaker.speak`. One chunk per phrase, more only for a phrase too long for one run. A run that is
         not wanted any more stops at its next operator, within milliseconds."""
         check_request(self.voices, voice, speed)
         running(self._session)
         stop = onnxruntime.RunOptions()
         try:
-            async with aclosing(self._worker.stream(lambda: self._chunks(text, voice, speed, stop))) as chunks:
+            speech = self._worker.stream(lambda: self._chunks(text, voice, speed, language, stop))
+            async with aclosing(speech) as chunks:
                 async for chunk in chunks:
                     yield chunk
         finally:
@@ -112,12 +118,14 @@ class Kokoro:
             self._model_path, extra_output=_FRAMES_OUTPUT, threads=self._threads, device=self._device
         )
         for language, text in _WARM_UP.items():
-            voice = next(voice.id for voice in self.voices.values() if voice.language == language)
-            for _ in self._chunks(text, voice, 1.0, onnxruntime.RunOptions()):
+            voice = next(voice.id for voice in self.voices.values() if voice.speaks == language)
+            for _ in self._chunks(text, voice, 1.0, None, onnxruntime.RunOptions()):
                 pass
 
-    def _chunks(self, text: str, voice: str, speed: float, stop: onnxruntime.RunOptions) -> Iterator[SpeechChunk]:
-        for utterance in read_phrase(self._phonemizer, text, self.voices[voice]):
+    def _chunks(
+        self, text: str, voice: str, speed: float, language: str | None, stop: onnxruntime.RunOptions
+    ) -> Iterator[SpeechChunk]:
+        for utterance in read_phrase(self._phonemizer, text, language or self.find(voice).speaks):
             audio, frames = self._run(utterance, voice, speed, stop)
             yield chunk_of(utterance, audio, frames * FRAME_MS, text, speed)
 
@@ -139,8 +147,7 @@ class Kokoro:
 
 def check_request(voices: Mapping[str, Voice], voice: str, speed: float) -> None:
     """Raises EngineError for what no Speaker can do."""
-    if voice not in voices:
-        raise EngineError("speaker", f"There is no voice {voice!r}: use one of {', '.join(sorted(voices))}.")
+    known(voices, voice)
     if not MIN_SPEED <= speed <= MAX_SPEED:
         raise EngineError("speaker", f"Speed {speed:g} is out of range: use {MIN_SPEED:g} to {MAX_SPEED:g}.")
 
@@ -166,10 +173,9 @@ def run_model(
     return results
 
 
-def read_phrase(phonemizer: Phonemizer, text: str, voice: Voice) -> tuple[Utterance, ...]:
+def read_phrase(phonemizer: Phonemizer, text: str, language: str) -> tuple[Utterance, ...]:
     """The phrase in the languages of its script; says in the log what cannot be spoken."""
-    language: Language = "hi" if voice.language == "hi" else "en"
-    reading = phonemizer.read(text, language=language)
+    reading = phonemizer.read(text, language="hi" if language == "hi" else "en")
     if reading.dropped:
         log.warning("characters without a sound left out of a phrase: %d", len(reading.dropped))  # never which
     return reading.utterances

@@ -16,8 +16,7 @@ from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples, SpeechChunk, Voic
 from voxtral_voice.engines.openai_http import Answer, OpenAIServer
 from voxtral_voice.engines.remote import Remote
 from voxtral_voice.engines.trim import StreamTrim, pause_after_ms
-from voxtral_voice.engines.voices import EMBEDDED_VOICES
-from voxtral_voice.errors import EngineError
+from voxtral_voice.engines.voices import EMBEDDED_VOICES, known
 
 PATH: Final = "/audio/speech"
 RAW: Final = frozenset({"", "audio/pcm", "audio/l16", "audio/raw", "application/octet-stream", "binary/octet-stream"})
@@ -46,9 +45,18 @@ class OpenAISpeaker:
     async def aclose(self) -> None:
         await self._server.aclose()
 
-    async def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
-        if voice not in self._voices:
-            raise EngineError("speaker", f"There is no voice {voice!r}: use one of {', '.join(self._voices)}.")
+    def find(self, name: str) -> Voice:
+        return known(self.voices, name)
+
+    async def speak(
+        self,
+        text: str,
+        *,
+        voice: str,
+        speed: float,
+        language: str | None = None,  # noqa: ARG002
+    ) -> AsyncGenerator[SpeechChunk, None]:
+        self.find(voice)
         if not any(c.isalnum() for c in text):
             return
         request: dict[str, object] = {"model": self._server.model, "input": text, "voice": voice}

@@ -30,7 +30,7 @@ from voxtral_voice.engines.voices import EMBEDDED_VOICES
 from voxtral_voice.engines.voxtral_parts import Model, Process, VoxtralOptions, parts
 from voxtral_voice.errors import EngineError
 
-LANGUAGES: Final = tuple(dict.fromkeys(voice.language for voice in EMBEDDED_VOICES.values()))
+LANGUAGES: Final = tuple(dict.fromkeys(voice.speaks for voice in EMBEDDED_VOICES.values()))
 """What the transcriber may hear when it is not told: the languages that can be answered aloud."""
 NOTHING_REMOTE: Final = RemoteParts()
 WHISPER_FILES: Final = tuple(

@@ -18,9 +18,17 @@ import numpy as np
 import onnxruntime
 
 from voxtral_voice.engines.base import Samples, Speaker, SpeechChunk, Voice
-from voxtral_voice.engines.kokoro import FRAME_MS, check_request, chunk_of, open_model, read_phrase, run_model, running
+from voxtral_voice.engines.kokoro import (
+    FRAME_MS,
+    check_request,
+    chunk_of,
+    open_model,
+    read_phrase,
+    run_model,
+    running,
+)
 from voxtral_voice.engines.phonemes import Phonemizer, Utterance, has_devanagari
-from voxtral_voice.engines.voices import EMBEDDED_VOICES
+from voxtral_voice.engines.voices import EMBEDDED_VOICES, known
 from voxtral_voice.engines.worker import Worker
 from voxtral_voice.errors import EngineError
 
@@ -54,13 +62,18 @@ class Student:
         self._worker.close()
         self._session = None
 
-    async def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
+    def find(self, name: str) -> Voice:
+        return known(self.voices, name)
+
+    async def speak(
+        self, text: str, *, voice: str, speed: float, language: str | None = None
+    ) -> AsyncGenerator[SpeechChunk, None]:
         """As `base.Speaker.speak`. Raises EngineError for text that is not English."""
         check_request(self.voices, voice, speed)
         if has_devanagari(text):
             raise EngineError("speaker", "The student voice cannot read Devanagari: let Kokoro speak this phrase.")
         running(self._session)
-        async with aclosing(self._worker.stream(lambda: self._chunks(text, speed))) as chunks:
+        async with aclosing(self._worker.stream(lambda: self._chunks(text, speed, language))) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -70,11 +83,11 @@ class Student:
         from hibari.voices import voice_path
 
         self._session = open_model(Path(voice_path("heart")), extra_output=_FRAMES_OUTPUT, threads=1)
-        for _ in self._chunks("Hello.", 1.0):
+        for _ in self._chunks("Hello.", 1.0, None):
             pass
 
-    def _chunks(self, text: str, speed: float) -> Iterator[SpeechChunk]:
-        for utterance in read_phrase(self._phonemizer, text, EMBEDDED_VOICES[VOICE]):
+    def _chunks(self, text: str, speed: float, language: str | None) -> Iterator[SpeechChunk]:
+        for utterance in read_phrase(self._phonemizer, text, language or EMBEDDED_VOICES[VOICE].speaks):
             audio, frames = self._run(utterance, speed)
             yield chunk_of(utterance, audio, frames * FRAME_MS, text, speed)
 
@@ -111,6 +124,11 @@ class WithStudent:
         await self._kokoro.aclose()
         await self._student.aclose()
 
-    def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
+    def find(self, name: str) -> Voice:
+        return self._kokoro.find(name)
+
+    def speak(
+        self, text: str, *, voice: str, speed: float, language: str | None = None
+    ) -> AsyncGenerator[SpeechChunk, None]:
         by_student = voice in self._student.voices and not has_devanagari(text)
-        return (self._student if by_student else self._kokoro).speak(text, voice=voice, speed=speed)
+        return (self._student if by_student else self._kokoro).speak(text, voice=voice, speed=speed, language=language)

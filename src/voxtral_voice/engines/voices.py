@@ -11,15 +11,16 @@ from types import MappingProxyType
 from typing import Final
 
 from voxtral_voice.engines.base import Voice
+from voxtral_voice.errors import EngineError
 
 EMBEDDED_VOICES: Final[Mapping[str, Voice]] = MappingProxyType(
     {
         voice.id: voice
         for voice in (
-            Voice("af_heart", "en", "female"),
-            Voice("af_bella", "en", "female"),
-            Voice("af_nicole", "en", "female"),
-            Voice("af_sarah", "en", "female"),
+            Voice("af_heart", "en-US", "female"),
+            Voice("af_bella", "en-US", "female"),
+            Voice("af_nicole", "en-US", "female"),
+            Voice("af_sarah", "en-US", "female"),
             Voice("hf_alpha", "hi", "female"),
             Voice("hf_beta", "hi", "female"),
             Voice("hm_omega", "hi", "male"),
@@ -43,6 +44,13 @@ GAINS_DB: Final[Mapping[str, float]] = MappingProxyType(
 )
 """Makes every voice as loud as `af_heart` (-21.6 dBFS, RMS of the audible windows of three sentences). Unchanged, the
 Hindi voices clip."""
+
+
+def known(voices: Mapping[str, Voice], name: str) -> Voice:
+    """Raises EngineError."""
+    if name not in voices:
+        raise EngineError("speaker", f"There is no voice {name!r}: use one of {', '.join(voices)}.")
+    return voices[name]
 
 
 def gain_db(voice: str) -> float:

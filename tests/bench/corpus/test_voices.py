@@ -30,7 +30,14 @@ class Talker:
 
     async def aclose(self) -> None: ...
 
-    async def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
+    async def speak(
+        self,
+        text: str,
+        *,
+        voice: str,
+        speed: float,
+        language: str | None = None,  # noqa: ARG002
+    ) -> AsyncGenerator[SpeechChunk, None]:
         assert (voice, speed) == ("af_bella", 1.0)
         self.said.append(text)
         for _ in range(self._chunks):

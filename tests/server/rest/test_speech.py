@@ -72,9 +72,11 @@ async def test_voices_by_our_names_openai_s_and_as_an_object(serving: Serving) -
     asked: list[str] = []
 
     class Noting(FakeSpeaker):
-        def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
+        def speak(
+            self, text: str, *, voice: str, speed: float, language: str | None = None
+        ) -> AsyncGenerator[SpeechChunk, None]:
             asked.append(voice)
-            return super().speak(text, voice=voice, speed=speed)
+            return super().speak(text, voice=voice, speed=speed, language=language)
 
     async with serving(quick(speaker=Noting(0, 0))) as server:
         for voice in ("hf_alpha", "marin", {"id": "af_bella"}, {"id": "coral"}, None):
@@ -88,11 +90,13 @@ async def test_the_first_phrase_is_sent_before_the_second_is_spoken(serving: Ser
     class Waiting(FakeSpeaker):
         phrases = 0
 
-        async def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
+        async def speak(
+            self, text: str, *, voice: str, speed: float, language: str | None = None
+        ) -> AsyncGenerator[SpeechChunk, None]:
             self.phrases += 1
             if self.phrases > 1:
                 await may_go_on.wait()
-            async for chunk in super().speak(text, voice=voice, speed=speed):
+            async for chunk in super().speak(text, voice=voice, speed=speed, language=language):
                 yield chunk
 
     async with serving(quick(speaker=Waiting(0, 0))) as server:
@@ -242,12 +246,14 @@ class Held(FakeSpeaker):
         self.ended = asyncio.Event()
         self.may_speak = asyncio.Event()
 
-    async def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[SpeechChunk, None]:
+    async def speak(
+        self, text: str, *, voice: str, speed: float, language: str | None = None
+    ) -> AsyncGenerator[SpeechChunk, None]:
         self.speaking += 1
         self.begun.set()
         try:
             await self.may_speak.wait()
-            async for chunk in super().speak(text, voice=voice, speed=speed):
+            async for chunk in super().speak(text, voice=voice, speed=speed, language=language):
                 yield chunk
         finally:
             self.speaking -= 1

@@ -134,12 +134,17 @@ class StubSpeaker(_Stub):
     def voices(self) -> Mapping[str, Voice]:
         return EMBEDDED_VOICES
 
+    def find(self, name: str) -> Voice:
+        """Every name: it has one sound."""
+        return self.voices.get(name, Voice(name, "", ""))
+
     async def speak(
         self,
         text: str,
         *,
         voice: str,  # noqa: ARG002
         speed: float,
+        language: str | None = None,  # noqa: ARG002
     ) -> AsyncGenerator[SpeechChunk, None]:
         began = _now()
         words = sum(any(c.isalnum() for c in word) for word in text.split())
