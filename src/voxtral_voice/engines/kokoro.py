@@ -125,7 +125,7 @@ class Kokoro:
     def _chunks(
         self, text: str, voice: str, speed: float, language: str | None, stop: onnxruntime.RunOptions
     ) -> Iterator[SpeechChunk]:
-        for utterance in read_phrase(self._phonemizer, text, language or self.find(voice).speaks):
+        for utterance in read_phrase(self._phonemizer, text, language_of(self.find(voice), language)):
             audio, frames = self._run(utterance, voice, speed, stop)
             yield chunk_of(utterance, audio, frames * FRAME_MS, text, speed)
 
@@ -173,9 +173,14 @@ def run_model(
     return results
 
 
+def language_of(voice: Voice, told: str | None) -> str:
+    """In which this voice reads a phrase: its own tag (British English) unless told of another language."""
+    return voice.language if told in (None, voice.speaks) else told
+
+
 def read_phrase(phonemizer: Phonemizer, text: str, language: str) -> tuple[Utterance, ...]:
     """The phrase in the languages of its script; says in the log what cannot be spoken."""
-    reading = phonemizer.read(text, language="hi" if language == "hi" else "en")
+    reading = phonemizer.read(text, language=language)
     if reading.dropped:
         log.warning("characters without a sound left out of a phrase: %d", len(reading.dropped))  # never which
     return reading.utterances

@@ -83,13 +83,13 @@ class Reading:
 class Phonemizer:
     """Reads English and Hindi text. Stateless; safe from several threads. Loads its readers at the first use."""
 
-    def read(self, text: str, *, language: Language) -> Reading:
-        """text: one phrase as written. language: of the voice, for text without letters. Raises EngineError when
-        espeak-ng cannot be loaded."""
+    def read(self, text: str, *, language: str) -> Reading:
+        """text: one phrase as written. language: ISO 639-1 code or BCP 47 tag ("en-GB" is read as the British do), in
+        which to read what the script does not tell. Raises EngineError when espeak-ng cannot be loaded."""
         words = _UNREAD.sub("", text).split()
         groups: list[str] = []
         counts: list[int] = []
-        for run_language, run in _runs(words, language):
+        for run_language, run in _runs(words, "hi" if language.partition("-")[0] == "hi" else "en"):
             run_groups = _groups(" ".join(run), run_language)
             groups += run_groups
             counts += _group_counts(run, len(run_groups), run_language)

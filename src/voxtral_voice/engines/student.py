@@ -22,6 +22,7 @@ from voxtral_voice.engines.kokoro import (
     FRAME_MS,
     check_request,
     chunk_of,
+    language_of,
     open_model,
     read_phrase,
     run_model,
@@ -87,7 +88,7 @@ class Student:
             pass
 
     def _chunks(self, text: str, speed: float, language: str | None) -> Iterator[SpeechChunk]:
-        for utterance in read_phrase(self._phonemizer, text, language or EMBEDDED_VOICES[VOICE].speaks):
+        for utterance in read_phrase(self._phonemizer, text, language_of(EMBEDDED_VOICES[VOICE], language)):
             audio, frames = self._run(utterance, speed)
             yield chunk_of(utterance, audio, frames * FRAME_MS, text, speed)
 
