@@ -366,6 +366,19 @@ class ReplyTextEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class SpokenBy:
+    """Which voice speaks a reply."""
+
+    asked: str
+    used: str
+    language: str
+    """ISO 639-1 of the reply's words; "" when it is not known."""
+    why: Literal["asked", "language", "no_voice"]
+    """asked: the voice that was asked for speaks that language. language: it does not, and `used` does. no_voice: there
+    is none that does, so that the one asked for reads it as it can."""
+
+
+@dataclass(frozen=True, slots=True)
 class PhraseAudio:
     """Audio of one phrase; a phrase may come in several pieces, in order."""
 
@@ -375,6 +388,8 @@ class PhraseAudio:
     """float32 mono, 24 kHz."""
     words: tuple[tuple[str, float, float], ...] = ()
     """(word, start_ms, end_ms) from the phrase's first sample; () when the engine has no word times."""
+    by: SpokenBy | None = None
+    """With the first audio of a reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -491,7 +506,11 @@ class Speak:
     phrase: int
     text: str
     voice: str
+    """The one asked for. Another speaks when it does not speak the language of the words."""
     speed: float
+    language: str | None = None
+    """ISO 639-1 that the words are expected in: the user's; None = not known. What the words themselves show counts
+    more."""
 
 
 @dataclass(frozen=True, slots=True)

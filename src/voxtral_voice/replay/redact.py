@@ -36,7 +36,7 @@ from voxtral_voice.replay.recording import Step
 M = TypeVar("M")
 
 OPEN: Final = frozenset(
-    "id item_id reply_id call_id after voice language code param message engine error".split()
+    "id item_id reply_id call_id after voice asked used language code param message engine error".split()
 )  # `message` and `error` are our own words or an engine's about itself; no log line would show them otherwise
 """Names of text fields that hold no words of a conversation."""
 
