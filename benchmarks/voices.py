@@ -32,7 +32,7 @@ from voxtral_voice.engines.base import LISTEN_RATE_HZ, SPEAK_RATE_HZ, Speaker
 from voxtral_voice.engines.kokoro import Kokoro
 from voxtral_voice.engines.student import VOICE as STUDENT_VOICE
 from voxtral_voice.engines.student import Student, WithStudent
-from voxtral_voice.engines.voices import EMBEDDED_VOICES
+from voxtral_voice.engines.voices import DEFAULT_VOICES, VOICES
 from voxtral_voice.engines.whisper import Whisper
 from voxtral_voice.weights import default_weights_dir
 
@@ -88,7 +88,7 @@ async def measure_all() -> list[dict[str, Any]]:
     await speaker.start()
     await whisper.start()
     rows = [await measure(kokoro, STUDENT_VOICE, "kokoro", whisper)]
-    for voice in EMBEDDED_VOICES:
+    for voice in DEFAULT_VOICES:
         engine = "student" if voice == STUDENT_VOICE else "kokoro"
         rows.append(await measure(speaker, voice, engine, whisper))
     await speaker.aclose()
@@ -97,7 +97,7 @@ async def measure_all() -> list[dict[str, Any]]:
 
 
 async def measure(speaker: Speaker, voice: str, engine: str, whisper: Whisper) -> dict[str, Any]:
-    language = EMBEDDED_VOICES[voice].speaks
+    language = VOICES[voice].speaks
     written = SENTENCES[language]
     before = time.process_time()
     spoken = [await speak(speaker, text, voice) for text in written]

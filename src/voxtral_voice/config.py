@@ -35,7 +35,7 @@ from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.engines import placement
 from voxtral_voice.engines.placement import Listen, Placement
 from voxtral_voice.engines.remote import Remote, RemoteParts
-from voxtral_voice.engines.voices import EMBEDDED_VOICES
+from voxtral_voice.engines.voices import VOICES
 from voxtral_voice.errors import ConfigError
 from voxtral_voice.weights import CORPUS_DIR_VARIABLE, default_weights_dir
 from voxtral_voice.weights.catalogue import ModelFile, needed
@@ -266,7 +266,7 @@ class SpeakerConfig(EngineConfig):
     @field_validator("voice")
     @classmethod
     def _known_voice(cls, voice: str, info: ValidationInfo) -> str:
-        known = info.data.get("voices") or EMBEDDED_VOICES
+        known = info.data.get("voices") or VOICES
         if voice not in known:
             raise ValueError(f"there is no such voice{_nearest(voice, known)}")
         return voice

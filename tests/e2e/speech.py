@@ -21,7 +21,7 @@ from voxtral_voice.audio.resample import resample
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, SPEAK_RATE_HZ
 from voxtral_voice.engines.kokoro import Kokoro
 from voxtral_voice.engines.registry import WHISPER_FILES
-from voxtral_voice.engines.voices import EMBEDDED_VOICES
+from voxtral_voice.engines.voices import DEFAULT_VOICES
 from voxtral_voice.engines.whisper import Whisper
 
 Locate = Callable[[str], Path]
@@ -38,7 +38,7 @@ class Studio:
 
     def __init__(self, locate: Locate, folder: Path) -> None:
         """folder: an empty one, for the voices' files."""
-        places = {voice: voice for voice in EMBEDDED_VOICES} | {place: guest for guest, place in GUESTS.items()}
+        places = {voice: voice for voice in DEFAULT_VOICES} | {place: guest for guest, place in GUESTS.items()}
         for place, voice in places.items():
             (folder / f"{place}.bin").symlink_to(locate(f"voices/{voice}.bin"))
         self._kokoro = Kokoro(locate("kokoro-v1.0-int8.onnx"), folder)

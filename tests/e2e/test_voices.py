@@ -16,7 +16,7 @@ import pytest
 from tests.e2e.caller import Reply, calling
 from tests.e2e.speech import Studio, letter_errors, pitch_hz, studio_of, word_errors
 from voxtral_voice.audio.level import rms_dbfs
-from voxtral_voice.engines.voices import EMBEDDED_VOICES
+from voxtral_voice.engines.voices import DEFAULT_VOICES, VOICES
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(300)]
 embedded = pytest.mark.parametrize("live_server", ["embedded"], indirect=True)
@@ -27,6 +27,7 @@ TEXTS: Final = {
 }
 """The Hindi one is among those that Whisper base hears best, whoever says them."""
 ANOTHER_HINDI_TEXT: Final = "आज शाम को हम सब साथ में खाना खाएंगे, चलो बाहर चलते हैं।"
+DEFAULTS: Final = tuple(VOICES[voice] for voice in DEFAULT_VOICES)
 MALE_BELOW_HZ: Final = 165
 """The Hindi men speak at 135 to 160 Hz, the women at 180 to 220. Among the English ones are women only."""
 
@@ -43,7 +44,7 @@ def spoken(live_server: str) -> Mapping[str, Reply]:
 
 
 async def _speak_all(url: str) -> Mapping[str, Reply]:
-    return {voice.id: await _speak(url, voice.id, TEXTS[voice.speaks]) for voice in EMBEDDED_VOICES.values()}
+    return {voice.id: await _speak(url, voice.id, TEXTS[voice.speaks]) for voice in DEFAULTS}
 
 
 async def _speak(url: str, voice: str, text: str) -> Reply:
@@ -55,9 +56,9 @@ async def _speak(url: str, voice: str, text: str) -> Reply:
 
 
 @embedded
-@pytest.mark.parametrize("voice", EMBEDDED_VOICES)
+@pytest.mark.parametrize("voice", DEFAULT_VOICES)
 def test_the_voice_speaks_and_is_understood(spoken: Mapping[str, Reply], studio: Studio, voice: str) -> None:
-    language, reply = EMBEDDED_VOICES[voice].speaks, spoken[voice]
+    language, reply = VOICES[voice].speaks, spoken[voice]
     assert (reply.done.status, reply.done.audio.output.voice, reply.text) == ("completed", voice, TEXTS[language])
     assert rms_dbfs(reply.audio) > -35
     heard = asyncio.run(studio.hear(reply.audio, language))
@@ -71,14 +72,14 @@ def test_the_voice_speaks_and_is_understood(spoken: Mapping[str, Reply], studio:
 
 @embedded
 def test_men_and_women_are_told_apart_by_their_pitch(spoken: Mapping[str, Reply]) -> None:
-    pitches = {voice.id: pitch_hz(spoken[voice.id].audio) for voice in EMBEDDED_VOICES.values() if voice.speaks == "hi"}
+    pitches = {voice.id: pitch_hz(spoken[voice.id].audio) for voice in DEFAULTS if voice.speaks == "hi"}
     deep = {voice for voice, hz in pitches.items() if hz < MALE_BELOW_HZ}
-    assert deep == {voice.id for voice in EMBEDDED_VOICES.values() if voice.gender == "male"}, pitches
+    assert deep == {voice.id for voice in DEFAULTS if voice.gender == "male"}, pitches
 
 
 @embedded
 @pytest.mark.parametrize("language", TEXTS)
 def test_no_two_voices_are_the_same(spoken: Mapping[str, Reply], language: str) -> None:
     """One voice says a text in the same time whenever it says it; each of these takes its own."""
-    lengths = {v.id: len(spoken[v.id].audio) for v in EMBEDDED_VOICES.values() if v.speaks == language}
+    lengths = {v.id: len(spoken[v.id].audio) for v in DEFAULTS if v.speaks == language}
     assert len(set(lengths.values())) == 4, lengths

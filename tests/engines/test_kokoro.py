@@ -12,42 +12,16 @@ import pytest
 from hibari.voices import voice_path
 
 from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples, SpeechChunk
-from voxtral_voice.engines.kokoro import Kokoro, chunk_of, open_model, read_styles
+from voxtral_voice.engines.kokoro import Kokoro, chunk_of, open_model
 from voxtral_voice.engines.phonemes import Utterance, WordSpan
 from voxtral_voice.engines.student import Student
-from voxtral_voice.engines.voices import EMBEDDED_VOICES
+from voxtral_voice.engines.voices import DEFAULT_VOICES, VOICES
 from voxtral_voice.errors import EngineError
 
 SPOKEN = {"en": "Good morning.", "hi": "नमस्ते, आप कैसे हैं?"}
 
 
 # --- files (no model needed)
-
-
-def test_a_voice_file_is_510_styles(tmp_path: Path) -> None:
-    styles = np.arange(510 * 256, dtype=np.float32)
-    (tmp_path / "v.bin").write_bytes(styles.tobytes())
-    read = read_styles(tmp_path / "v.bin")
-    assert read.shape == (510, 1, 256)
-    assert read[1, 0, 0] == 256
-
-
-def test_a_voice_file_of_the_wrong_size_is_named(tmp_path: Path) -> None:
-    (tmp_path / "v.bin").write_bytes(bytes(1000))
-    with pytest.raises(EngineError, match=r"v\.bin is damaged \(1000 bytes, not 522240\)") as caught:
-        read_styles(tmp_path / "v.bin")
-    assert caught.value.engine == "speaker"
-
-
-def test_a_voice_file_of_garbage_is_named(tmp_path: Path) -> None:
-    (tmp_path / "v.bin").write_bytes(b"\xff" * 522_240)
-    with pytest.raises(EngineError, match=r"v\.bin is damaged \(values that are no numbers\)"):
-        read_styles(tmp_path / "v.bin")
-
-
-def test_a_missing_voice_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"v\.bin cannot be read \(No such file or directory\)"):
-        read_styles(tmp_path / "v.bin")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model " * 100])
@@ -68,7 +42,7 @@ def test_an_inner_tensor_becomes_an_output() -> None:
 
 
 async def test_a_missing_model_is_an_error_at_the_start(tmp_path: Path) -> None:
-    for voice in EMBEDDED_VOICES:
+    for voice in DEFAULT_VOICES:
         (tmp_path / f"{voice}.bin").write_bytes(bytes(522_240))
     kokoro = Kokoro(tmp_path / "none.onnx", tmp_path)
     with pytest.raises(EngineError, match=r"none\.onnx cannot be read"):
@@ -116,7 +90,7 @@ async def test_it_must_be_started(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def running_kokoro(model_files: Callable[[str], Path]) -> Kokoro:
     """Loaded once for this file, and never closed: the process ends."""
-    voices = [model_files(f"voices/{voice}.bin") for voice in EMBEDDED_VOICES]
+    voices = [model_files(f"voices/{voice}.bin") for voice in VOICES]
     kokoro = Kokoro(model_files("kokoro-v1.0-int8.onnx"), voices[0].parent)
     asyncio.run(kokoro.start())
     return kokoro
@@ -138,9 +112,9 @@ def pitch_hz(samples: Samples) -> float:
 
 
 @pytest.mark.models
-@pytest.mark.parametrize("voice", EMBEDDED_VOICES)
+@pytest.mark.parametrize("voice", DEFAULT_VOICES)
 async def test_every_voice_speaks_its_language(running_kokoro: Kokoro, voice: str) -> None:
-    text = SPOKEN[EMBEDDED_VOICES[voice].speaks]
+    text = SPOKEN[VOICES[voice].speaks]
     (chunk,) = await say(running_kokoro, text, voice)
     assert chunk.samples.dtype == np.float32
     assert 0.6 < chunk.samples.size / SPEAK_RATE_HZ < 3.0
@@ -164,8 +138,8 @@ async def test_all_voices_and_the_student_are_equally_loud(running_kokoro: Kokor
     spoken = [chunk async for chunk in student.speak(SPOKEN["en"], voice="af_heart", speed=1.0)]
     await student.aclose()
     levels = [loudness_dbfs(chunk.samples) for chunk in spoken]
-    for voice in EMBEDDED_VOICES.values():
-        (chunk,) = await say(running_kokoro, SPOKEN[voice.speaks], voice.id)
+    for voice in DEFAULT_VOICES:
+        (chunk,) = await say(running_kokoro, SPOKEN[VOICES[voice].speaks], voice)
         levels.append(loudness_dbfs(chunk.samples))
         assert float(np.abs(chunk.samples).max()) < 0.9
     assert max(levels) - min(levels) < 4
@@ -173,7 +147,7 @@ async def test_all_voices_and_the_student_are_equally_loud(running_kokoro: Kokor
 
 @pytest.mark.models
 async def test_men_speak_lower_than_women(running_kokoro: Kokoro) -> None:
-    voices = [voice for voice in EMBEDDED_VOICES if voice.startswith("h")]
+    voices = [voice for voice in DEFAULT_VOICES if voice.startswith("h")]
     pitch = {voice: pitch_hz((await say(running_kokoro, "नमस्ते।", voice))[0].samples) for voice in voices}
     assert max(pitch["hm_omega"], pitch["hm_psi"]) < 160 < min(pitch["hf_alpha"], pitch["hf_beta"])
 

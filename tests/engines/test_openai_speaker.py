@@ -29,7 +29,7 @@ from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples
 from voxtral_voice.engines.openai_speaker import Decoder, OpenAISpeaker
 from voxtral_voice.engines.remote import Remote
 from voxtral_voice.engines.trim import trim
-from voxtral_voice.engines.voices import EMBEDDED_VOICES
+from voxtral_voice.engines.voices import VOICES
 from voxtral_voice.errors import EngineError
 
 
@@ -159,16 +159,16 @@ async def test_a_phrase_with_nothing_to_say_asks_nobody(text: str) -> None:
 async def test_the_voices_are_those_of_the_embedded_profile_unless_named() -> None:
     async with speaking(stream(PCM, kind="audio/pcm"), "alloy", "af_bella") as (speaker, server):
         assert list(speaker.voices) == ["alloy", "af_bella"]
-        assert speaker.voices["af_bella"] == EMBEDDED_VOICES["af_bella"]
+        assert speaker.voices["af_bella"] == VOICES["af_bella"]
         assert (speaker.voices["alloy"].language, speaker.voices["alloy"].gender) == ("", "")
         await audio_of(speaker, voice="alloy")
         assert server.requests[0].json()["voice"] == "alloy"
-    assert OpenAISpeaker(Remote("http://x/v1")).voices == EMBEDDED_VOICES
+    assert OpenAISpeaker(Remote("http://x/v1")).voices == VOICES
 
 
 async def test_a_voice_that_there_is_not() -> None:
     said = await failure_of(stream(PCM), voice="alloy")
-    assert said.startswith("There is no voice 'alloy': use one of af_heart, ")
+    assert said.startswith("There is no voice 'alloy': use one of af_alloy, af_heart, ")
 
 
 # --- failures -----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from voxtral_voice.engines.intents import Intents
 from voxtral_voice.engines.placement import Listen
 from voxtral_voice.engines.registry import EmbeddedOptions, embedded, fake, fake_with, gpu
 from voxtral_voice.engines.remote import Remote, RemoteParts
+from voxtral_voice.engines.voices import VOICES
 from voxtral_voice.engines.voxtral_parts import VoxtralOptions
 from voxtral_voice.errors import EngineError
 
@@ -256,8 +257,7 @@ def test_the_embedded_profile_asks_for_its_files_by_catalogue_name(tmp_path: Pat
     embedded(locate, EmbeddedOptions())
     assert set(asked) == {
         *(f"whisper-base/{name}" for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt")),
-        *(f"voices/{v}.bin" for v in ("af_heart", "af_bella", "af_nicole", "af_sarah")),
-        *(f"voices/{v}.bin" for v in ("hf_alpha", "hf_beta", "hm_omega", "hm_psi")),
+        *(f"voices/{voice}.bin" for voice in VOICES),
         "kokoro-v1.0-int8.onnx",
         "silero-vad-v5.onnx",
         "smart-turn-v3.2.onnx",

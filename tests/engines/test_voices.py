@@ -2,34 +2,67 @@
 
 from __future__ import annotations
 
-from voxtral_voice.engines.voices import EMBEDDED_VOICES, GAINS_DB, gain_db
+from collections import Counter
+
+import pytest
+
+from voxtral_voice.engines.voices import DEFAULT_VOICES, GAINS_DB, VOICES, gain_db, known, one_of
+from voxtral_voice.errors import EngineError
+from voxtral_voice.weights.catalogue import voices
 
 
-def test_the_eight_voices_of_the_embedded_profile() -> None:
-    assert {voice.speaks: 0 for voice in EMBEDDED_VOICES.values()}.keys() == {"en", "hi"}
-    assert [voice for voice in EMBEDDED_VOICES if voice.startswith("af_")] == [
-        "af_heart",
-        "af_bella",
-        "af_nicole",
-        "af_sarah",
-    ]
-    assert [voice for voice in EMBEDDED_VOICES if voice.startswith("h")] == [
-        "hf_alpha",
-        "hf_beta",
-        "hm_omega",
-        "hm_psi",
-    ]
+def test_every_voice_that_there_is_a_file_of_is_in_the_table() -> None:
+    assert sorted(VOICES) == list(voices())
 
 
-def test_a_name_says_language_and_gender() -> None:
-    for name, voice in EMBEDDED_VOICES.items():
+def test_the_default_voices_come_first() -> None:
+    eight = "af_heart af_bella af_nicole af_sarah hf_alpha hf_beta hm_omega hm_psi"
+    assert " ".join(DEFAULT_VOICES) == eight
+    assert tuple(VOICES)[:8] == DEFAULT_VOICES
+
+
+def test_nine_languages() -> None:
+    assert Counter(voice.language for voice in VOICES.values()) == {
+        "en-US": 20,
+        "en-GB": 8,
+        "es": 3,
+        "fr": 1,
+        "hi": 4,
+        "it": 2,
+        "ja": 5,
+        "pt-BR": 3,
+        "zh": 8,
+    }
+    assert {voice.speaks for voice in VOICES.values()} == {"en", "es", "fr", "hi", "it", "ja", "pt", "zh"}
+
+
+def test_a_name_says_who_it_is() -> None:
+    for name, voice in VOICES.items():
         assert voice.id == name
-        assert voice.speaks == {"a": "en", "h": "hi"}[name[0]]
         assert voice.gender == {"f": "female", "m": "male"}[name[1]]
 
 
-def test_every_voice_has_a_gain_that_cannot_clip_it() -> None:
-    assert GAINS_DB.keys() == EMBEDDED_VOICES.keys()
+def test_grades_are_those_of_the_model_card() -> None:
+    graded = [VOICES[name].grade for name in ("af_heart", "am_adam", "bf_emma", "hm_psi", "zm_yunxi", "ef_dora")]
+    assert graded == ["A", "F+", "B-", "C", "D", ""]
+    assert {voice.speaks for voice in VOICES.values() if not voice.grade} == {"es", "pt"}
+
+
+def test_an_unknown_voice_is_told_the_nearest_first_and_not_all_of_them() -> None:
+    with pytest.raises(EngineError) as caught:
+        known(VOICES, "am_Micheal")
+    assert str(caught.value) == (
+        "There is no voice 'am_Micheal': use one of am_michael, af_heart, af_bella, af_nicole, af_sarah, hf_alpha, "
+        "hf_beta, hm_omega or 46 others."
+    )
+
+
+def test_few_voices_are_all_named() -> None:
+    assert one_of(["first", "second"], "secnod") == "one of second, first"
+
+
+def test_every_gain_leaves_room() -> None:
+    assert GAINS_DB.keys() <= VOICES.keys()
     assert all(gain <= 0 for gain in GAINS_DB.values())
 
 

@@ -38,7 +38,7 @@ from voxtral_voice.engines.base import (
     WordTime,
 )
 from voxtral_voice.engines.fake_calls import calls_for
-from voxtral_voice.engines.voices import EMBEDDED_VOICES, known
+from voxtral_voice.engines.voices import VOICES, known
 from voxtral_voice.errors import EngineError
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -375,7 +375,7 @@ class FakeSpeaker(_Fake):
 
     @property
     def voices(self) -> Mapping[str, Voice]:
-        return EMBEDDED_VOICES
+        return VOICES
 
     def find(self, name: str) -> Voice:
         return known(self.voices, name)

@@ -1,25 +1,22 @@
 """Speaker on Kokoro-82M: one phrase is one ONNX run on this machine's CPU.
 
-Knows: the model's inputs and outputs, the voice files, which symbol became which stretch of audio. Does not know: how
-text becomes symbols (`phonemes`), where files come from, sessions.
+Knows: the model's inputs and outputs, which symbol became which stretch of audio. Does not know: how text becomes
+symbols (`phonemes`), what a voice is (`voice_styles`), where files come from, sessions.
 
 Model (kokoro-v1.0-int8.onnx): tokens int64 [1, n], style float32 [1, 256], speed float32 [1] -> audio float32
 [samples] at 24 kHz. Its duration predictor's result is not an output of the file, so one is added to the graph in
 memory: `frames` float32 [1, n], 25 ms each, one entry per token; their sum is the length of the audio.
-A voice file is float32 [510, 1, 256]: the style for 1 to 510 symbols.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import (
     Fail,
@@ -34,7 +31,8 @@ from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples, SpeechChunk, Voic
 from voxtral_voice.engines.phonemes import Phonemizer, Utterance
 from voxtral_voice.engines.placement import CPU, index
 from voxtral_voice.engines.trim import Trimmed, pause_after_ms, trim
-from voxtral_voice.engines.voices import EMBEDDED_VOICES, gain_db, known
+from voxtral_voice.engines.voice_styles import VoiceStyles, read_file
+from voxtral_voice.engines.voices import DEFAULT_VOICES, VOICES, StyleSource
 from voxtral_voice.engines.worker import Worker
 from voxtral_voice.errors import EngineError
 
@@ -48,31 +46,34 @@ MIN_SPEED: Final = 0.25
 MAX_SPEED: Final = 4.0
 CUDA: Final = "CUDAExecutionProvider"
 _FRAMES_OUTPUT: Final = "/encoder/Clip_output_0"
-_STYLE_SHAPE: Final = (510, 1, 256)
 _WARM_UP: Final[Mapping[str, str]] = {"en": "Hello.", "hi": "नमस्ते।"}
 
 ONNX_ERRORS: Final = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
 """What ONNX runtime raises; they have no common base but Exception."""
 
-Styles = npt.NDArray[np.float32]
-
 
 class Kokoro:
-    """A Speaker with the eight embedded voices.
+    """A Speaker with every voice of the table, and others.
 
     model_path: the ONNX file. voices_dir: the folder of `<voice>.bin`. threads: of the model; one phrase at a time.
-    device: "cpu", or "cuda:0" and so on where ONNX runtime was built for it.
+    device: "cpu", or "cuda:0" and so on where ONNX runtime was built for it. others: voices besides the table's.
     """
 
-    def __init__(self, model_path: Path, voices_dir: Path, threads: int = 2, device: str = CPU) -> None:
+    def __init__(
+        self,
+        model_path: Path,
+        voices_dir: Path,
+        threads: int = 2,
+        device: str = CPU,
+        others: StyleSource | None = None,
+    ) -> None:
         self._model_path = model_path
-        self._voices_dir = voices_dir
+        self._styles = VoiceStyles(voices_dir, others)
         self._threads = threads
         self._device = device
         self._worker = Worker("kokoro")
         self._phonemizer = Phonemizer()
         self._session: onnxruntime.InferenceSession | None = None
-        self._styles: dict[str, Styles] = {}
 
     @property
     def name(self) -> str:
@@ -80,26 +81,27 @@ class Kokoro:
 
     @property
     def voices(self) -> Mapping[str, Voice]:
-        return EMBEDDED_VOICES
+        return VOICES
 
     async def start(self) -> None:
-        """Load model and voices and speak one word per language. Raises EngineError naming the file at fault."""
+        """Load model and default voices, and speak a word in two languages. Raises EngineError naming a file at
+        fault."""
         await self._worker.run(self._load)
 
     async def aclose(self) -> None:
         self._worker.close()
         self._session = None
-        self._styles = {}
 
     def find(self, name: str) -> Voice:
-        return known(self.voices, name)
+        return self._styles.find(name)
 
     async def speak(
         self, text: str, *, voice: str, speed: float, language: str | None = None
     ) -> AsyncGenerator[SpeechChunk, None]:
         """As `base.Speaker.speak`. One chunk per phrase, more only for a phrase too long for one run. A run that is
         not wanted any more stops at its next operator, within milliseconds."""
-        check_request(self.voices, voice, speed)
+        self.find(voice)
+        check_speed(speed)
         running(self._session)
         stop = onnxruntime.RunOptions()
         try:
@@ -113,7 +115,7 @@ class Kokoro:
     # --- on the worker's thread
 
     def _load(self) -> None:
-        self._styles = {voice: read_styles(self._voices_dir / f"{voice}.bin") for voice in self.voices}
+        self._styles.load(DEFAULT_VOICES)
         self._session = open_model(
             self._model_path, extra_output=_FRAMES_OUTPUT, threads=self._threads, device=self._device
         )
@@ -135,19 +137,18 @@ class Kokoro:
         """Audio, and the frames of each token."""
         feeds = {
             "tokens": np.array([utterance.ids], np.int64),
-            "style": self._styles[voice][len(utterance.symbols) - 1],
+            "style": self._styles.style(voice, len(utterance.symbols)),
             "speed": np.array([speed], np.float32),
         }
         audio, frames = run_model(running(self._session), ["audio", _FRAMES_OUTPUT], feeds, stop)
-        return audio * np.float32(10 ** (gain_db(voice) / 20)), frames[0]
+        return audio * np.float32(10 ** (self._styles.gain_db(voice) / 20)), frames[0]
 
 
 # --- what Kokoro shares with its student ------------------------------------------------------------------------
 
 
-def check_request(voices: Mapping[str, Voice], voice: str, speed: float) -> None:
+def check_speed(speed: float) -> None:
     """Raises EngineError for what no Speaker can do."""
-    known(voices, voice)
     if not MIN_SPEED <= speed <= MAX_SPEED:
         raise EngineError("speaker", f"Speed {speed:g} is out of range: use {MIN_SPEED:g} to {MAX_SPEED:g}.")
 
@@ -204,25 +205,6 @@ def _word_times(utterance: Utterance, token_ms: Samples, trimmed: Trimmed) -> It
 
 
 # --- files ------------------------------------------------------------------------------------------
-
-
-def read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise EngineError("speaker", f"{path} cannot be read ({error.strerror}): fetch the models again.") from error
-
-
-def read_styles(path: Path) -> Styles:
-    """A voice file as [510, 1, 256]. Raises EngineError naming it."""
-    data = read_file(path)
-    size = 4 * math.prod(_STYLE_SHAPE)
-    if len(data) != size:
-        raise EngineError("speaker", f"{path} is damaged ({len(data)} bytes, not {size}): fetch the voice again.")
-    styles = np.frombuffer(data, "<f4").reshape(_STYLE_SHAPE)
-    if not np.isfinite(styles).all():
-        raise EngineError("speaker", f"{path} is damaged (values that are no numbers): fetch the voice again.")
-    return styles
 
 
 def open_model(path: Path, *, extra_output: str, threads: int, device: str = CPU) -> onnxruntime.InferenceSession:

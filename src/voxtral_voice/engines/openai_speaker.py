@@ -16,7 +16,7 @@ from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples, SpeechChunk, Voic
 from voxtral_voice.engines.openai_http import Answer, OpenAIServer
 from voxtral_voice.engines.remote import Remote
 from voxtral_voice.engines.trim import StreamTrim, pause_after_ms
-from voxtral_voice.engines.voices import EMBEDDED_VOICES, known
+from voxtral_voice.engines.voices import VOICES, known
 
 PATH: Final = "/audio/speech"
 RAW: Final = frozenset({"", "audio/pcm", "audio/l16", "audio/raw", "application/octet-stream", "binary/octet-stream"})
@@ -25,11 +25,11 @@ MAX_HEADER_BYTES: Final = 64 * 1024
 
 
 class OpenAISpeaker:
-    """voices: names that the server knows; () = those of Kokoro that the embedded profile has."""
+    """voices: names that the server knows; () = all of Kokoro's."""
 
     def __init__(self, remote: Remote, voices: Sequence[str] = ()) -> None:
         self._server = OpenAIServer("speaker", remote)
-        self._voices = MappingProxyType({name: _voice(name) for name in voices}) if voices else EMBEDDED_VOICES
+        self._voices = MappingProxyType({name: _voice(name) for name in voices}) if voices else VOICES
 
     @property
     def name(self) -> str:
@@ -148,4 +148,4 @@ def _check_format(form: bytes) -> None:
 
 def _voice(name: str) -> Voice:
     """Of a server's voice nothing is known but its name, unless it has one of Kokoro's."""
-    return EMBEDDED_VOICES.get(name, Voice(name, "", ""))
+    return VOICES.get(name, Voice(name, "", ""))

@@ -26,12 +26,12 @@ from voxtral_voice.engines.intents import Intents
 from voxtral_voice.engines.placement import CPU, Listen
 from voxtral_voice.engines.remote import RemoteParts
 from voxtral_voice.engines.silence_alone import SilenceAlone
-from voxtral_voice.engines.voices import EMBEDDED_VOICES
+from voxtral_voice.engines.voices import DEFAULT_VOICES, VOICES
 from voxtral_voice.engines.voxtral_parts import Model, Process, VoxtralOptions, parts
 from voxtral_voice.errors import EngineError
 
-LANGUAGES: Final = tuple(dict.fromkeys(voice.speaks for voice in EMBEDDED_VOICES.values()))
-"""What the transcriber may hear when it is not told: the languages that can be answered aloud."""
+LANGUAGES: Final = tuple(dict.fromkeys(VOICES[voice].speaks for voice in DEFAULT_VOICES))
+"""What the transcriber may hear when it is not told: those of the default voices."""
 NOTHING_REMOTE: Final = RemoteParts()
 WHISPER_FILES: Final = tuple(
     f"whisper-base/{name}" for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt")
@@ -257,7 +257,7 @@ def _embedded_speaker(locate: Callable[[str], Path], options: EmbeddedOptions, d
     from voxtral_voice.engines.kokoro import Kokoro
     from voxtral_voice.engines.student import Student, WithStudent
 
-    voices_dir = _folder(locate, [f"voices/{voice}.bin" for voice in EMBEDDED_VOICES])
+    voices_dir = _folder(locate, [f"voices/{voice}.bin" for voice in VOICES])
     kokoro = Kokoro(locate("kokoro-v1.0-int8.onnx"), voices_dir, threads=options.speaker_threads, device=device)
     return WithStudent(kokoro, Student()) if options.student else kokoro
 

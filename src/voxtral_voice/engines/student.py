@@ -20,7 +20,7 @@ import onnxruntime
 from voxtral_voice.engines.base import Samples, Speaker, SpeechChunk, Voice
 from voxtral_voice.engines.kokoro import (
     FRAME_MS,
-    check_request,
+    check_speed,
     chunk_of,
     language_of,
     open_model,
@@ -29,7 +29,7 @@ from voxtral_voice.engines.kokoro import (
     running,
 )
 from voxtral_voice.engines.phonemes import Phonemizer, Utterance, has_devanagari
-from voxtral_voice.engines.voices import EMBEDDED_VOICES, known
+from voxtral_voice.engines.voices import VOICES, known
 from voxtral_voice.engines.worker import Worker
 from voxtral_voice.errors import EngineError
 
@@ -54,7 +54,7 @@ class Student:
 
     @property
     def voices(self) -> Mapping[str, Voice]:
-        return {VOICE: EMBEDDED_VOICES[VOICE]}
+        return {VOICE: VOICES[VOICE]}
 
     async def start(self) -> None:
         await self._worker.run(self._load)
@@ -70,7 +70,8 @@ class Student:
         self, text: str, *, voice: str, speed: float, language: str | None = None
     ) -> AsyncGenerator[SpeechChunk, None]:
         """As `base.Speaker.speak`. Raises EngineError for text that is not English."""
-        check_request(self.voices, voice, speed)
+        self.find(voice)
+        check_speed(speed)
         if has_devanagari(text):
             raise EngineError("speaker", "The student voice cannot read Devanagari: let Kokoro speak this phrase.")
         running(self._session)
@@ -88,7 +89,7 @@ class Student:
             pass
 
     def _chunks(self, text: str, speed: float, language: str | None) -> Iterator[SpeechChunk]:
-        for utterance in read_phrase(self._phonemizer, text, language_of(EMBEDDED_VOICES[VOICE], language)):
+        for utterance in read_phrase(self._phonemizer, text, language_of(VOICES[VOICE], language)):
             audio, frames = self._run(utterance, speed)
             yield chunk_of(utterance, audio, frames * FRAME_MS, text, speed)
 

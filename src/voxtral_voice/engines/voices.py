@@ -1,34 +1,65 @@
 """The voices that this package offers, as data.
 
-Knows: id, language, gender and loudness of each Kokoro voice in use. Does not know: their files,
-models, what a session chose.
+Knows: id, language, gender, grade and loudness of every Kokoro voice, and which eight are the default ones. Does not
+know: their files (`voice_styles`), models, what a session chose.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from voxtral_voice.engines.base import Voice
 from voxtral_voice.errors import EngineError
 
-EMBEDDED_VOICES: Final[Mapping[str, Voice]] = MappingProxyType(
+Styles = npt.NDArray[np.float32]
+"""float32 [510, 1, 256]: what a voice sounds like when it says 1 to 510 symbols."""
+
+LANGUAGES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        voice.id: voice
-        for voice in (
-            Voice("af_heart", "en-US", "female"),
-            Voice("af_bella", "en-US", "female"),
-            Voice("af_nicole", "en-US", "female"),
-            Voice("af_sarah", "en-US", "female"),
-            Voice("hf_alpha", "hi", "female"),
-            Voice("hf_beta", "hi", "female"),
-            Voice("hm_omega", "hi", "male"),
-            Voice("hm_psi", "hi", "male"),
-        )
+        "a": "en-US",
+        "b": "en-GB",
+        "e": "es",
+        "f": "fr",
+        "h": "hi",
+        "i": "it",
+        "j": "ja",
+        "p": "pt-BR",
+        "z": "zh",
     }
 )
-"""By id; American English and Hindi, as named in Kokoro-82M's VOICES.md."""
+"""First letter of a Kokoro voice's name -> BCP 47 tag."""
+
+_DEFAULT: Final = "af_heart=A af_bella=A- af_nicole=B- af_sarah=C+ hf_alpha=C hf_beta=C hm_omega=C hm_psi=C"
+_OTHERS: Final = (
+    "af_aoede=C+ af_kore=C+ af_alloy=C af_nova=C af_sky=C- af_jessica=D af_river=D "
+    "am_fenrir=C+ am_michael=C+ am_puck=C+ am_echo=D am_eric=D am_liam=D am_onyx=D am_santa=D- am_adam=F+ "
+    "bf_emma=B- bf_isabella=C bf_alice=D bf_lily=D bm_fable=C bm_george=C bm_lewis=D+ bm_daniel=D "
+    "ef_dora= em_alex= em_santa= ff_siwis=B- if_sara=C im_nicola=C "
+    "jf_alpha=C+ jf_gongitsune=C jf_tebukuro=C jf_nezumi=C- jm_kumo=C- "
+    "pf_dora= pm_alex= pm_santa= "
+    "zf_xiaobei=D zf_xiaoni=D zf_xiaoxiao=D zf_xiaoyi=D zm_yunjian=D zm_yunxi=D zm_yunxia=D zm_yunyang=D"
+)
+"""Grades as Kokoro-82M's VOICES.md has them; the Spanish and Portuguese voices have none there. Within a language and
+gender the better ones come first."""
+
+
+def _table(graded: str) -> dict[str, Voice]:
+    rows = (entry.split("=") for entry in graded.split())
+    return {
+        name: Voice(name, LANGUAGES[name[0]], "female" if name[1] == "f" else "male", grade) for name, grade in rows
+    }
+
+
+VOICES: Final[Mapping[str, Voice]] = MappingProxyType(_table(_DEFAULT) | _table(_OTHERS))
+"""All 54 by id, the default ones first."""
+DEFAULT_VOICES: Final = tuple(_table(_DEFAULT))
+"""Those that are offered first, and loaded at the start."""
 
 GAINS_DB: Final[Mapping[str, float]] = MappingProxyType(
     {
@@ -45,12 +76,37 @@ GAINS_DB: Final[Mapping[str, float]] = MappingProxyType(
 """Makes every voice as loud as `af_heart` (-21.6 dBFS, RMS of the audible windows of three sentences). Unchanged, the
 Hindi voices clip."""
 
+MOST_NAMED: Final = 8
+"""Voices in a sentence of an error; 54 would be a page."""
+
+
+class StyleSource(Protocol):
+    """Voices that are not in the table, such as cloned ones. Asked from several threads; a name that is none of its
+    own is None."""
+
+    def voice(self, name: str) -> Voice | None: ...
+
+    def styles(self, name: str) -> Styles | None:
+        """May read a file: called on an engine's thread. Raises EngineError when it is there and cannot be used."""
+
+    def gain_db(self, name: str) -> float | None:
+        """Added to its sound, so that it is as loud as `af_heart`."""
+
 
 def known(voices: Mapping[str, Voice], name: str) -> Voice:
     """Raises EngineError."""
     if name not in voices:
-        raise EngineError("speaker", f"There is no voice {name!r}: use one of {', '.join(voices)}.")
+        raise EngineError("speaker", f"There is no voice {name!r}: use {one_of(voices, name)}.")
     return voices[name]
+
+
+def one_of(names: Iterable[str], name: str) -> str:
+    """ "one of af_heart, ... or 46 others": the nearest to `name` first, then the others in their order."""
+    names = tuple(names)
+    nearest = get_close_matches(name.lower(), names, n=3, cutoff=0.6)
+    first = tuple(dict.fromkeys((*nearest, *names)))[:MOST_NAMED]
+    rest = len(names) - len(first)
+    return f"one of {', '.join(first)}" + (f" or {rest} others" if rest else "")
 
 
 def gain_db(voice: str) -> float:

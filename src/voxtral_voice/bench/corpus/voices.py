@@ -27,7 +27,7 @@ from voxtral_voice.bench.corpus.manifest import Voiced
 from voxtral_voice.bench.corpus.sound import rounded
 from voxtral_voice.engines.base import SPEAK_RATE_HZ, Speaker
 from voxtral_voice.engines.kokoro import Kokoro
-from voxtral_voice.engines.voices import EMBEDDED_VOICES
+from voxtral_voice.engines.voices import DEFAULT_VOICES
 from voxtral_voice.errors import CorpusError
 from voxtral_voice.weights import default_weights_dir
 from voxtral_voice.weights.catalogue import ModelFile, catalogue
@@ -69,7 +69,7 @@ def voiced(clips: Sequence[tuple[str, Voiced]], folder: Path) -> dict[str, Spoke
 def speaker() -> Speaker:
     """Fetches its model files when they are missing. Not started."""
     weights = default_weights_dir()
-    ensure([_model(MODEL), *(_model(f"voices/{voice}.bin") for voice in EMBEDDED_VOICES)], weights)
+    ensure([_model(MODEL), *(_model(f"voices/{voice}.bin") for voice in DEFAULT_VOICES)], weights)
     return Kokoro(weights / MODEL, weights / "voices")
 
 

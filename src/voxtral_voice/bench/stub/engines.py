@@ -32,7 +32,7 @@ from voxtral_voice.engines.base import (
     Transcript,
     Voice,
 )
-from voxtral_voice.engines.voices import EMBEDDED_VOICES
+from voxtral_voice.engines.voices import VOICES
 
 UNKNOWN: Final = "unknown"
 """Transcript of audio that is no clip of the plan."""
@@ -132,7 +132,7 @@ class StubSpeaker(_Stub):
 
     @property
     def voices(self) -> Mapping[str, Voice]:
-        return EMBEDDED_VOICES
+        return VOICES
 
     def find(self, name: str) -> Voice:
         """Every name: it has one sound."""

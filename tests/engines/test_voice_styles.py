@@ -1,0 +1,95 @@
+"""Voice files: read when they are used, and a damaged one is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from voxtral_voice.engines.base import Voice
+from voxtral_voice.engines.voice_styles import STYLE_SHAPE, VoiceStyles, read_styles
+from voxtral_voice.engines.voices import VOICES, Styles, gain_db
+from voxtral_voice.errors import EngineError
+
+MINE = Voice("voice_1", "en-US", "")
+
+
+class Cloned:
+    """One voice; all of it is 7."""
+
+    def voice(self, name: str) -> Voice | None:
+        return MINE if name == MINE.id else None
+
+    def styles(self, name: str) -> Styles | None:
+        return np.full(STYLE_SHAPE, 7, np.float32) if name == MINE.id else None
+
+    def gain_db(self, name: str) -> float | None:
+        return -3.0 if name == MINE.id else None
+
+
+def write(folder: Path, name: str, value: float) -> None:
+    (folder / f"{name}.bin").write_bytes(np.full(STYLE_SHAPE, value, np.float32).tobytes())
+
+
+def test_a_voice_file_is_510_styles(tmp_path: Path) -> None:
+    styles = np.arange(510 * 256, dtype=np.float32)
+    (tmp_path / "v.bin").write_bytes(styles.tobytes())
+    read = read_styles(tmp_path / "v.bin")
+    assert read.shape == (510, 1, 256)
+    assert read[1, 0, 0] == 256
+
+
+def test_a_voice_file_of_the_wrong_size_is_named(tmp_path: Path) -> None:
+    (tmp_path / "v.bin").write_bytes(bytes(1000))
+    with pytest.raises(EngineError, match=r"v\.bin is damaged \(1000 bytes, not 522240\)") as caught:
+        read_styles(tmp_path / "v.bin")
+    assert caught.value.engine == "speaker"
+
+
+def test_a_voice_file_of_garbage_is_named(tmp_path: Path) -> None:
+    (tmp_path / "v.bin").write_bytes(b"\xff" * 522_240)
+    with pytest.raises(EngineError, match=r"v\.bin is damaged \(values that are no numbers\)"):
+        read_styles(tmp_path / "v.bin")
+
+
+def test_a_missing_voice_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"v\.bin cannot be read \(No such file or directory\)"):
+        read_styles(tmp_path / "v.bin")
+
+
+def test_a_file_is_read_when_its_voice_is_used_and_once(tmp_path: Path) -> None:
+    styles = VoiceStyles(tmp_path)
+    write(tmp_path, "bf_emma", 1)
+    assert styles.style("bf_emma", 510).tolist() == [[1] * 256]
+    write(tmp_path, "bf_emma", 2)
+    assert styles.style("bf_emma", 1)[0, 0] == 1
+    with pytest.raises(EngineError, match=r"bm_lewis\.bin cannot be read"):
+        styles.style("bm_lewis", 1)
+
+
+def test_what_is_loaded_at_once_is_checked_at_once(tmp_path: Path) -> None:
+    write(tmp_path, "af_heart", 1)
+    (tmp_path / "af_bella.bin").write_bytes(b"")
+    with pytest.raises(EngineError, match=r"af_bella\.bin is damaged"):
+        VoiceStyles(tmp_path).load(["af_heart", "af_bella"])
+
+
+def test_a_name_never_leaves_the_folder(tmp_path: Path) -> None:
+    write(tmp_path, "secret", 1)
+    (tmp_path / "voices").mkdir()
+    with pytest.raises(EngineError, match=r"no voice '\.\./secret'"):
+        VoiceStyles(tmp_path / "voices").style("../secret", 1)
+
+
+def test_voices_of_another_source(tmp_path: Path) -> None:
+    styles = VoiceStyles(tmp_path, Cloned())
+    write(tmp_path, "af_heart", 1)
+    assert styles.find("voice_1") == MINE
+    assert styles.style("voice_1", 3)[0, 0] == 7
+    assert styles.gain_db("voice_1") == -3
+    assert styles.find("af_heart") == VOICES["af_heart"]
+    assert styles.style("af_heart", 3)[0, 0] == 1
+    assert styles.gain_db("af_bella") == gain_db("af_bella")
+    with pytest.raises(EngineError, match="no voice 'voice_2'"):
+        styles.find("voice_2")
