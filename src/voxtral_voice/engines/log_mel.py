@@ -33,7 +33,7 @@ def log_mel(audio: Samples) -> Float32:
     """audio: 16 kHz, at least 400 samples and a whole number of hops, else ValueError. Returns [80, n // 160]."""
     if len(audio) < _WINDOW_SAMPLES or len(audio) % HOP_SAMPLES:
         raise ValueError(f"log_mel needs whole hops of {HOP_SAMPLES} samples, at least 400, not {len(audio)}.")
-    log: Float32 = np.maximum(_mel_filters() @ _power(audio), _FLOOR)
+    log: Float32 = np.maximum(mel_filters(MEL_BANDS) @ power(audio), _FLOOR)
     np.log10(log, out=log)
     np.maximum(log, log.max() - np.float32(8), out=log)
     log += np.float32(4)
@@ -41,8 +41,8 @@ def log_mel(audio: Samples) -> Float32:
     return log
 
 
-def _power(audio: Samples) -> Float32:
-    """Power spectrum of the centred frames: [201, n // 160]."""
+def power(audio: Samples) -> Float32:
+    """audio: 16 kHz, at least 400 samples. Power spectrum of the centred frames: [201, n // 160]."""
     padded = np.pad(audio.astype(np.float32, copy=False), _WINDOW_SAMPLES // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW_SAMPLES)[::HOP_SAMPLES][:-1]
     spectrum = np.fft.rfft(frames * _hann()).astype(np.complex64, copy=False)
@@ -56,9 +56,9 @@ def _hann() -> Float32:
 
 
 @cache
-def _mel_filters() -> Float32:
-    """Triangles of equal area on Slaney's mel scale, 0 Hz to 8 kHz: [80, 201]."""
-    edges_hz = _mel_to_hz(np.linspace(0.0, _hz_to_mel(LISTEN_RATE_HZ / 2), MEL_BANDS + 2))
+def mel_filters(bands: int) -> Float32:
+    """Triangles of equal area on Slaney's mel scale, 0 Hz to 8 kHz: [bands, 201]."""
+    edges_hz = _mel_to_hz(np.linspace(0.0, _hz_to_mel(LISTEN_RATE_HZ / 2), bands + 2))
     bins_hz = np.linspace(0.0, LISTEN_RATE_HZ / 2, _WINDOW_SAMPLES // 2 + 1)
     widths_hz = np.diff(edges_hz)
     distance_hz = edges_hz[:, None] - bins_hz

@@ -1,0 +1,198 @@
+"""The store of cloned voices: owners, limits, restarts, damaged files."""
+
+from __future__ import annotations
+
+import json
+import logging
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from voxtral_voice.engines.voice_clone import ClonedVoice
+from voxtral_voice.engines.voice_styles import STYLE_SHAPE
+from voxtral_voice.errors import RequestError, ServerError
+from voxtral_voice.server import cloned_voices
+from voxtral_voice.server.cloned_voices import ID, ClonedVoices, StoreFull
+
+CONSENT = "I am Ada, and this is my own voice."
+
+
+def a_clone(value: float = 0.25) -> ClonedVoice:
+    return ClonedVoice(np.full(STYLE_SHAPE, value, np.float32), -3.5, "female", 201.0, 0.81)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ClonedVoices:
+    return ClonedVoices(tmp_path / "voices", clock=lambda: 1_800_000_000.7)
+
+
+def test_a_voice_is_added_with_its_consent_and_found_by_its_owner_alone(store: ClonedVoices) -> None:
+    record = store.add("ada", "My voice", CONSENT, a_clone())
+    assert ID.fullmatch(record.id)
+    assert (record.name, record.owner, record.created_at, record.consent) == ("My voice", "ada", 1_800_000_000, CONSENT)
+    assert store.owned_by("ada") == (record,)
+    assert store.get(record.id, "ada") == record
+    assert store.is_usable_by(record.id, "ada")
+    assert store.owned_by("eve") == ()
+    assert store.get(record.id, "eve") is None
+    assert not store.is_usable_by(record.id, "eve")
+    assert not store.is_usable_by("voice_" + 20 * "0", "ada")
+
+
+def test_it_is_a_source_of_styles(store: ClonedVoices) -> None:
+    record = store.add("ada", "My voice", CONSENT, a_clone(0.5))
+    voice, styles = store.voice(record.id), store.styles(record.id)
+    assert voice is not None
+    assert (voice.id, voice.language, voice.gender) == (record.id, "", "female")
+    assert styles is not None
+    assert styles.shape == STYLE_SHAPE
+    assert (styles == 0.5).all()
+    assert store.styles(record.id) is styles
+    assert store.gain_db(record.id) == -3.5
+
+
+def test_other_names_are_none_of_its_own(store: ClonedVoices) -> None:
+    assert store.voice("af_heart") is None
+    assert store.styles("af_heart") is None
+    assert store.gain_db("af_heart") is None
+
+
+def test_files_are_private(store: ClonedVoices, tmp_path: Path) -> None:
+    record = store.add("ada", "My voice", CONSENT, a_clone())
+    folder = tmp_path / "voices"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [path.name for path in folder.iterdir()] == [f"{record.id}.voice"]
+    assert stat.S_IMODE((folder / f"{record.id}.voice").stat().st_mode) == 0o600
+
+
+def test_a_deleted_voice_is_gone_at_once_and_says_so(store: ClonedVoices, tmp_path: Path) -> None:
+    record = store.add("ada", "My voice", CONSENT, a_clone())
+    assert store.styles(record.id) is not None
+    assert not store.delete(record.id, "eve")
+    assert store.get(record.id, "ada") == record
+    assert store.delete(record.id, "ada")
+    assert not store.delete(record.id, "ada")
+    assert list((tmp_path / "voices").iterdir()) == []
+    assert store.owned_by("ada") == ()
+    assert store.gain_db(record.id) is None
+    for ask in (store.voice, store.styles):
+        with pytest.raises(RequestError, match="it may have been deleted"):
+            ask(record.id)
+
+
+def test_voices_survive_a_restart(store: ClonedVoices, tmp_path: Path) -> None:
+    records = [store.add("ada", f"Voice {number}", CONSENT, a_clone(number / 10)) for number in range(3)]
+    again = ClonedVoices(tmp_path / "voices")
+    assert again.owned_by("ada") == tuple(sorted(records, key=lambda record: record.id))
+    styles = again.styles(records[2].id)
+    assert styles is not None
+    assert (styles == np.float32(0.2)).all()
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def without_an_owner(path: Path) -> None:
+    head, _, data = path.read_bytes().partition(b"\n")
+    fields: dict[str, Any] = json.loads(head)
+    del fields["owner"]
+    path.write_bytes(json.dumps(fields).encode() + b"\n" + data)
+
+
+def a_list(path: Path) -> None:
+    path.write_bytes(b"[]\n" + path.read_bytes().partition(b"\n")[2])
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def renamed(path: Path) -> None:
+    path.rename(path.with_name(f"voice_{20 * '0'}.voice"))
+
+
+@pytest.mark.parametrize("harm", [cut, flip, empty, without_an_owner, a_list, a_folder, renamed])
+def test_a_damaged_file_costs_its_voice_alone(
+    store: ClonedVoices, tmp_path: Path, caplog: pytest.LogCaptureFixture, harm: Any
+) -> None:
+    good, bad = (store.add("ada", name, CONSENT, a_clone()) for name in ("good", "bad"))
+    harm(tmp_path / "voices" / f"{bad.id}.voice")
+    with caplog.at_level(logging.ERROR):
+        again = ClonedVoices(tmp_path / "voices")
+    assert again.owned_by("ada") == (good,)
+    assert [record.message for record in caplog.records] == ["cloned_voice_skipped"]
+
+
+def test_values_that_are_no_numbers_are_damage(store: ClonedVoices, tmp_path: Path) -> None:
+    store.add("ada", "bad", CONSENT, a_clone(float("nan")))
+    assert ClonedVoices(tmp_path / "voices").owned_by("ada") == ()
+
+
+def test_what_a_stopped_server_left_half_written_is_removed(store: ClonedVoices, tmp_path: Path) -> None:
+    store.add("ada", "good", CONSENT, a_clone())
+    (tmp_path / "voices" / "voice_1.voice.new").write_bytes(b"half")
+    again = ClonedVoices(tmp_path / "voices")
+    assert len(again.owned_by("ada")) == 1
+    assert not (tmp_path / "voices" / "voice_1.voice.new").exists()
+
+
+def test_an_owner_has_a_limit_of_their_own(store: ClonedVoices, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloned_voices, "MOST_OF_ONE_OWNER", 2)
+    first = store.add("ada", "1", CONSENT, a_clone())
+    store.add("ada", "2", CONSENT, a_clone())
+    with pytest.raises(StoreFull, match="You have 2 cloned voices, which is the most: delete one first"):
+        store.add("ada", "3", CONSENT, a_clone())
+    store.add("eve", "1", CONSENT, a_clone())
+    store.delete(first.id, "ada")
+    store.add("ada", "3", CONSENT, a_clone())
+
+
+def test_a_server_has_a_limit_too(store: ClonedVoices, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloned_voices, "MOST", 1)
+    store.add("ada", "1", CONSENT, a_clone())
+    with pytest.raises(StoreFull, match="no room for another"):
+        store.add("eve", "1", CONSENT, a_clone())
+
+
+def test_a_folder_that_cannot_be_made_is_said_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ServerError, match="cannot be used: Not a directory"):
+        ClonedVoices(tmp_path / "file" / "voices")
+
+
+def test_a_voice_that_cannot_be_written_leaves_nothing_behind(
+    store: ClonedVoices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cloned_voices.os, "fsync", full)
+    with pytest.raises(ServerError, match="No space left on device"):
+        store.add("ada", "1", CONSENT, a_clone())
+    assert list((tmp_path / "voices").iterdir()) == []
+    assert store.owned_by("ada") == ()
+
+
+def test_a_file_that_cannot_be_removed_is_said_and_its_voice_is_gone(store: ClonedVoices, tmp_path: Path) -> None:
+    record = store.add("ada", "1", CONSENT, a_clone())
+    path = tmp_path / "voices" / f"{record.id}.voice"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ServerError, match="cannot be removed"):
+        store.delete(record.id, "ada")
+    assert store.owned_by("ada") == ()
