@@ -35,11 +35,13 @@ def test_a_voice_is_added_with_its_consent_and_found_by_its_owner_alone(store: C
     assert (record.name, record.owner, record.created_at, record.consent) == ("My voice", "ada", 1_800_000_000, CONSENT)
     assert store.owned_by("ada") == (record,)
     assert store.get(record.id, "ada") == record
-    assert store.is_usable_by(record.id, "ada")
+    store.require(record.id, "ada")
     assert store.owned_by("eve") == ()
     assert store.get(record.id, "eve") is None
-    assert not store.is_usable_by(record.id, "eve")
-    assert not store.is_usable_by("voice_" + 20 * "0", "ada")
+    store.require("af_heart", "eve")
+    for name, owner in ((record.id, "eve"), ("voice_" + 20 * "0", "ada")):
+        with pytest.raises(RequestError, match=f"There is no voice '{name}'"):
+            store.require(name, owner)
 
 
 def test_it_is_a_source_of_styles(store: ClonedVoices) -> None:
@@ -181,7 +183,7 @@ def test_a_voice_that_cannot_be_written_leaves_nothing_behind(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cloned_voices.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(ServerError, match="No space left on device"):
         store.add("ada", "1", CONSENT, a_clone())
     assert list((tmp_path / "voices").iterdir()) == []

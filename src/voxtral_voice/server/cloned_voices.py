@@ -105,8 +105,10 @@ class ClonedVoices:
         record = self._records.get(voice_id)
         return record if record is not None and record.owner == owner else None
 
-    def is_usable_by(self, voice_id: str, owner: str) -> bool:
-        return self.get(voice_id, owner) is not None
+    def require(self, name: str, owner: str) -> None:
+        """Raises RequestError, as if there was none, for somebody else's voice. Other names are none of its own."""
+        if ID.fullmatch(name) and self.get(name, owner) is None:
+            raise _no_voice(name)
 
     # --- as a StyleSource
 
@@ -114,9 +116,7 @@ class ClonedVoices:
         """Raises RequestError for one that is not there any more."""
         record = self._records.get(name)
         if record is None and ID.fullmatch(name):
-            raise RequestError(
-                "speaker", f"There is no voice {name!r}: it may have been deleted. Choose another voice."
-            )
+            raise _no_voice(name)
         return record.voice if record else None
 
     def styles(self, name: str) -> Styles | None:
@@ -173,6 +173,10 @@ class ClonedVoices:
                 raise ServerError(f"The file of {voice_id} cannot be removed: {error.strerror}.") from error
         log.event("voice_deleted", voice=voice_id)
         return True
+
+
+def _no_voice(name: str) -> RequestError:
+    return RequestError("speaker", f"There is no voice {name!r}: it may have been deleted. Choose another voice.")
 
 
 # --- files ------------------------------------------------------------------------------------------------------
