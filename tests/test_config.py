@@ -165,7 +165,14 @@ def test_a_variable_that_is_read_elsewhere_is_no_unknown_setting(name: str) -> N
         (
             "speaker.voice",
             "af_hart",
-            'speaker.voice = "af_hart" (from flag) cannot be used: there is no such voice; did you mean af_heart?',
+            "speaker.voice = \"af_hart\" (from flag) cannot be used: there is no voice 'af_hart': use one of af_heart, "
+            "af_sarah, af_bella, af_nicole, hf_alpha, hf_beta, hm_omega, hm_psi or 46 others.",
+        ),
+        (
+            "speaker.voice",
+            "af_heart:much",
+            "speaker.voice = \"af_heart:much\" (from flag) cannot be used: the weight in 'af_heart:much' is no number "
+            "above 0; a blend looks like this: af_heart:0.6,af_bella:0.4.",
         ),
     ],
 )
@@ -262,11 +269,18 @@ def test_voices_that_do_not_fit() -> None:
     there = Setting("speaker.url", "http://a/v1", "flag")
     voices, voice = Setting("speaker.voices", "nova,alloy", "flag"), Setting("speaker.voice", "aloy", "flag")
     assert refusal(flags=(there, voices, voice)) == (
-        'speaker.voice = "aloy" (from flag) cannot be used: there is no such voice; did you mean alloy?'
+        "speaker.voice = \"aloy\" (from flag) cannot be used: there is no voice 'aloy': use one of alloy, nova."
     )
+    blend = Setting("speaker.voice", "nova:1,alloy:1", "flag")
+    assert "there is no voice 'nova:1,alloy:1'" in refusal(flags=(there, voices, blend))
     assert refusal(flags=(voices,)) == (
         "speaker.voices is for a speaker behind a URL: set speaker.url, or leave it out."
     )
+
+
+def test_a_blend_is_a_voice() -> None:
+    flags = (Setting("speaker.voice", "af_bella:2,af_heart:3", "flag"),)
+    assert load(None, {}, flags).config.speaker.voice == "af_heart:0.6,af_bella:0.4"
 
 
 def test_nothing_is_recorded_unless_a_folder_is_named() -> None:

@@ -35,8 +35,8 @@ from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.engines import placement
 from voxtral_voice.engines.placement import Listen, Placement
 from voxtral_voice.engines.remote import Remote, RemoteParts
-from voxtral_voice.engines.voices import VOICES
-from voxtral_voice.errors import ConfigError
+from voxtral_voice.engines.voices import VOICES, no_voice, voice_or_blend
+from voxtral_voice.errors import ConfigError, EngineError
 from voxtral_voice.weights import CORPUS_DIR_VARIABLE, default_weights_dir
 from voxtral_voice.weights.catalogue import ModelFile, needed
 
@@ -249,7 +249,10 @@ class SpeakerConfig(EngineConfig):
     voices: tuple[str, ...] = Field(
         default=(), description="voices of the speaker at speaker.url, with commas; empty = the embedded ones"
     )
-    voice: str = Field(default="af_heart", description="voice of a session that asks for none, e.g. af_heart, hf_alpha")
+    voice: str = Field(
+        default="af_heart",
+        description="voice of a session that asks for none, e.g. hf_alpha, or a blend such as af_heart:0.6,af_bella:0.4",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -266,9 +269,15 @@ class SpeakerConfig(EngineConfig):
     @field_validator("voice")
     @classmethod
     def _known_voice(cls, voice: str, info: ValidationInfo) -> str:
-        known = info.data.get("voices") or VOICES
-        if voice not in known:
-            raise ValueError(f"there is no such voice{_nearest(voice, known)}")
+        named = info.data.get("voices") or (VOICES if info.data.get("url") else ())
+        try:
+            if not named:
+                return voice_or_blend(voice).id
+            if voice not in named:
+                raise no_voice(voice, named)
+        except EngineError as error:
+            text = str(error)
+            raise ValueError(text[0].lower() + text[1:]) from error
         return voice
 
 

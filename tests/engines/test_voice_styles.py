@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from voxtral_voice.engines.base import Voice
 from voxtral_voice.engines.voice_styles import STYLE_SHAPE, VoiceStyles, read_styles
 from voxtral_voice.engines.voices import VOICES, Styles, gain_db
-from voxtral_voice.errors import EngineError
+from voxtral_voice.errors import EngineError, RequestError
 
 MINE = Voice("voice_1", "en-US", "")
 
@@ -82,6 +83,26 @@ def test_a_name_never_leaves_the_folder(tmp_path: Path) -> None:
         VoiceStyles(tmp_path / "voices").style("../secret", 1)
 
 
+def test_a_blend_is_mixed_row_by_row(tmp_path: Path) -> None:
+    styles = VoiceStyles(tmp_path)
+    write(tmp_path, "af_heart", 1)
+    write(tmp_path, "hm_psi", 3)
+    mixed = styles.style("af_heart:0.25,hm_psi:0.75", 510)
+    assert mixed.dtype == np.float32
+    assert mixed.tolist() == [[2.5] * 256]
+    assert styles.find("af_heart:1,hm_psi:3").id == "hm_psi:0.75,af_heart:0.25"
+    with pytest.raises(RequestError, match=r"bf_emma\.bin cannot be read"):
+        styles.style("af_heart,bf_emma", 1)
+
+
+def test_a_client_is_not_told_where_the_file_is(tmp_path: Path) -> None:
+    (tmp_path / "bf_emma.bin").write_bytes(b"")
+    with pytest.raises(RequestError) as caught:
+        VoiceStyles(tmp_path).style("bf_emma", 1)
+    assert str(tmp_path) not in caught.value.told
+    assert "bf_emma cannot be used now" in caught.value.told
+
+
 def test_voices_of_another_source(tmp_path: Path) -> None:
     styles = VoiceStyles(tmp_path, Cloned())
     write(tmp_path, "af_heart", 1)
@@ -91,5 +112,9 @@ def test_voices_of_another_source(tmp_path: Path) -> None:
     assert styles.find("af_heart") == VOICES["af_heart"]
     assert styles.style("af_heart", 3)[0, 0] == 1
     assert styles.gain_db("af_bella") == gain_db("af_bella")
+    blend = "voice_1:0.75,af_heart:0.25"
+    assert styles.find(blend) == replace(MINE, id=blend)
+    assert styles.style(blend, 3)[0, 0] == 5.5
+    assert styles.gain_db(blend) == pytest.approx(0.75 * -3 + 0.25 * gain_db("af_heart"))
     with pytest.raises(EngineError, match="no voice 'voice_2'"):
         styles.find("voice_2")

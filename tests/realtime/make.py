@@ -9,10 +9,18 @@ from typing import Any
 import orjson
 from hypothesis import strategies as st
 
+from voxtral_voice.errors import VoiceError
 from voxtral_voice.realtime.session_object import SessionObject
 from voxtral_voice.realtime.voices import Voices
 
-VOICES = Voices(("af_heart", "af_bella", "am_michael", "hf_alpha"), "af_heart")
+NAMES = ("af_heart", "af_bella", "am_michael", "hf_alpha")
+
+
+def find(name: str) -> str:
+    raise VoiceError(f"There is no voice {name!r}: use one of {', '.join(NAMES)}.")
+
+
+VOICES = Voices(NAMES, "af_heart", find)
 
 
 def counted_ids() -> Callable[[str], str]:

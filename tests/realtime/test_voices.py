@@ -2,10 +2,18 @@ from __future__ import annotations
 
 import pytest
 
+from voxtral_voice.errors import VoiceError
 from voxtral_voice.realtime.fields import FieldError
 from voxtral_voice.realtime.voices import OPENAI_VOICES, Voices
 
-VOICES = Voices(("af_heart", "af_bella", "am_michael"), "af_heart")
+
+def find(name: str) -> str:
+    if name != "af_bella:1,af_heart:1":
+        raise VoiceError(f"There is no voice {name!r}.")
+    return "af_bella:0.5,af_heart:0.5"
+
+
+VOICES = Voices(("af_heart", "af_bella", "am_michael"), "af_heart", find)
 
 
 def test_our_own_names_stay() -> None:
@@ -19,9 +27,13 @@ def test_openai_names_become_voices_that_are_there() -> None:
     assert all(VOICES.resolve(name, "voice") in VOICES.names for name in OPENAI_VOICES)
 
 
-def test_other_names_are_refused_with_the_list() -> None:
+def test_others_are_asked_for() -> None:
+    assert VOICES.resolve("af_bella:1,af_heart:1", "voice") == "af_bella:0.5,af_heart:0.5"
+
+
+def test_other_names_are_refused_with_the_reason() -> None:
     with pytest.raises(FieldError) as caught:
         VOICES.resolve("darth", "session.audio.output.voice")
     problem = caught.value.problem
     assert (problem.code, problem.param) == ("invalid_value", "session.audio.output.voice")
-    assert "af_heart, af_bella, am_michael" in problem.message
+    assert problem.message == "Invalid value for 'session.audio.output.voice': There is no voice 'darth'."

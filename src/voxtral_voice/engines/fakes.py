@@ -38,7 +38,7 @@ from voxtral_voice.engines.base import (
     WordTime,
 )
 from voxtral_voice.engines.fake_calls import calls_for
-from voxtral_voice.engines.voices import VOICES, known
+from voxtral_voice.engines.voices import VOICES, voice_or_blend
 from voxtral_voice.errors import EngineError
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -378,7 +378,7 @@ class FakeSpeaker(_Fake):
         return VOICES
 
     def find(self, name: str) -> Voice:
-        return known(self.voices, name)
+        return voice_or_blend(name)
 
     async def speak(
         self,

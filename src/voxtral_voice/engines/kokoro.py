@@ -56,7 +56,8 @@ class Kokoro:
     """A Speaker with every voice of the table, and others.
 
     model_path: the ONNX file. voices_dir: the folder of `<voice>.bin`. threads: of the model; one phrase at a time.
-    device: "cpu", or "cuda:0" and so on where ONNX runtime was built for it. others: voices besides the table's.
+    device: "cpu", or "cuda:0" and so on where ONNX runtime was built for it. voice: to be loaded at the start, besides
+    the default ones. others: voices besides the table's.
     """
 
     def __init__(
@@ -65,10 +66,12 @@ class Kokoro:
         voices_dir: Path,
         threads: int = 2,
         device: str = CPU,
+        voice: str = DEFAULT_VOICES[0],
         others: StyleSource | None = None,
     ) -> None:
         self._model_path = model_path
         self._styles = VoiceStyles(voices_dir, others)
+        self._first_voices = (*DEFAULT_VOICES, voice)
         self._threads = threads
         self._device = device
         self._worker = Worker("kokoro")
@@ -115,7 +118,7 @@ class Kokoro:
     # --- on the worker's thread
 
     def _load(self) -> None:
-        self._styles.load(DEFAULT_VOICES)
+        self._styles.load(self._first_voices)
         self._session = open_model(
             self._model_path, extra_output=_FRAMES_OUTPUT, threads=self._threads, device=self._device
         )

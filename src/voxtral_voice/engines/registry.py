@@ -26,7 +26,7 @@ from voxtral_voice.engines.intents import Intents
 from voxtral_voice.engines.placement import CPU, Listen
 from voxtral_voice.engines.remote import RemoteParts
 from voxtral_voice.engines.silence_alone import SilenceAlone
-from voxtral_voice.engines.voices import DEFAULT_VOICES, VOICES
+from voxtral_voice.engines.voices import DEFAULT_VOICES, VOICES, StyleSource
 from voxtral_voice.engines.voxtral_parts import Model, Process, VoxtralOptions, parts
 from voxtral_voice.errors import EngineError
 
@@ -121,6 +121,10 @@ class EmbeddedOptions:
     """Greetings, thanks, goodbyes, time, date and "repeat that" are answered without the model."""
     student: bool = True
     """English in `af_heart` is spoken by Kokoro's small student."""
+    voice: str = DEFAULT_VOICES[0]
+    """Of a session that asks for none: loaded at the start."""
+    others: StyleSource | None = None
+    """Voices besides the table's."""
     max_sentences: int = 2
     """A reply ends after so many."""
     judge: Literal["smart_turn", "none"] = "smart_turn"
@@ -258,7 +262,14 @@ def _embedded_speaker(locate: Callable[[str], Path], options: EmbeddedOptions, d
     from voxtral_voice.engines.student import Student, WithStudent
 
     voices_dir = _folder(locate, [f"voices/{voice}.bin" for voice in VOICES])
-    kokoro = Kokoro(locate("kokoro-v1.0-int8.onnx"), voices_dir, threads=options.speaker_threads, device=device)
+    kokoro = Kokoro(
+        locate("kokoro-v1.0-int8.onnx"),
+        voices_dir,
+        threads=options.speaker_threads,
+        device=device,
+        voice=options.voice,
+        others=options.others,
+    )
     return WithStudent(kokoro, Student()) if options.student else kokoro
 
 

@@ -3,7 +3,7 @@
 Knows: the voice files, which voices there are besides the table's. Does not know: models, what is done with a style.
 
 A voice file is float32 [510, 1, 256]: the style for 1 to 510 symbols. It is read when its voice is first used, and
-kept: all 54 are 28 MB.
+kept: all 54 are 28 MB. A blend is mixed row by row when it speaks: nothing of it is kept.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Final
 import numpy as np
 
 from voxtral_voice.engines.base import Voice
-from voxtral_voice.engines.voices import VOICES, Styles, StyleSource, gain_db, known
-from voxtral_voice.errors import EngineError
+from voxtral_voice.engines.blends import is_blend, parse
+from voxtral_voice.engines.voices import Styles, StyleSource, gain_db, stock
+from voxtral_voice.errors import EngineError, RequestError
 
 STYLE_SHAPE: Final = (510, 1, 256)
 
@@ -34,50 +35,67 @@ class VoiceStyles:
         self._loaded: dict[str, Styles] = {}
 
     def find(self, name: str) -> Voice:
-        """Raises EngineError."""
-        other = self._others.voice(name) if self._others else None
-        return other or known(VOICES, name)
+        """A voice of the table or of the others, or a blend of such. Raises RequestError."""
+        return parse(name, self._alone).voice if is_blend(name) else self._alone(name)
 
     def load(self, names: Iterable[str]) -> None:
-        """Read now what would be read at its first use. Raises EngineError naming the file."""
+        """Read now what would be read at its first use. Raises RequestError naming the file."""
         for name in names:
-            self._styles(name)
+            self.style(name, 1)
 
     def style(self, name: str, symbols: int) -> Styles:
-        """float32 [1, 256] for a phrase of so many symbols, 1 to 510. Raises EngineError."""
+        """float32 [1, 256] for a phrase of 1 to 510 symbols. Raises RequestError naming a file that is damaged."""
+        if is_blend(name):
+            rows = [part.weight * self.style(part.voice.id, symbols) for part in parse(name, self._alone).parts]
+            return np.sum(rows, axis=0, dtype=np.float32)
         row: Styles = self._styles(name)[symbols - 1]
         return row
 
     def gain_db(self, name: str) -> float:
         """What makes it as loud as `af_heart`."""
+        if is_blend(name):
+            return sum(part.weight * self.gain_db(part.voice.id) for part in parse(name, self._alone).parts)
         other = self._others.gain_db(name) if self._others else None
         return gain_db(name) if other is None else other
+
+    def _alone(self, name: str) -> Voice:
+        """What is no blend."""
+        other = self._others.voice(name) if self._others else None
+        return other or stock(name)
 
     def _styles(self, name: str) -> Styles:
         other = self._others.styles(name) if self._others else None
         if other is not None:
             return other
         if name not in self._loaded:
-            voice = known(VOICES, name)  # only a name of the table becomes a path
+            voice = stock(name)  # only a name of the table becomes a path
             self._loaded[name] = read_styles(self._folder / f"{voice.id}.bin")
         return self._loaded[name]
 
 
 def read_styles(path: Path) -> Styles:
-    """A voice file as [510, 1, 256]. Raises EngineError naming it."""
-    data = read_file(path)
+    """A voice file as [510, 1, 256]. Raises RequestError naming it: the other voices are fine."""
     size = 4 * math.prod(STYLE_SHAPE)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _unusable(path, f"cannot be read ({error.strerror})") from error
     if len(data) != size:
-        raise EngineError("speaker", f"{path} is damaged ({len(data)} bytes, not {size}): fetch the voice again.")
+        raise _unusable(path, f"is damaged ({len(data)} bytes, not {size})")
     styles = np.frombuffer(data, "<f4").reshape(STYLE_SHAPE)
     if not np.isfinite(styles).all():
-        raise EngineError("speaker", f"{path} is damaged (values that are no numbers): fetch the voice again.")
+        raise _unusable(path, "is damaged (values that are no numbers)")
     return styles
 
 
 def read_file(path: Path) -> bytes:
-    """Raises EngineError."""
+    """A model's. Raises EngineError."""
     try:
         return path.read_bytes()
     except OSError as error:
         raise EngineError("speaker", f"{path} cannot be read ({error.strerror}): fetch the models again.") from error
+
+
+def _unusable(path: Path, why: str) -> RequestError:
+    told = f"The voice {path.stem} cannot be used now: its file on the server is damaged. Choose another voice."
+    return RequestError("speaker", f"{path} {why}: run 'voxtral-voice models pull' to fetch the voice again.", told)

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from voxtral_voice.engines.base import Voice
-from voxtral_voice.errors import EngineError
+from voxtral_voice.engines.blends import SHOWN_CHARS, is_blend, parse
+from voxtral_voice.errors import RequestError
 
 Styles = npt.NDArray[np.float32]
 """float32 [510, 1, 256]: what a voice sounds like when it says 1 to 510 symbols."""
@@ -93,11 +94,26 @@ class StyleSource(Protocol):
         """Added to its sound, so that it is as loud as `af_heart`."""
 
 
+def voice_or_blend(name: str) -> Voice:
+    """A voice of the table, or a blend of them. Raises RequestError."""
+    return parse(name, stock).voice if is_blend(name) else stock(name)
+
+
+def stock(name: str) -> Voice:
+    """A voice of the table. Raises RequestError."""
+    return known(VOICES, name)
+
+
 def known(voices: Mapping[str, Voice], name: str) -> Voice:
-    """Raises EngineError."""
+    """Raises RequestError."""
     if name not in voices:
-        raise EngineError("speaker", f"There is no voice {name!r}: use {one_of(voices, name)}.")
+        raise no_voice(name, voices)
     return voices[name]
+
+
+def no_voice(name: str, names: Iterable[str]) -> RequestError:
+    shown = name if len(name) <= SHOWN_CHARS else f"{name[:SHOWN_CHARS]}..."
+    return RequestError("speaker", f"There is no voice {shown!r}: use {one_of(names, shown)}.")
 
 
 def one_of(names: Iterable[str], name: str) -> str:

@@ -281,7 +281,7 @@ class SessionObject:
         return replace(
             self,
             output_format=fields.patch("format", audio_format, self.output_format, "audio/pcm"),
-            voice=self.voices.resolve(name, fields.param("voice")),
+            voice=name if name == self.voice else self.voices.resolve(name, fields.param("voice")),
             speed=fields.patch("speed", number(0.25, 1.5), self.speed, 1.0),
         )
 

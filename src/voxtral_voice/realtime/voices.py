@@ -1,14 +1,15 @@
 """Which voices there are, and what OpenAI's voice names mean here.
 
-Knows: names. Does not know: how a voice sounds or where it is stored.
+Knows: names, and whom to ask about others. Does not know: how a voice sounds or where it is stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from voxtral_voice.realtime.fields import invalid
+from voxtral_voice.errors import VoiceError
+from voxtral_voice.realtime.fields import FieldError, Problem
 
 OPENAI_VOICES: Final[dict[str, tuple[str, ...]]] = {
     "alloy": ("af_alloy", "af_sarah"),
@@ -31,17 +32,27 @@ Clients send these names unasked (their own default), so refusing them would kee
 """
 
 
-class Voices:
-    """names: every voice there is; default: the one of a session that asks for none."""
+Find = Callable[[str], str]
+"""The one spelling of a name that is not in the list: of a blend, or of a voice of the client's own. Raises VoiceError
+that says what is wrong with it."""
 
-    def __init__(self, names: Sequence[str], default: str) -> None:
+
+class Voices:
+    """names: every voice that all clients may use; default: the one of a session that asks for none; find: for the
+    other names."""
+
+    def __init__(self, names: Sequence[str], default: str, find: Find) -> None:
         self.names = tuple(names)
         self.default = default
+        self._find = find
 
     def resolve(self, name: str, param: str) -> str:
         """The voice meant by `name`. Raises FieldError for a name that is neither ours nor OpenAI's."""
         if name in self.names:
             return name
-        if name not in OPENAI_VOICES:
-            raise invalid(param, f"a voice, one of {', '.join(self.names)}", name)
-        return next((voice for voice in OPENAI_VOICES[name] if voice in self.names), self.default)
+        if name in OPENAI_VOICES:
+            return next((voice for voice in OPENAI_VOICES[name] if voice in self.names), self.default)
+        try:
+            return self._find(name)
+        except VoiceError as error:
+            raise FieldError(Problem("invalid_value", f"Invalid value for '{param}': {error}", param)) from error

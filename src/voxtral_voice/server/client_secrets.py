@@ -19,9 +19,8 @@ from starlette.requests import Request
 
 from voxtral_voice.realtime.fields import FieldError, Fields, JsonObject, choice, integer
 from voxtral_voice.realtime.session_object import SessionObject
-from voxtral_voice.realtime.voices import Voices
 from voxtral_voice.realtime.wire import Opening, opened
-from voxtral_voice.server.auth import Refusal
+from voxtral_voice.server.auth import Refusal, Who
 from voxtral_voice.server.connection import new_id
 from voxtral_voice.server.rest.bodies import json_fields
 from voxtral_voice.server.rest.edge import Answer, Endpoint, json_answer
@@ -63,7 +62,7 @@ class ClientSecrets:
 
     def _minted(self, request: Request, body: Fields, patch: JsonObject, seconds: int) -> Minted:
         """Raises ApiError when there are too many, FieldError for a session that cannot be."""
-        shown = _shown(self._runtime, patch)
+        shown = _shown(self._runtime, request.state.who, patch)
         size = len(orjson.dumps(body.values))
         minted = self._runtime.auth.secrets.mint(patch, seconds, request.state.who, size)
         if isinstance(minted, Refusal):
@@ -90,10 +89,10 @@ def _session(body: Fields) -> JsonObject:
     return Fields(body.values).optional("session", Fields.of, Fields({"type": "realtime"})).values
 
 
-def _shown(runtime: Runtime, patch: JsonObject) -> JsonObject:
+def _shown(runtime: Runtime, who: Who, patch: JsonObject) -> JsonObject:
     """The session that the secret will open. Raises FieldError."""
     config = runtime.config
-    voices = Voices(tuple(runtime.engines.speaker.voices), config.speaker.voice)
+    voices = runtime.voices(who)
     expires_at = round(time.time() + config.server.max_session_minutes * 60)
     usual = SessionObject(
         new_id("sess"),

@@ -34,7 +34,6 @@ from voxtral_voice.engines.base import LISTEN_RATE_HZ, SPEAK_RATE_HZ, VAD_FRAME_
 from voxtral_voice.errors import first_of
 from voxtral_voice.observe import log
 from voxtral_voice.observe.trace import observe
-from voxtral_voice.realtime.voices import Voices
 from voxtral_voice.realtime.wire import Incoming, Opening, Wire
 from voxtral_voice.server.alarm import Alarm
 from voxtral_voice.server.backlog import Backlog
@@ -101,7 +100,7 @@ class Connection:
         self._socket = socket
         self._runtime = runtime
         self._session_id = new_id("sess")
-        voices = Voices(tuple(runtime.engines.speaker.voices), runtime.config.speaker.voice)
+        voices = runtime.voices(socket.state.who)
         session_s = round(runtime.config.server.max_session_minutes * 60)
         self._wire = Wire(
             self._session_id,

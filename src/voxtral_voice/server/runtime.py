@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +18,16 @@ from voxtral_voice.audio.frames import InputBuffer
 from voxtral_voice.config import Config
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.engines import registry
+from voxtral_voice.engines.blends import names_in
 from voxtral_voice.engines.registry import EmbeddedOptions, Engines
+from voxtral_voice.engines.voices import StyleSource
 from voxtral_voice.errors import EngineError, RequestError
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
+from voxtral_voice.realtime.voices import Voices
 from voxtral_voice.replay.recorder import Recorder, Recording
-from voxtral_voice.server.auth import Auth
+from voxtral_voice.server.auth import Auth, Who
+from voxtral_voice.server.cloned_voices import ClonedVoices
 from voxtral_voice.server.tick import Tick
 
 ENGINE_FAULTS: Final = (EngineError, RuntimeError, ValueError, OSError, TimeoutError)
@@ -50,11 +55,23 @@ class Runtime:
     auth: Auth = field(default_factory=Auth)
     closing: ExitStack = field(default_factory=ExitStack)
     """What else has to be closed when the server stops."""
+    cloned: ClonedVoices | None = None
 
     @property
     def model(self) -> str:
         """What clients are told that they talk to."""
         return f"voxtral-voice-{self.config.profile}"
+
+    def voices(self, who: Who) -> Voices:
+        """Those that they may use."""
+        return Voices(tuple(self.engines.speaker.voices), self.config.speaker.voice, partial(self._found, who.name))
+
+    def _found(self, owner: str, name: str) -> str:
+        """Raises EngineError, also when somebody else's voice is in it."""
+        if self.cloned is not None:
+            for part in names_in(name):
+                self.cloned.require(part, owner)
+        return self.engines.speaker.find(name).id
 
     def recording(self, session_id: str, audio: InputBuffer) -> Recording:
         """audio: what the session hears."""
@@ -77,8 +94,9 @@ class Runtime:
         return error.told if isinstance(error, EngineError) else message
 
 
-def build_engines(config: Config) -> Engines:
-    """The engines of the profile, not started; model files are fetched first. Raises WeightsError, EngineError."""
+def build_engines(config: Config, others: StyleSource | None = None) -> Engines:
+    """The engines of the profile, not started; model files are fetched first. others: voices besides the table's.
+    Raises WeightsError, EngineError."""
     if config.profile == "fake":
         return registry.fake_with(config.remote, config.listen)
     checkpoints = models.ensure(config)
@@ -89,6 +107,8 @@ def build_engines(config: Config) -> Engines:
         speaker_threads=config.speaker.threads,
         intents=config.responder.intents,
         student=config.speaker.student,
+        voice=config.speaker.voice,
+        others=others,
         max_sentences=config.responder.max_sentences,
         judge=config.turns.judge,
     )

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import pybase64
@@ -27,6 +28,8 @@ MOST_CHARS: Final = 4096
 MOST_BYTES: Final = 256 * 1024
 """4096 characters of input and as many of instructions, at most twelve bytes each in JSON."""
 
+MOST_VOICE_CHARS: Final = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -41,29 +44,22 @@ class Speech:
     def __init__(self, runtime: Runtime, models: Models) -> None:
         self._runtime = runtime
         self._models = models
-        self._voices = Voices(tuple(runtime.engines.speaker.voices), runtime.config.speaker.voice)
 
     async def handle(self, request: Request) -> Answer:
-        wish = self._read(await json_fields(request))
+        wish = self._read(await json_fields(request), self._runtime.voices(request.state.who))
         if wish.events:
             return Answer(EVENTS, self._events(wish), streamed=True)
         return Answer(KINDS[wish.format].media_type, self._encoded(wish), streamed=True)
 
-    def _read(self, fields: Fields) -> Wish:
+    def _read(self, fields: Fields, voices: Voices) -> Wish:
         self._models.require("speaker", fields.required("model", text()))
         return Wish(
             fields.required("input", text(MOST_CHARS, 1)),
-            fields.optional("voice", self._voice, self._voices.default),
+            fields.optional("voice", partial(_voice, voices), voices.default),
             fields.optional("speed", number(0.25, 4), 1.0),
             fields.optional("response_format", choice(*FORMATS), "mp3"),
             fields.optional("stream_format", choice("audio", "sse"), "audio") == "sse",
         )
-
-    def _voice(self, value: Json, param: str) -> str:
-        """A name, or {"id": a name}."""
-        if isinstance(value, dict):
-            value, param = Fields(value, param).required("id", text()), f"{param}.id"
-        return self._voices.resolve(text()(value, param), param)
 
     async def _encoded(self, wish: Wish) -> AsyncGenerator[bytes, None]:
         encoder = await asyncio.to_thread(KINDS[wish.format].make)
@@ -81,3 +77,10 @@ class Speech:
                 yield event({"type": "speech.audio.delta", "audio": pybase64.b64encode(data).decode()})
         none = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}  # a speaker counts no tokens
         yield event({"type": "speech.audio.done", "usage": {**none}})
+
+
+def _voice(voices: Voices, value: Json, param: str) -> str:
+    """A name, or {"id": a name}."""
+    if isinstance(value, dict):
+        value, param = Fields(value, param).required("id", text(MOST_VOICE_CHARS)), f"{param}.id"
+    return voices.resolve(text(MOST_VOICE_CHARS)(value, param), param)
