@@ -47,7 +47,8 @@ class VoiceStyles:
         """float32 [1, 256] for a phrase of 1 to 510 symbols. Raises RequestError naming a file that is damaged."""
         if is_blend(name):
             rows = [part.weight * self.style(part.voice.id, symbols) for part in parse(name, self._alone).parts]
-            return np.sum(rows, axis=0, dtype=np.float32)
+            mixed: Styles = np.sum(rows, axis=0, dtype=np.float32)
+            return mixed
         row: Styles = self._styles(name)[symbols - 1]
         return row
 
