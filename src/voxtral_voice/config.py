@@ -246,6 +246,7 @@ class ResponderConfig(EngineConfig):
 class SpeakerConfig(EngineConfig):
     threads: int = Field(default=2, ge=1, le=256, description="CPU threads of the embedded speaker")
     student: bool = Field(default=True, description="speak af_heart with its distilled student, many times faster")
+    lexicon: str = Field(default="", description="file that says how words are pronounced, e.g. lexicon.toml")
     voices: tuple[str, ...] = Field(
         default=(), description="voices of the speaker at speaker.url, with commas; empty = the embedded ones"
     )
@@ -260,6 +261,11 @@ class SpeakerConfig(EngineConfig):
         """The default voice is the first of those that were named."""
         named = cls._split(values.get("voices")) if isinstance(values, dict) else ()
         return {**values, "voice": named[0]} if named and "voice" not in values else values
+
+    @field_validator("lexicon")
+    @classmethod
+    def _absolute(cls, file: str) -> str:
+        return _absolute(file)
 
     @field_validator("voices", mode="before")
     @classmethod

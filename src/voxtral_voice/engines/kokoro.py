@@ -57,7 +57,7 @@ class Kokoro:
 
     model_path: the ONNX file. voices_dir: the folder of `<voice>.bin`. threads: of the model; one phrase at a time.
     device: "cpu", or "cuda:0" and so on where ONNX runtime was built for it. voice: to be loaded at the start, besides
-    the default ones. others: voices besides the table's.
+    the default ones. others: voices besides the table's. phonemizer: with the user's lexicon.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Kokoro:
         device: str = CPU,
         voice: str = DEFAULT_VOICES[0],
         others: StyleSource | None = None,
+        phonemizer: Phonemizer | None = None,
     ) -> None:
         self._model_path = model_path
         self._styles = VoiceStyles(voices_dir, others)
@@ -75,7 +76,7 @@ class Kokoro:
         self._threads = threads
         self._device = device
         self._worker = Worker("kokoro")
-        self._phonemizer = Phonemizer()
+        self._phonemizer = phonemizer or Phonemizer()
         self._session: onnxruntime.InferenceSession | None = None
 
     @property
@@ -122,6 +123,7 @@ class Kokoro:
         self._session = open_model(
             self._model_path, extra_output=_FRAMES_OUTPUT, threads=self._threads, device=self._device
         )
+        self._phonemizer.warm(self.find(self._first_voices[-1]).language)
         for language, text in _WARM_UP.items():
             voice = next(voice.id for voice in self.voices.values() if voice.speaks == language)
             for _ in self._chunks(text, voice, 1.0, None, onnxruntime.RunOptions()):

@@ -125,6 +125,8 @@ class EmbeddedOptions:
     """Of a session that asks for none: loaded at the start."""
     others: StyleSource | None = None
     """Voices besides the table's."""
+    lexicon: Path | None = None
+    """How words are pronounced: the user's file."""
     max_sentences: int = 2
     """A reply ends after so many."""
     judge: Literal["smart_turn", "none"] = "smart_turn"
@@ -259,8 +261,10 @@ def _with_intents(responder: Responder | None, options: EmbeddedOptions) -> Resp
 
 def _embedded_speaker(locate: Callable[[str], Path], options: EmbeddedOptions, device: str = CPU) -> Speaker:
     from voxtral_voice.engines.kokoro import Kokoro
+    from voxtral_voice.engines.phonemes import NO_LEXICON, Phonemizer, read_lexicon
     from voxtral_voice.engines.student import Student, WithStudent
 
+    phonemizer = Phonemizer(read_lexicon(options.lexicon) if options.lexicon else NO_LEXICON)
     voices_dir = _folder(locate, [f"voices/{voice}.bin" for voice in VOICES])
     kokoro = Kokoro(
         locate("kokoro-v1.0-int8.onnx"),
@@ -269,8 +273,9 @@ def _embedded_speaker(locate: Callable[[str], Path], options: EmbeddedOptions, d
         device=device,
         voice=options.voice,
         others=options.others,
+        phonemizer=phonemizer,
     )
-    return WithStudent(kokoro, Student()) if options.student else kokoro
+    return WithStudent(kokoro, Student(phonemizer)) if options.student else kokoro
 
 
 def _folder(locate: Callable[[str], Path], names: Iterable[str]) -> Path:

@@ -28,7 +28,7 @@ from voxtral_voice.engines.kokoro import (
     run_model,
     running,
 )
-from voxtral_voice.engines.phonemes import Phonemizer, Utterance, has_devanagari
+from voxtral_voice.engines.phonemes import Phonemizer, Utterance, is_english
 from voxtral_voice.engines.voices import VOICES, known
 from voxtral_voice.engines.worker import Worker
 from voxtral_voice.errors import EngineError
@@ -43,9 +43,9 @@ _SEED: Final = 0
 class Student:
     """A Speaker with one voice, `af_heart`, for English text."""
 
-    def __init__(self) -> None:
+    def __init__(self, phonemizer: Phonemizer | None = None) -> None:
         self._worker = Worker("student")
-        self._phonemizer = Phonemizer()
+        self._phonemizer = phonemizer or Phonemizer()
         self._session: onnxruntime.InferenceSession | None = None
 
     @property
@@ -72,8 +72,8 @@ class Student:
         """As `base.Speaker.speak`. Raises EngineError for text that is not English."""
         self.find(voice)
         check_speed(speed)
-        if has_devanagari(text):
-            raise EngineError("speaker", "The student voice cannot read Devanagari: let Kokoro speak this phrase.")
+        if not can_speak(text, language):
+            raise EngineError("speaker", "The student voice reads English only: let Kokoro speak this phrase.")
         running(self._session)
         async with aclosing(self._worker.stream(lambda: self._chunks(text, speed, language))) as chunks:
             async for chunk in chunks:
@@ -101,6 +101,11 @@ class Student:
         *spectrum, frames = run_model(running(self._session), None, feeds)
         audio = dsp.synth(*(part[0] for part in spectrum), np.random.default_rng(_SEED))
         return (audio * GAIN).astype(np.float32), frames
+
+
+def can_speak(text: str, language: str | None) -> bool:
+    """The student knows the sounds of English only."""
+    return is_english(text, language_of(VOICES[VOICE], language))
 
 
 class WithStudent:
@@ -132,5 +137,5 @@ class WithStudent:
     def speak(
         self, text: str, *, voice: str, speed: float, language: str | None = None
     ) -> AsyncGenerator[SpeechChunk, None]:
-        by_student = voice in self._student.voices and not has_devanagari(text)
+        by_student = voice in self._student.voices and can_speak(text, language)
         return (self._student if by_student else self._kokoro).speak(text, voice=voice, speed=speed, language=language)

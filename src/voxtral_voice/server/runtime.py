@@ -109,6 +109,7 @@ def build_engines(config: Config, others: StyleSource | None = None) -> Engines:
         student=config.speaker.student,
         voice=config.speaker.voice,
         others=others,
+        lexicon=Path(config.speaker.lexicon) if config.speaker.lexicon else None,
         max_sentences=config.responder.max_sentences,
         judge=config.turns.judge,
     )
