@@ -34,9 +34,10 @@ ROOMS: Final[dict[str, set[str]]] = {
     "replay": {"audio", "conversation", "errors", "observe", "terminal"},
     "server": {"audio", "config", "conversation", "engines", "errors", "models", "observe", "realtime", "replay"},
     "bench": {"audio", "engines", "errors", "weights"},
+    "voices": {"config", "engines", "errors"},
     "talk": {"audio", "bench", "config", "errors", "server", "terminal"},
     "doctor": {"config", "engines", "errors", "models", "weights"},
-    "cli": {"bench", "config", "doctor", "errors", "models", "replay", "server", "talk", "terminal", "weights"},
+    "cli": {"bench", "config", "doctor", "errors", "models", "replay", "server", "talk", "terminal", "voices", "weights"},
     "__main__": {"cli"},
 }
 """Room (a folder or a file of the package) -> the rooms that it may import. Itself and the package's version always."""

@@ -151,6 +151,13 @@ def _models_verify(options: Options) -> int:
     return int(any(finding.state != "ok" for finding in findings))
 
 
+def _voices(options: Options) -> int:
+    from voxtral_voice import voices
+
+    found = voices.chosen(_config(options), options.language)
+    return _print([voices.as_json(found)] if options.json else voices.table(found))
+
+
 def _doctor(options: Options) -> int:
     from voxtral_voice.doctor import examine, try_gpus
 
@@ -245,6 +252,9 @@ def _parser() -> argparse.ArgumentParser:
     _command(actions, "list", _models_list, "every model file: size, licence, state")
     _command(actions, "pull", _models_pull, "fetch what is missing or damaged")
     _command(actions, "verify", _models_verify, "read every file and check its sha256")
+    voices = _command(commands, "voices", _voices, "list the voices", "[--language LANGUAGE] [--json] ")
+    voices.add_argument("--language", help="only those that speak it, e.g. hi, en, en-GB")
+    voices.add_argument("--json", action="store_true", help="as GET /v1/voices has them")
     _keys_command(commands)
     _replay_command(commands)
     doctor = _command(commands, "doctor", _doctor, "say in plain words what is missing or wrong", "[--gpu] ")

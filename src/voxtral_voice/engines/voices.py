@@ -116,6 +116,17 @@ def no_voice(name: str, names: Iterable[str]) -> RequestError:
     return RequestError("speaker", f"There is no voice {shown!r}: use {one_of(names, shown)}.")
 
 
+def described(voice: Voice) -> dict[str, str | bool | None]:
+    """What is told of it; None: not known."""
+    return {
+        "id": voice.id,
+        "language": voice.language or None,
+        "gender": voice.gender or None,
+        "grade": voice.grade or None,
+        "default": voice.id in DEFAULT_VOICES,
+    }
+
+
 def one_of(names: Iterable[str], name: str) -> str:
     """ "one of af_heart, ... or 46 others": the nearest to `name` first, then the others in their order."""
     names = tuple(names)

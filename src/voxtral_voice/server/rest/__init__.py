@@ -3,6 +3,7 @@
 Knows: which path is which endpoint, and how many requests each takes at once. Does not know: who may ask (`door`).
 
     GET  /v1/models, /v1/models/{id}      what runs here
+    GET  /v1/voices, /v1/voices/{id}/sample   who speaks, and how it sounds
     POST /v1/audio/speech                 text -> speech
     POST /v1/audio/transcriptions         a recording -> text
     POST /v1/chat/completions             messages -> an answer, or calls of tools
@@ -21,9 +22,11 @@ from voxtral_voice.server.rest.hearing import Ear
 from voxtral_voice.server.rest.models import Models
 from voxtral_voice.server.rest.speech import Speech
 from voxtral_voice.server.rest.transcriptions import Transcriptions
+from voxtral_voice.server.rest.voices import VoiceList
 from voxtral_voice.server.runtime import Runtime
 
 MOST_LISTS: Final = 64
+MOST_SAMPLES: Final = 8
 MOST_SPEECHES: Final = 16
 MOST_TRANSCRIPTIONS: Final = 4
 """Each holds an uploaded file, and keeps the transcriber busy as long as it has audio left."""
@@ -33,6 +36,7 @@ MOST_CHATS: Final = 16
 
 def router(runtime: Runtime) -> APIRouter:
     ear, models = Ear(runtime, MOST_TRANSCRIPTIONS + MOST_CHATS), Models(runtime)
+    voices = VoiceList(runtime)
     routes = APIRouter()
 
     def add(method: str, path: str, handle: Handle, most: int, most_bytes: int = 0) -> None:
@@ -40,6 +44,8 @@ def router(runtime: Runtime) -> APIRouter:
 
     add("GET", "/v1/models", models.list, MOST_LISTS)
     add("GET", "/v1/models/{id:path}", models.retrieve, MOST_LISTS)
+    add("GET", "/v1/voices", voices.list, MOST_LISTS)
+    add("GET", "/v1/voices/{id}/sample", voices.sample, MOST_SAMPLES)
     add("POST", "/v1/audio/speech", Speech(runtime, models).handle, MOST_SPEECHES, speech.MOST_BYTES)
     transcribe = Transcriptions(ear, models).handle
     add("POST", "/v1/audio/transcriptions", transcribe, MOST_TRANSCRIPTIONS, transcriptions.MOST_BYTES)
