@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from voxtral_voice.engines.voxtral.loading import LOADING
-from voxtral_voice.engines.voxtral.realtime_batch import Batches
+from voxtral_voice.engines.batch import Batches
 from voxtral_voice.engines.worker import Worker
 from voxtral_voice.errors import EngineError
 

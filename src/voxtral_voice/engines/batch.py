@@ -5,7 +5,7 @@ Knows: who waits, what may run together, bounds, cancellation. Does not know: wh
 Steps that wait at the same moment and are of one kind run as one batch; what comes while it runs waits for the next.
 Nobody waits longer so that a batch grows: the sessions of a server hear at the same moments (`server/tick.py`), and a
 stream's next step is asked for when its last one is done, so those that ran together wait together again. The kind
-that has waited longest goes first.
+that has waited longest goes first; a step with patience lets those pass that come up to so many runs later.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class _Step:
     run: Callable[[Sequence[Any]], Sequence[Any]]
     item: Any
     done: asyncio.Future[Any]
+    due: int
+    """The number of the run that it should be in: the least is the most urgent, and of equals the oldest."""
 
 
 class Batches:
@@ -42,11 +44,15 @@ class Batches:
         self._waiting: list[_Step] = []  # at most WAITING; beyond it a step is refused
         self._due = False
         """A batch is under way, or will be: it takes care of those that wait."""
+        self._runs = 0
+        """Begun so far."""
         self._closed = False
 
-    async def run(self, kind: Hashable, run: Callable[[Sequence[Item]], Sequence[Result]], item: Item) -> Result:
+    async def run(
+        self, kind: Hashable, run: Callable[[Sequence[Item]], Sequence[Result]], item: Item, *, patience: int = 0
+    ) -> Result:
         """One result for `item`. `run` gets several of one kind at once, on the model thread, and is called with those
-        of the first that came. Cancelled while it waits, a step never begins."""
+        of the first that came. Cancelled while it waits, a step never begins. patience: in runs."""
         if self._closed:
             raise self._over()
         self._waiting = [step for step in self._waiting if not step.done.done()]
@@ -55,7 +61,7 @@ class Batches:
                 self._seam, f"{WAITING} steps wait for the model, which has too much to do: try again in a moment."
             )
         loop = asyncio.get_running_loop()
-        step = _Step(kind, run, item, loop.create_future())
+        step = _Step(kind, run, item, loop.create_future(), self._runs + patience)
         self._waiting.append(step)
         if not self._due:
             self._due = True
@@ -71,10 +77,12 @@ class Batches:
 
     def _begin(self) -> None:
         waiting = [step for step in self._waiting if not step.done.done()]
-        batch = [step for step in waiting if step.kind == waiting[0].kind][: self._most]
+        kind = min(waiting, key=lambda step: step.due).kind if waiting else None
+        batch = [step for step in waiting if step.kind == kind][: self._most]
         self._waiting = [step for step in waiting if step not in batch]
         self._due = bool(batch)
         if batch:
+            self._runs += 1
             ran = self._worker.begin(partial(batch[0].run, [step.item for step in batch]))
             ran.add_done_callback(partial(self._ran, batch))
 

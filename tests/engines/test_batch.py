@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from voxtral_voice.engines.voxtral.realtime_batch import WAITING, Batches
+from voxtral_voice.engines.batch import WAITING, Batches
 from voxtral_voice.engines.worker import Worker
 from voxtral_voice.errors import BusyError, EngineError
 
@@ -137,3 +137,15 @@ async def test_closed_it_fails_who_waits(batches: Batches, model: Model) -> None
         await batches.run("a", model.double, 3)
     model.go_on.set()
     assert await running == 2
+
+
+async def test_who_has_patience_lets_later_ones_pass_but_not_for_ever(model: Model, batches: Batches) -> None:
+    async def one_after_the_other() -> None:
+        for item in range(1, 5):
+            await batches.run("short", model.double, item)
+
+    model.go_on.set()
+    first = asyncio.ensure_future(one_after_the_other())
+    patient = asyncio.ensure_future(batches.run("long", model.double, 100, patience=2))
+    await asyncio.gather(first, patient)
+    assert model.runs == [[1], [2], [100], [3], [4]]
