@@ -1,0 +1,51 @@
+"""What holds for every text in every language."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voxtral_voice.engines.text import as_spoken
+
+LANGUAGES = ("en", "en-GB", "hi", "es", "fr", "it", "pt", "ja", "zh", "de", "")
+SIGNS = st.text(
+    "0123456789 .,:/-–$€₹%°'\"*_#`|[]()<>&;!?@+=~^\\\n\tabkmAIVXSt½²४डॉरु।年月円点🙂\u200d\ufe0f\u202e", max_size=80
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=80) | SIGNS, st.sampled_from(LANGUAGES))
+def test_no_token_is_lost(text: str, language: str) -> None:
+    said = as_spoken(text, language)
+    assert [one.written for one in said] == text.split()
+    for one in said:
+        assert one.spoken == " ".join(one.spoken.split())
+        assert not set(one.spoken) & set("#*_`|<>[]{}\\^~=+%$€₹@&।")
+        assert all(unicodedata.category(c) not in ("Cc", "Co", "So") for c in one.spoken)
+        assert one.spoken == "" or any(c.isalnum() or c in ',.;:!?…—"“”()、。・「」『』' for c in one.spoken)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=60) | SIGNS, st.sampled_from(["en", "hi"]))
+def test_english_and_hindi_leave_no_digits(text: str, language: str) -> None:
+    written = "".join(c for c in text if not "\u3040" <= c <= "\u9fff")
+    assert not any(c.isdigit() for one in as_spoken(written, language) for c in one.spoken)
+
+
+@pytest.mark.parametrize("language", ["en", "hi", "es", "zh", "ja"])
+@pytest.mark.parametrize(
+    "piece",
+    ["1", "1,", "1.", "1-", "1 ", "a", "a.", "a-", "a@", "a/", "A", "(", "[", "[a](", "<", "<a ", "<!--", "*", "* ",
+     "**a", "_", "`", "```\n", "|", "| \n", "&", "&a", "$", "$1", "₹1 ", "-", ":", "1:", "1/", "www.", "http://", "IV ", "#",
+     "# \n",      "😀", "\u200d", "क", "1क ", "년", "'", '"', "''", "  ", "\n", "I", "X", "=", "^", "v1.", "> ", "- "],
+)  # fmt: skip
+def test_long_odd_text_costs_linear_time(piece: str, language: str) -> None:
+    text = (piece * 10_000)[:10_000]
+    began = time.thread_time()
+    said = as_spoken(text, language)
+    assert time.thread_time() - began < 2.0
+    assert [one.written for one in said] == text.split()
