@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import mimetypes
 import shutil
 from collections.abc import AsyncIterator, Sequence
@@ -28,6 +29,7 @@ from tests.conftest import missing
 from voxtral_voice.audio.pcm import Samples
 from voxtral_voice.audio.resample import resample
 from voxtral_voice.audio.wav import write_wav
+from voxtral_voice.engines.voices import VOICES, described
 
 PAGE: Final = Path(voxtral_voice.__file__).parent / "server" / "page"
 ARTIFACTS: Final = Path(__file__).parent / "artifacts"
@@ -190,6 +192,9 @@ def page_files(_connection: ServerConnection, request: Request) -> Response | No
     file = PAGE / "index.html" if path == "/" else PAGE / path.removeprefix("/page/")
     if path == "/readyz":
         return _response(HTTPStatus.OK, "text/plain", b"ok")
+    if path == "/v1/voices":
+        body = {"data": [described(voice) for voice in VOICES.values()], "default_voice": "af_heart"}
+        return _response(HTTPStatus.OK, "application/json", json.dumps(body).encode())
     if not file.is_file():
         return _response(HTTPStatus.NOT_FOUND, "text/plain", b"")
     return _response(HTTPStatus.OK, mimetypes.guess_type(file.name)[0] or "", file.read_bytes())

@@ -68,7 +68,7 @@ async def test_a_page_without_a_key_asks_for_none() -> None:
     async with serving() as url, visit(url) as guest:
         await press(guest, "Connect")
         await guest.phase("idle")
-        assert [address for address in guest.requests if "/v1/" in address] == []
+        assert [address for address in guest.requests if "/v1/realtime" in address] == []
         assert guest.complaints == []
 
 

@@ -11,9 +11,10 @@ import { gradeOf } from "./latency.js";
 import { Player } from "./player.js";
 import { connectProblem, lostProblem } from "./problems.js";
 import { Wire } from "./realtime.js";
+import { Sample } from "./sample.js";
 import { Strip } from "./strip.js";
 import { View } from "./view.js";
-import { VOICES } from "./voices.js";
+import { STOCK, listed } from "./voices.js";
 
 const $ = (id) => document.getElementById(id);
 const DEBUG = new URLSearchParams(location.search).has("debug");
@@ -38,12 +39,15 @@ const player = new Player({
 });
 const conversation = new Conversation(wire, player, changed);
 const microphone = new Microphone(heard, unplugged);
+const sample = new Sample(changed);
 
 let link = "closed"; // closed | opening | open | failed
 let trouble = null; // a problem that stopped something; the conversation's own problems do not
 let queue = Promise.resolve();
 let ahead = 0; // actions that are not done
 let connectedAt = null;
+let voices = STOCK;
+let picked = false; // a voice, by the visitor
 let patience = remembered(); // null: as the server has it
 let sliding;
 
@@ -70,6 +74,8 @@ async function connect() {
   link = "open";
   connectedAt = performance.now();
   conversation.problem = null;
+  await listVoices();
+  if (link !== "open") return; // lost meanwhile
   conversation.configure(chosenVoice(), patience);
   view.announce("Connected.");
 }
@@ -88,7 +94,16 @@ async function disconnect(to = "closed", problem = null) {
   changed();
 }
 
+/** Voices of one's own, and those of a server that has others. */
+async function listVoices() {
+  const found = await listed();
+  if (!found) return;
+  voices = found.voices;
+  view.fillVoices(voices, picked ? $("voice").value : found.usual);
+}
+
 async function start() {
+  sample.stop();
   if (link !== "open") await connect();
   if (link !== "open") return;
   trouble = null;
@@ -114,6 +129,16 @@ async function say(text) {
   trouble = null;
   await conversation.type(text);
   return true;
+}
+
+async function hear() {
+  trouble = null;
+  try {
+    await sample.play(chosenVoice().id);
+  } catch (problem) {
+    trouble = problem;
+    changed();
+  }
 }
 
 // --- what happens by itself
@@ -157,7 +182,7 @@ function changed() {
     scheduled = false;
     const problem = trouble ?? conversation.problem;
     const shownPatience = patience ?? conversation.patience ?? 0.5;
-    view.render({ phase: phase(), link, live: live(), micOn: microphone.on, busy: ahead > 0, problem, conversation, patience: shownPatience });
+    view.render({ phase: phase(), link, live: live(), micOn: microphone.on, busy: ahead > 0, problem, conversation, patience: shownPatience, heard: sample.voice });
   }, 16);
 }
 
@@ -196,7 +221,7 @@ function wireUrl() {
 }
 
 function chosenVoice() {
-  return VOICES.find((voice) => voice.id === $("voice").value);
+  return voices.find((voice) => voice.id === $("voice").value);
 }
 
 function remembered() {
@@ -234,7 +259,13 @@ function doing(action) {
 
 $("connect").addEventListener("click", () => doing(() => (link === "open" ? disconnect() : connect())));
 $("mic").addEventListener("click", () => doing(() => (live() ? stop() : start())));
-$("voice").addEventListener("change", () => conversation.configure(chosenVoice(), patience));
+$("voice").addEventListener("change", () => {
+  picked = true;
+  sample.stop();
+  conversation.configure(chosenVoice(), patience);
+  changed();
+});
+$("hear").addEventListener("click", () => (sample.voice ? sample.stop() : hear()));
 $("patience").addEventListener("input", slidePatience);
 $("badge").addEventListener("click", () => view.toggleStages());
 $("dismiss").addEventListener("click", () => {
@@ -264,6 +295,7 @@ document.addEventListener("click", (event) => {
   if (!$("status").contains(event.target)) $("status").open = false;
 });
 setInterval(() => view.renderFacts(facts()), 500);
+view.fillVoices(STOCK, STOCK[0].id);
 requestAnimationFrame(drawStrip);
 changed();
 
@@ -274,6 +306,10 @@ window.voxtral = {
   },
   get v2vMs() {
     return conversation.v2v?.ms ?? null;
+  },
+  /** The voice whose sample plays, or null. */
+  get heard() {
+    return sample.voice;
   },
   get trace() {
     return conversation.v2v?.trace ?? null;

@@ -32,12 +32,15 @@ export function protocols() {
   return key !== null && TOKEN.test(key) ? ["realtime", `openai-insecure-api-key.${key}`] : [];
 }
 
+/** Headers of a request. */
+export function withKey() {
+  return key !== null && TOKEN.test(key) ? { Authorization: `Bearer ${key}` } : {};
+}
+
 /** A refused WebSocket does not say why, so ask over HTTP: a POST, which names this page's site as the WebSocket did.
  * null: neither the key nor the site is the reason. */
 export async function keyProblem() {
-  const shown = protocols().length > 0;
-  const headers = shown ? { Authorization: `Bearer ${key}` } : {};
-  const answer = await fetch(new URL("v1/realtime", document.baseURI), { method: "POST", headers });
+  const answer = await fetch(new URL("v1/realtime", document.baseURI), { method: "POST", headers: withKey() });
   if (answer.status === 403) return FOREIGN;
   if (answer.status !== 401) return null;
   const problem = key === null ? NEEDED : WRONG;

@@ -65,6 +65,13 @@ export async function connectProblem() {
   }
 }
 
+/** answer: the server's, and not the sample that it was asked for. */
+export async function sampleProblem(answer) {
+  if (answer.status === 401 || answer.status === 403) return (await keyProblem()) ?? REFUSED;
+  const said = await answer.json().catch(() => null);
+  return { title: "This voice cannot be heard now", advice: sentence(said?.error?.message ?? "The server gave no reason.") };
+}
+
 export function lostProblem({ code, reason }) {
   if (code === 1001 && reason) return { title: "The server ended the session", advice: `${sentence(reason)} Press Connect to go on.` };
   return {

@@ -9,7 +9,6 @@
  */
 
 import { GRADE_WORDS, gradeOf, spread, waterfall } from "./latency.js";
-import { VOICES } from "./voices.js";
 
 const PHASES = {
   disconnected: ["Not connected", "Press Start and talk. Or connect and type."],
@@ -40,11 +39,25 @@ export class View {
     this.atEnd = true; // of the transcript: then it follows what is said
     $("scroll").addEventListener("scroll", () => (this.atEnd = isAtEnd($("scroll"))), { passive: true });
     new ResizeObserver(() => this.follow()).observe($("scroll"));
-    fillVoices($("voice"));
   }
 
-  /** `page` is {phase, link, live, micOn, busy, problem, conversation, patience}; live: there is something to stop. */
-  render({ phase, link, live, micOn, busy, problem, conversation, patience }) {
+  /** In groups. wanted: the one that is chosen, if it is there. */
+  fillVoices(voices, wanted) {
+    const select = $("voice");
+    select.replaceChildren();
+    for (const group of new Set(voices.map((voice) => voice.group))) {
+      const options = document.createElement("optgroup");
+      options.label = group;
+      options.append(...voices.filter((voice) => voice.group === group).map(newOption));
+      select.append(options);
+    }
+    select.value = wanted;
+    if (select.value !== wanted) select.selectedIndex = 0;
+  }
+
+  /** `page` is {phase, link, live, micOn, busy, problem, conversation, patience, heard}; live: there is something to stop;
+   * heard: the voice whose sample plays. */
+  render({ phase, link, live, micOn, busy, problem, conversation, patience, heard }) {
     const [word, hint] = PHASES[phase];
     this.tell(phase, word);
     document.body.dataset.phase = phase;
@@ -55,6 +68,7 @@ export class View {
     this.renderButtons(link, live, busy);
     if (!micOn) $("level").value = 0;
     this.renderPatience(patience);
+    this.renderHear(heard, live);
     this.renderProblem(problem);
     this.renderLatency(conversation);
     this.renderTurns(conversation.turns);
@@ -138,6 +152,14 @@ export class View {
     if (turn.v2vMs !== null) entry.row.append(afterOf(turn.v2vMs));
   }
 
+  renderHear(heard, live) {
+    const button = $("hear");
+    const word = heard ? "Stop" : "Hear it";
+    setText(button, word);
+    button.disabled = live; // the microphone would hear it, too
+    button.setAttribute("aria-label", `${word}: ${$("voice").selectedOptions[0]?.text}`);
+  }
+
   /** Each keeps its element, so that one that fades goes on fading. */
   renderDrafts({ drafts }, list) {
     for (const draft of drafts) {
@@ -168,13 +190,8 @@ export class View {
   }
 }
 
-function fillVoices(select) {
-  for (const group of new Set(VOICES.map((voice) => voice.group))) {
-    const options = document.createElement("optgroup");
-    options.label = group;
-    options.append(...VOICES.filter((voice) => voice.group === group).map((voice) => new Option(voice.name, voice.id)));
-    select.append(options);
-  }
+function newOption({ id, name, about }) {
+  return new Option(about ? `${name} (${about})` : name, id);
 }
 
 function newRow(turn) {
