@@ -246,6 +246,11 @@ class ResponderConfig(EngineConfig):
 class SpeakerConfig(EngineConfig):
     threads: int = Field(default=2, ge=1, le=256, description="CPU threads of the embedded speaker")
     student: bool = Field(default=True, description="speak af_heart with its distilled student, many times faster")
+    backend: Literal["", "onnx", "torch"] = Field(
+        default="",
+        description="what runs Kokoro: onnx = ONNX runtime, torch = PyTorch, which also speaks for several sessions at "
+        "once; empty = torch where the speaker is placed on a GPU and PyTorch is installed, else onnx",
+    )
     lexicon: str = Field(default="", description="file that says how words are pronounced, e.g. lexicon.toml")
     voices: tuple[str, ...] = Field(
         default=(), description="voices of the speaker at speaker.url, with commas; empty = the embedded ones"
@@ -457,6 +462,8 @@ class Config(Part):
             )
         if self.speaker.voices and not self.speaker.url:
             raise ValueError("speaker.voices is for a speaker behind a URL: set speaker.url, or leave it out")
+        if self.speaker.backend and (self.speaker.url or self.profile in ("fake", "remote")):
+            raise ValueError("speaker.backend is for Kokoro on this machine, and it does not run here: leave it out")
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from voxtral_voice.config import Config
-from voxtral_voice.engines import voxtral_parts
+from voxtral_voice.engines import speaker_backend, voxtral_parts
+from voxtral_voice.engines.speaker_backend import SpeakerBackend
 from voxtral_voice.engines.voxtral_parts import Backend, Model, VoxtralOptions
 from voxtral_voice.errors import WeightsError
 from voxtral_voice.weights import checkpoint, fetch, repository
@@ -28,6 +29,8 @@ def ensure(config: Config) -> dict[Model, Path]:
     WeightsError."""
     if config.profile == "gpu":
         voxtral_parts.require(voxtral_options(config))
+    elif (speaker := speaker_of(config)) is not None:
+        speaker_backend.require(speaker, config.placement.speaker)
     return pull(config)
 
 
@@ -94,6 +97,13 @@ def backend(config: Config) -> Backend:
     return "transformers" if find("") is None else "vllm"
 
 
+def speaker_of(config: Config) -> SpeakerBackend | None:
+    """What runs Kokoro; None: it is behind a URL, or nobody speaks."""
+    if config.speaker.url or config.profile == "fake":
+        return None
+    return speaker_backend.chosen(config.speaker.backend, config.placement.speaker)
+
+
 def _folder(config: Config, model: Model) -> Path:
     """Whether it is there or not."""
     place = repository.repository(source(config, model), config.weights.dir)
@@ -111,6 +121,7 @@ def voxtral_options(config: Config) -> VoxtralOptions:
         backend=backend(config),
         models=config.voxtral_models,
         placement=config.placement,
+        speaker=speaker_of(config),
         delay_ms=voxtral.delay_ms,
         vllm=config.vllm,
         vllm_command=voxtral.vllm_command,

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from voxtral_voice.engines.base import Engine, Responder, Speaker, Transcriber, TurnJudge, VoiceActivity
 from voxtral_voice.engines.fakes import (
@@ -26,9 +26,15 @@ from voxtral_voice.engines.intents import Intents
 from voxtral_voice.engines.placement import CPU, Listen
 from voxtral_voice.engines.remote import RemoteParts
 from voxtral_voice.engines.silence_alone import SilenceAlone
+from voxtral_voice.engines.speaker_backend import SpeakerBackend
 from voxtral_voice.engines.voices import DEFAULT_VOICES, VOICES, StyleSource
 from voxtral_voice.engines.voxtral_parts import Model, Process, VoxtralOptions, parts
 from voxtral_voice.errors import EngineError
+
+if TYPE_CHECKING:
+    from voxtral_voice.engines.kokoro import Kokoro
+    from voxtral_voice.engines.kokoro_torch.speaker import KokoroTorch
+    from voxtral_voice.engines.phonemes import Phonemizer
 
 LANGUAGES: Final = tuple(dict.fromkeys(VOICES[voice].speaks for voice in DEFAULT_VOICES))
 """What the transcriber may hear when it is not told: those of the default voices."""
@@ -117,6 +123,7 @@ class EmbeddedOptions:
     """Two are a third faster alone (10 ms a token, not 15); beside one busy process on two cores every twentieth token
     then takes 160 ms, not 44."""
     speaker_threads: int = 2
+    speaker_backend: SpeakerBackend = "onnx"
     intents: bool = True
     """Greetings, thanks, goodbyes, time, date and "repeat that" are answered without the model."""
     student: bool = True
@@ -266,16 +273,23 @@ def _embedded_speaker(locate: Callable[[str], Path], options: EmbeddedOptions, d
 
     phonemizer = Phonemizer(read_lexicon(options.lexicon) if options.lexicon else NO_LEXICON)
     voices_dir = _folder(locate, [f"voices/{voice}.bin" for voice in VOICES])
-    kokoro = Kokoro(
-        locate("kokoro-v1.0-int8.onnx"),
-        voices_dir,
-        threads=options.speaker_threads,
-        device=device,
-        voice=options.voice,
-        others=options.others,
-        phonemizer=phonemizer,
-    )
+    kokoro = _kokoro(locate("kokoro-v1.0-int8.onnx"), voices_dir, options, device, phonemizer)
     return WithStudent(kokoro, Student(phonemizer)) if options.student else kokoro
+
+
+def _kokoro(
+    model: Path, voices_dir: Path, options: EmbeddedOptions, device: str, phonemizer: Phonemizer
+) -> Kokoro | KokoroTorch:
+    voice, others = options.voice, options.others
+    if options.speaker_backend == "torch":
+        from voxtral_voice.engines.kokoro_torch.speaker import KokoroTorch
+
+        return KokoroTorch(model, voices_dir, device, voice=voice, others=others, phonemizer=phonemizer)
+
+    from voxtral_voice.engines.kokoro import Kokoro
+
+    threads = options.speaker_threads
+    return Kokoro(model, voices_dir, threads, device, voice=voice, others=others, phonemizer=phonemizer)
 
 
 def _folder(locate: Callable[[str], Path], names: Iterable[str]) -> Path:

@@ -13,10 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from voxtral_voice.engines import gpu
+from voxtral_voice.engines import gpu, speaker_backend
 from voxtral_voice.engines.base import Engine, Responder, Transcriber
-from voxtral_voice.engines.placement import CPU, Listen, Placement, index
+from voxtral_voice.engines.placement import Listen, Placement, index
 from voxtral_voice.engines.remote import Remote
+from voxtral_voice.engines.speaker_backend import SpeakerBackend
 from voxtral_voice.errors import EngineError
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class VoxtralOptions:
     models: tuple[Model, ...] = ("realtime", "mini")
     """That run on this machine."""
     placement: Placement = field(default_factory=Placement)
+    speaker: SpeakerBackend | None = "onnx"
+    """None: it is behind a URL."""
     delay_ms: int = 480
     vllm: Remote | None = None
     """One that runs already; None: a process of our own for each model."""
@@ -82,10 +85,8 @@ class VoxtralParts:
 
 def require(options: VoxtralOptions) -> None:
     """Is what this machine has enough? Touches no weights and no network. Raises EngineError."""
-    if options.placement.speaker != CPU:
-        from voxtral_voice.engines.kokoro import providers
-
-        providers(options.placement.speaker)
+    if options.speaker is not None:
+        speaker_backend.require(options.speaker, options.placement.speaker)
     if not options.models:
         return
     if options.backend == "transformers":
@@ -132,7 +133,9 @@ def _command(options: VoxtralOptions) -> Path:
 
 
 def _needs(options: VoxtralOptions) -> list[gpu.Need]:
-    return [_need(options, model) for model in options.models]
+    """Of all that shares the GPUs."""
+    speaker = [speaker_backend.need(options.placement.speaker)] if options.speaker == "torch" else []
+    return [*(_need(options, model) for model in options.models), *speaker]
 
 
 def _need(options: VoxtralOptions, model: Model) -> gpu.Need:

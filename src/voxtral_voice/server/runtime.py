@@ -106,6 +106,7 @@ def build_engines(config: Config, others: StyleSource | None = None) -> Engines:
         responder_threads=config.responder.threads,
         speaker_threads=config.speaker.threads,
         intents=config.responder.intents,
+        speaker_backend=models.speaker_of(config) or "onnx",
         student=config.speaker.student,
         voice=config.speaker.voice,
         others=others,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from torch import Tensor, arange, nn
+from torch.nn import functional
 
 from voxtral_voice.engines.kokoro_torch.rows import Rows
 
@@ -40,7 +40,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, real: Tensor | None) -> Tensor:
         """real: bool [rows, 1, 1, steps], what may be looked at; None: all."""
         query, key, value = (part(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self._parts())
-        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=real)
+        seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=real)
         return self.LayerNorm(x + self.dense(seen.transpose(1, 2).flatten(2)))
 
     def _parts(self) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
@@ -57,7 +57,7 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, real: Tensor | None) -> Tensor:
         x = self.attention(x, real)
-        return self.full_layer_layer_norm(x + self.ffn_output(F.gelu(self.ffn(x), approximate="tanh")))
+        return self.full_layer_layer_norm(x + self.ffn_output(functional.gelu(self.ffn(x), approximate="tanh")))
 
 
 class PlBert(nn.Module):

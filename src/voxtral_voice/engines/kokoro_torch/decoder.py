@@ -11,8 +11,8 @@ from math import prod
 from typing import Final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from voxtral_voice.engines.kokoro_torch.rows import Rows, StyledBlock, StyledNorm
 from voxtral_voice.engines.kokoro_torch.source import BINS, HOP, STEP, Source, Synthesis
@@ -85,14 +85,14 @@ class Generator(nn.Module):
         source = pieces.masked(source)
         x = self._stage(0, x, source, style, steps, first)
         x = self._stage(1, x, source, style, first, pieces)
-        spectrum = self.conv_post(pieces.masked(F.leaky_relu(x, _LAST_STEEP))).float()
+        spectrum = self.conv_post(pieces.masked(functional.leaky_relu(x, _LAST_STEEP))).float()
         return self.synthesis(torch.exp(spectrum[:, :BINS]), torch.sin(spectrum[:, BINS:]), pieces)
 
     def _stage(self, number: int, x: Tensor, source: Tensor, style: Tensor, before: Rows, after: Rows) -> Tensor:
         excitation = self.noise_res[number](self.noise_convs[number](source), style, after)
-        x = self.ups[number](before.masked(F.leaky_relu(x, _STEEP)))
+        x = self.ups[number](before.masked(functional.leaky_relu(x, _STEEP)))
         if x.shape[2] < after.longest:  # the pieces of a spectrum are one more than its hops
-            x = F.pad(x, (1, 0), mode="reflect")
+            x = functional.pad(x, (1, 0), mode="reflect")
         x = x + excitation
         blocks: Sequence[nn.Module] = self.resblocks[number * len(KERNELS) : (number + 1) * len(KERNELS)]
         found: Tensor = sum(block(x, style, after) for block in blocks) / len(KERNELS)

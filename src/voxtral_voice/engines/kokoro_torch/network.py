@@ -86,8 +86,16 @@ class Kokoro(nn.Module):
         device: torch.device = self.bert_encoder.weight.device
         return device
 
-    @torch.inference_mode()
     def plan(self, phrases: Sequence[Phrase]) -> list[Plan]:
+        with torch.inference_mode():
+            return self._plan(phrases)
+
+    def sound(self, plans: Sequence[Plan]) -> list[Samples]:
+        """24 kHz, FRAME_SAMPLES for each frame."""
+        with torch.inference_mode():
+            return self._sound(plans)
+
+    def _plan(self, phrases: Sequence[Phrase]) -> list[Plan]:
         rows = Rows([len(phrase.ids) for phrase in phrases], self.device)
         ids = pad_sequence([torch.tensor(phrase.ids) for phrase in phrases], batch_first=True).to(self.device)
         styles = torch.from_numpy(np.stack([phrase.style for phrase in phrases])).to(self.device)
@@ -101,9 +109,7 @@ class Kokoro(nn.Module):
             for row, length in enumerate(rows.lengths)
         ]
 
-    @torch.inference_mode()
-    def sound(self, plans: Sequence[Plan]) -> list[Samples]:
-        """24 kHz, FRAME_SAMPLES for each frame."""
+    def _sound(self, plans: Sequence[Plan]) -> list[Samples]:
         frames = Rows([plan.length for plan in plans], self.device)
         styles = torch.stack([plan.style for plan in plans])
         spoken, prosodic = styles.split(self.shape.style, dim=1)

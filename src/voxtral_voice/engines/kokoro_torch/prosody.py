@@ -7,8 +7,8 @@ know: sound.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from voxtral_voice.engines.kokoro_torch.rows import EPSILON, Rows, StyledBlock, StyledLayerNorm, lstm
 
@@ -39,7 +39,7 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor, rows: Rows) -> Tensor:
         normed = self.norm(self.conv(x).transpose(1, 2)).transpose(1, 2)
-        return rows.masked(F.leaky_relu(normed, 0.2))
+        return rows.masked(functional.leaky_relu(normed, 0.2))
 
 
 class DurationEncoder(nn.Module):

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 EPSILON = 1e-5
@@ -52,7 +52,8 @@ class Rows:
     def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Variance and mean over the real steps."""
         if self.even:
-            return torch.var_mean(x, dim=2, correction=0, keepdim=True)
+            variance, mean = torch.var_mean(x, dim=2, correction=0, keepdim=True)
+            return variance, mean
         real = self.real.to(x.dtype).transpose(1, 2)
         mean = x.bmm(real) / self.counts
         return (x - mean).square().bmm(real) / self.counts, mean
@@ -96,7 +97,7 @@ class StyledLayerNorm(nn.Module):
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """x: [rows, steps, channels]. style: [rows, style]."""
         scale, shift = self.fc(style).unsqueeze(1).chunk(2, dim=2)
-        return torch.addcmul(shift, F.layer_norm(x, (self.channels,), eps=EPSILON), 1 + scale)
+        return torch.addcmul(shift, functional.layer_norm(x, (self.channels,), eps=EPSILON), 1 + scale)
 
 
 class StyledBlock(nn.Module):
@@ -117,10 +118,10 @@ class StyledBlock(nn.Module):
     def forward(self, x: Tensor, style: Tensor, rows: Rows) -> Tensor:
         """x: [rows, channels, steps]; rows: of x. Padding of the result is anything."""
         after = rows.scaled(2) if self.double else rows
-        inner = F.leaky_relu(self.norm1(x, style, rows), 0.2)
+        inner = functional.leaky_relu(self.norm1(x, style, rows), 0.2)
         if self.pool is not None:
             inner = after.masked(self.pool(inner))
             x = x.repeat_interleave(2, dim=2)
-        inner = F.leaky_relu(self.norm2(self.conv1(inner), style, after), 0.2)
+        inner = functional.leaky_relu(self.norm2(self.conv1(inner), style, after), 0.2)
         around = x if self.conv1x1 is None else self.conv1x1(x)
         return (self.conv2(inner) + around) * 0.5**0.5

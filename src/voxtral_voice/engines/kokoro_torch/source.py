@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from voxtral_voice.engines.kokoro_torch.rows import Rows
 
@@ -72,10 +72,11 @@ def _cycles(pitch_hz: Tensor) -> Tensor:
     numbers = torch.arange(1, HARMONICS + 1, device=pitch_hz.device)
     turns = STEP * (pitch_hz[:, :, None] * numbers / RATE_HZ % 1)  # of each step: [rows, steps, HARMONICS]
     there = turns.double().cumsum(1).remainder(1).float()
-    to_next = F.pad(turns[:, 1:], (0, 0, 0, 1))
-    from_last = F.pad(turns[:, 1:], (0, 0, 1, 0))
+    to_next = functional.pad(turns[:, 1:], (0, 0, 0, 1))
+    from_last = functional.pad(turns[:, 1:], (0, 0, 1, 0))
     place = ((torch.arange(STEP, device=pitch_hz.device) + 0.5) / STEP - 0.5)[:, None]
-    return (there[:, :, None] + place * torch.where(place < 0, from_last[:, :, None], to_next[:, :, None])).flatten(1, 2)
+    slopes = torch.where(place < 0, from_last[:, :, None], to_next[:, :, None])
+    return (there[:, :, None] + place * slopes).flatten(1, 2)
 
 
 def _framed(signal: Tensor, samples: Rows) -> Tensor:
@@ -102,7 +103,7 @@ class Synthesis(nn.Module):
     def forward(self, magnitudes: Tensor, phases: Tensor, pieces: Rows) -> Tensor:
         """Both [rows, BINS, pieces]. Returns [rows, (pieces - 1) * HOP]."""
         parts = torch.cat((magnitudes * torch.cos(phases), magnitudes * torch.sin(phases)), dim=1)
-        audio: Tensor = F.conv_transpose1d(pieces.masked(parts), self.basis, stride=HOP)[:, 0]
+        audio: Tensor = functional.conv_transpose1d(pieces.masked(parts), self.basis, stride=HOP)[:, 0]
         return audio[:, FFT // 2 : -FFT // 2]
 
 

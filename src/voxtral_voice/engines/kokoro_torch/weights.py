@@ -24,7 +24,8 @@ from torch import Tensor
 
 from voxtral_voice.engines.dequantised import dequantised
 from voxtral_voice.engines.kokoro_torch.network import Kokoro, Shape
-from voxtral_voice.engines.kokoro import read_file
+from voxtral_voice.engines.placement import index
+from voxtral_voice.engines.voice_styles import read_file
 from voxtral_voice.errors import EngineError
 
 Weights = npt.NDArray[np.float32]
@@ -47,11 +48,22 @@ _NAMES: Final = tuple(
     )
 )
 """(Of the file, ours), one after the other."""
-_STORED: Final = re.compile(r"(bias|gamma|beta|LayerNorm\.weight|layer_norm\.weight|alpha[12]\.\d|embeddings?\.weight)$")
+_STORED: Final = re.compile(r"(bias|gamma|beta|(LayerNorm|layer_norm)\.weight|alpha[12]\.\d)$")
 """What the file stores under its own name, as it is."""
 _NOT_OURS: Final = re.compile(r"/albert_layers\.0/.*_\d+/|/istft/")
 _GATES: Final = (0, 2, 3, 1)
 """Of an LSTM: ONNX has input, output, forget, cell; PyTorch input, forget, cell, output."""
+
+
+def require_device(device: str) -> None:
+    """Raises EngineError."""
+    number = index(device)
+    if number is not None and number >= torch.cuda.device_count():
+        raise EngineError(
+            "speaker",
+            f"The speaker was to run on {device}, but torch finds {torch.cuda.device_count() or 'no'} CUDA "
+            f"{'device' if torch.cuda.device_count() == 1 else 'devices'} here.",
+        )
 
 
 def load(path: Path, device: str) -> Kokoro:
@@ -87,12 +99,17 @@ def weights(model: onnx.ModelProto) -> Iterator[tuple[str, Weights]]:
             yield ours(name), array(name)
     for node in graph.node:
         if node.op_type == "DequantizeLinear":
-            table, scale, zero = makers[node.input[0]].input[0], *node.input[1:]
-            yield ours(table.removesuffix("_quantized")), (array(table) - array(zero)) * array(scale)
+            table: str = makers[node.input[0]].input[0]
+            yield ours(table.removesuffix("_quantized")), _floats(array(table), *map(array, node.input[1:]))
         elif _is_ours(node, constants):
             module, inputs = ours(node.name.rpartition("/")[0]), [array(name) for name in node.input[1:4] if name]
             for name, found in _of(node.op_type, inputs):
                 yield f"{module}.{name}", found
+
+
+def _floats(table: Weights, scale: Weights, zero: Weights) -> Weights:
+    floats: Weights = ((table - zero) * scale).astype(np.float32)
+    return floats
 
 
 def ours(name: str) -> str:

@@ -20,8 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from voxtral_voice.engines.voxtral.loading import LOADING
 from voxtral_voice.engines.batch import Batches
+from voxtral_voice.engines.voxtral.loading import LOADING
 from voxtral_voice.engines.worker import Worker
 from voxtral_voice.errors import EngineError
 

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import numpy as np
 
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, Samples, Transcript
+from voxtral_voice.engines.batch import Batches
 from voxtral_voice.engines.spoken_language import language_of
 from voxtral_voice.engines.voxtral.loading import LOADING
-from voxtral_voice.engines.batch import Batches
 from voxtral_voice.engines.voxtral.realtime_stream import Stretch
 from voxtral_voice.engines.voxtral.realtime_text import joined, text_of
 from voxtral_voice.engines.worker import Worker
