@@ -265,6 +265,14 @@ def test_voices_of_a_remote_speaker() -> None:
     assert load(None, there, ()).config.speaker.voice == "af_heart"
 
 
+def test_what_runs_kokoro_is_of_no_use_where_it_does_not_run() -> None:
+    backend, there = Setting("speaker.backend", "torch", "flag"), Setting("speaker.url", "http://a/v1", "flag")
+    assert load(None, {}, (backend,)).config.speaker.backend == "torch"
+    expected = "speaker.backend is for Kokoro on this machine, and it does not run here: leave it out."
+    assert refusal(flags=(backend, there)) == expected
+    assert refusal(flags=(backend, Setting("profile", "fake", "flag"))) == expected
+
+
 def test_voices_that_do_not_fit() -> None:
     there = Setting("speaker.url", "http://a/v1", "flag")
     voices, voice = Setting("speaker.voices", "nova,alloy", "flag"), Setting("speaker.voice", "aloy", "flag")

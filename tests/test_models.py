@@ -208,3 +208,22 @@ def test_settings_reach_the_engines(tmp_path: Path) -> None:
         mini_max_tokens=2048,
         scratch=tmp_path / "weights" / "voxtral" / "delays",
     )
+
+
+def test_what_runs_kokoro(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxtral_voice.engines.speaker_backend.find_spec", lambda _: True)
+    assert models.speaker_of(settings(tmp_path, "embedded")) == "onnx"
+    assert models.speaker_of(settings(tmp_path, "fake")) is None
+    on_a_gpu = settings(tmp_path, device="speaker=cuda:1")
+    assert models.speaker_of(on_a_gpu) == models.voxtral_options(on_a_gpu).speaker == "torch"
+
+
+def test_pytorch_has_to_be_there_in_the_embedded_profile_too(
+    tmp_path: Path, called: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voxtral_voice.engines.speaker_backend.find_spec", lambda _: None)
+    there = [Setting("profile", "embedded", "flag"), Setting("speaker.backend", "torch", "flag")]
+    config = load(None, {}, [*there, Setting("weights.dir", str(tmp_path), "flag")]).config
+    with pytest.raises(EngineError, match=r"speaker\.backend.*not installed"):
+        models.ensure(config)
+    assert called == []

@@ -274,6 +274,12 @@ def test_intents_and_the_student_can_be_switched_off(tmp_path: Path) -> None:
     assert "hibari" not in neither.names()["speaker"]
 
 
+@pytest.mark.voxtral
+def test_pytorch_may_speak(tmp_path: Path) -> None:
+    engines = embedded(tmp_path.joinpath, EmbeddedOptions(student=False, speaker_backend="torch"))
+    assert engines.names()["speaker"] == "kokoro-v1.0-int8 in torch on cpu"
+
+
 async def test_a_missing_model_file_is_an_error_of_its_engine(tmp_path: Path) -> None:
     engines = embedded(tmp_path.joinpath, EmbeddedOptions(student=False))
     with pytest.raises(EngineError):

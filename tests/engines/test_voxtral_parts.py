@@ -160,6 +160,24 @@ def test_a_speaker_where_it_cannot_run() -> None:
     assert refusal(options).startswith("The speaker cannot run on cuda:1: ")
 
 
+def test_a_speaker_in_pytorch_shares_the_gpu(
+    gpus: Callable[..., None], vllm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voxtral_voice.engines.speaker_backend.require", lambda *_: None)
+    options = VoxtralOptions(
+        vllm_command=vllm, models=("mini",), placement=Placement(speaker="cuda:0"), speaker="torch"
+    )
+    gpus(a_gpu(free_gb=79))
+    require(options)
+    gpus(a_gpu(free_gb=12.5))
+    assert "Voxtral Mini needs 9.4 GB" in refusal(options)
+    assert "and Kokoro needs 0.3 GB" in refusal(options)
+
+
+def test_a_speaker_behind_a_url_needs_nothing_here() -> None:
+    require(VoxtralOptions(models=(), placement=Placement(speaker="cuda:1"), speaker=None))
+
+
 # --- through vLLM -------------------------------------------------------------------------------------------------
 
 

@@ -28,7 +28,9 @@ def test_it_computes_what_transformers_compute() -> None:
     )
     theirs = AlbertModel(config, add_pooling_layer=False).eval()
     made = PlBert(shape).eval()
-    made.load_state_dict({ours(f"encoder.bert.{name}").removeprefix("bert."): w for name, w in theirs.named_parameters()})
+    made.load_state_dict(
+        {ours(f"encoder.bert.{name}").removeprefix("bert."): w for name, w in theirs.named_parameters()}
+    )
     tokens, lengths = torch.randint(1, 30, (2, 12)), (12, 7)
     seen = (torch.arange(12) < torch.tensor(lengths)[:, None]).long()
     with torch.inference_mode():

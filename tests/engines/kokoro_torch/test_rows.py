@@ -72,9 +72,7 @@ def test_an_lstm_in_both_directions() -> None:
     x = filled(6).transpose(1, 2)
     with torch.inference_mode():
         together = rows(*LENGTHS).through(recurrent, x).transpose(1, 2)
-        alone = [
-            rows(i).through(recurrent, x[n : n + 1, :i]).transpose(1, 2) for n, i in enumerate(LENGTHS)
-        ]
+        alone = [rows(i).through(recurrent, x[n : n + 1, :i]).transpose(1, 2) for n, i in enumerate(LENGTHS)]
     assert_as_alone(together, alone)
 
 

@@ -76,7 +76,7 @@ def test_a_device_that_is_not_there_is_refused() -> None:
     from voxtral_voice.engines.kokoro_torch.weights import require_device
 
     require_device("cpu")
-    with pytest.raises(EngineError, match="was to run on cuda:99, but torch finds .* CUDA devices? here"):
+    with pytest.raises(EngineError, match=r"was to run on cuda:99, but torch finds .* CUDA devices? here"):
         require_device("cuda:99")
 
 
