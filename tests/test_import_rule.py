@@ -35,7 +35,6 @@ ROOMS: Final[dict[str, set[str]]] = {
     "server": {"audio", "config", "conversation", "engines", "errors", "models", "observe", "realtime", "replay"},
     "bench": {"audio", "engines", "errors", "weights"},
     "voices": {"config", "engines", "errors"},
-    "samples": {"config", "conversation", "engines", "errors", "server"},
     "talk": {"audio", "bench", "config", "errors", "server", "terminal"},
     "doctor": {"config", "engines", "errors", "models", "weights"},
     "cli": {
@@ -45,7 +44,6 @@ ROOMS: Final[dict[str, set[str]]] = {
         "errors",
         "models",
         "replay",
-        "samples",
         "server",
         "talk",
         "terminal",

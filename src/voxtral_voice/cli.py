@@ -154,7 +154,12 @@ def _models_verify(options: Options) -> int:
 def _voices(options: Options) -> int:
     from voxtral_voice import voices
 
-    found = voices.chosen(_config(options), options.language)
+    config = _config(options)
+    found = voices.chosen(config, options.language)
+    if options.samples is not None:
+        from voxtral_voice.server import samples
+
+        return _print(samples.make(options.samples, config, found))
     return _print([voices.as_json(found)] if options.json else voices.table(found))
 
 
@@ -252,9 +257,11 @@ def _parser() -> argparse.ArgumentParser:
     _command(actions, "list", _models_list, "every model file: size, licence, state")
     _command(actions, "pull", _models_pull, "fetch what is missing or damaged")
     _command(actions, "verify", _models_verify, "read every file and check its sha256")
-    voices = _command(commands, "voices", _voices, "list the voices", "[--language LANGUAGE] [--json] ")
+    voices = _command(commands, "voices", _voices, "list the voices", "[--language L] [--json | --samples FOLDER] ")
     voices.add_argument("--language", help="only those that speak it, e.g. hi, en, en-GB")
-    voices.add_argument("--json", action="store_true", help="as GET /v1/voices has them")
+    form = voices.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="as GET /v1/voices has them")
+    form.add_argument("--samples", type=Path, metavar="FOLDER", help="write a page to listen to them instead")
     _keys_command(commands)
     _replay_command(commands)
     doctor = _command(commands, "doctor", _doctor, "say in plain words what is missing or wrong", "[--gpu] ")
