@@ -273,10 +273,10 @@ async def test_escape_cancels_the_answer() -> None:
 async def test_everything_works_from_the_keyboard() -> None:
     async with scripted(keep_quiet) as (guest, _calls):
         reached = []
-        for _ in range(7):
+        for _ in range(8):
             await guest.page.keyboard.press("Tab")
             reached.append(await guest.ask("document.activeElement.id || document.activeElement.tagName.toLowerCase()"))
-        assert reached == ["summary", "mic", "connect", "voice", "patience", "scroll", "say"]
+        assert reached == ["summary", "mic", "connect", "voice", "hear", "patience", "scroll", "say"]
         await guest.page.locator("#connect").focus()
         await guest.page.keyboard.press("Enter")
         await guest.phase("idle")
