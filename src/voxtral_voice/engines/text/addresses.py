@@ -32,6 +32,8 @@ class Wording:
     version: str = "version"
     endings: Mapping[str, str] = field(default_factory=dict)
     """Of host and file names, those that are not said as they are written."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Of the other parts; in small letters."""
 
 
 _TOP: Final = (
@@ -96,7 +98,8 @@ def _piece(piece: str, words: Wording, *, is_ending: bool) -> str:
         return signs[piece]
     if piece.isdigit():
         return words.number(piece) if len(piece) <= 4 else words.digits(piece)
-    return words.endings.get(piece.lower(), piece) if is_ending else piece
+    special = words.endings if is_ending else words.names
+    return special.get(piece.lower(), piece)
 
 
 def _mail(address: str, words: Wording) -> str:

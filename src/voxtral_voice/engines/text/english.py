@@ -22,7 +22,7 @@ from voxtral_voice.engines.text.rules import TAKEN, Parts, Rule, rule
 
 Match = re.Match[str]
 
-WORDING: Final = Wording(number=number, digits=one_by_one, endings=words.FILE_ENDINGS)
+WORDING: Final = Wording(number=number, digits=one_by_one, endings=words.FILE_ENDINGS, names=words.FILE_NAMES)
 
 WHOLE: Final = r"(?:\d{1,3}(?:,\d{3})++(?!\d)|\d{1,2}(?:,\d{2}){1,5},\d{3}(?!\d)|\d++)"
 """With thousands separators, or in lakhs and crores."""
@@ -66,8 +66,8 @@ def english_rules(*, day_first: bool) -> tuple[Rule, ...]:
 def _fixed() -> tuple[Rule, ...]:
     return (
         rule(r"(?<![\w)])(?:[:;=]['-]?[)(\]\[DPpOo/|*]+|<3|[xX]D)(?![\w/])", ""),
-        rule(rf"(?<![\w/.$])(?:{one_of(words.ACRONYMS)})(?![\w/+#%]|-\d)", lambda m: words.ACRONYMS[m[0]]),
-        rule(r"(?<=[a-z] )A(?=[.,;:!?)]|\s+(?:is|was|or|and|to)\b|\s*$)", "ay"),
+        rule(rf"(?<![\w/.$])(?:{one_of(words.ACRONYMS)})(?![\w/+#%]|[-.]\d|\.[a-z])", lambda m: words.ACRONYMS[m[0]]),
+        rule(r"(?<=[a-z] )A(?=[.,;:!?)]|\s+(?:is|was|or|and|to)\b|\s*$)|(?<!\w)A(?=\s(?:to|and|or)\s[B-Z]\b)", "eh"),
     )
 
 
@@ -242,7 +242,7 @@ def _sums() -> tuple[Rule, ...]:
         rule(r"\^\{?3\}?(?!\d)", "cubed"),
         rule(r"(?<=[\w)])(?:\^|\*\*)(?=[\w({-])", "to the power of"),
         rule(r"(?<![\w])[a-z]{2,3}(?=[²³])", lambda m: " ".join(m[0])),
-        rule(r"(?<![\w])a(?=[²³^]|\s[-+*/=×÷−]\s)", "ay"),
+        rule(r"(?<![\w])a(?=[²³^]|\s[-+*/=×÷−]\s)", "eh"),
         rule(r"(?<=\w)\s?(?:<=|=<)\s?(?=[\w-])", "less than or equal to"),
         rule(r"(?<=\w)\s?>=\s?(?=[\w-])", "greater than or equal to"),
         rule(r"(?<=\w)\s?(?:!=|≠)\s?(?=[\w-])", "is not equal to"),
@@ -318,14 +318,14 @@ def _quantities() -> tuple[Rule, ...]:
         rule(rf"(?<![\w.])({_CODE})(\s?)({NUMBER}){_SCALE}(?:/-)?", _code_money),
         rule(rf"{START}({NUMBER})(\s?)({_SIGN})(?!\w)", lambda m: _money_behind(m[3], m[1], m[2])),
         rule(
-            rf"{START}({NUMBER})(\s?)({_CODE})(?![\w.]|\s?\d)",
+            rf"{START}({NUMBER})(\s?)({_CODE})(?!\w|\.\w|\s?\d)",
             lambda m: _money_behind(words.CURRENCY_CODES[m[3]], m[1], m[2]),
         ),
         rule(rf"{START}({NUMBER})\s?¢", lambda m: f"{number(m[1])} {'cent' if m[1] == '1' else 'cents'}"),
         rule(rf"{START}({NUMBER})(\s?)%", lambda m: (number(m[1]), "percent") if m[2] else f"{number(m[1])} percent"),
         rule(r"(?<![\w.])(\d{1,2})['′](?:\s?(\d{1,2})(?:\"|''|″)?)?(?![\w'])", _feet),
         rule(r"(?<![\w.\"])(\d{1,3}(?:\.\d+)?)\"(?=[\s.,;)x×]|$)", _inches),
-        rule(rf"{START}({NUMBER})(\s?)({_UNIT})", _unit),
+        rule(rf"{START}({NUMBER})(\s?)({_UNIT})(?:(?<=[a-z])\.(?=\s[a-z]))?", _unit),
         rule(rf"{START}({NUMBER})-({one_of(u for u in words.UNITS if u.isalpha() and len(u) > 1)})(?![\w/])", _measure),
         rule(rf"(?<={TAKEN})\s?/\s?({one_of(words.PER)})(?![\w/])", lambda m: f"per {words.PER[m[1]]}"),
         rule(rf"(?<={TAKEN})/(?=[a-z]{{3,}})", "per"),

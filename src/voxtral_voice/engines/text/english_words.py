@@ -63,7 +63,7 @@ UNITS: Final[Mapping[str, tuple[str, str]]] = {
     "sqft": ("square foot", "square feet"),
     "m³": ("cubic meter", "cubic meters"), "cm³": ("cubic centimeter", "cubic centimeters"),
     "ha": ("hectare", "hectares"), "cal": ("calorie", "calories"), "kcal": ("kilocalorie", "kilocalories"),
-    "px": ("pixel", "pixels"), "psi": ("P S I", "P S I"), "mmHg": ("millimeter of mercury", "millimeters of mercury"),
+    "px": ("pixel", "pixels"), "psi": ("PSI", "PSI"), "mmHg": ("millimeter of mercury", "millimeters of mercury"),
     "°C": ("degree Celsius", "degrees Celsius"), "°F": ("degree Fahrenheit", "degrees Fahrenheit"),
     "°": ("degree", "degrees"), "eV": ("electron volt", "electron volts"),
 }  # fmt: skip
@@ -116,7 +116,7 @@ BEFORE_NUMBERS: Final[Mapping[str, str]] = {
     "tel": "telephone", "ca": "circa", "c": "circa",
 }  # fmt: skip
 ANYWHERE: Final[Mapping[str, str]] = {
-    "e.g": "for example", "eg": "for example", "i.e": "that is", "ie": "that is", "etc": "et cetera", "vs": "versus",
+    "e.g": "for example", "eg": "for example", "i.e": "that is", "ie": "that is", "etc": "et cetra", "vs": "versus",
     "approx": "approximately", "dept": "department", "govt": "government", "est": "established", "min": "minimum",
     "max": "maximum", "avg": "average", "temp": "temperature", "incl": "including", "excl": "excluding",
     "misc": "miscellaneous",
@@ -127,30 +127,31 @@ ANYWHERE: Final[Mapping[str, str]] = {
     "Jan": "January", "Feb": "February", "Mar": "March", "Apr": "April", "Jun": "June", "Jul": "July", "Aug": "August",
     "Sept": "September", "Sep": "September", "Oct": "October", "Nov": "November", "Dec": "December",
     "Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday", "Thurs": "Thursday",
-    "Fri": "Friday", "Ph.D": "PhD", "M.D": "MD", "B.A": "BA", "M.A": "MA", "B.Sc": "BSC", "M.Sc": "MSC",
+    "Fri": "Friday", "Ph.D": "PHD", "M.D": "MD", "B.A": "BA", "M.A": "MA", "B.Sc": "BSC", "M.Sc": "MSC",
     "B.Tech": "B Tech",
     "a.m": "AM", "p.m": "PM", "A.M": "AM", "P.M": "PM",
 }  # fmt: skip
 """With a full stop behind them."""
 ACRONYMS: Final[Mapping[str, str]] = {
-    "JSON": "Jason", "YAML": "yammel", "CUDA": "kooda", "WAV": "wave", "ISRO": "isro", "AIIMS": "aims", "GAN": "gan",
-    "GANs": "gans", "AWS": "A.W.S.", "IST": "I.S.T.", "SQLite": "S Q lite", "WHO": "W.H.O.", "PAN": "pan",
+    "JSON": "Jason", "README": "read me", "YAML": "yammel", "CUDA": "kooda", "WAV": "wave", "ISRO": "isro",
+    "AIIMS": "aims", "GAN": "gan",
+    "GANs": "gans", "AWS": "A.W.S.", "IST": "I.S.T.", "SQLite": "SQ lite", "WHO": "W.H.O.", "PAN": "pan",
     "TOML": "tommel",
-    "UNHCR": "U N H C R", "NVIDIA": "en vidia", "ONNX": "onnix", "DRDO": "D.R.D.O.", "ASEAN": "asean",
+    "UNHCR": "UNHCR", "NVIDIA": "en vidia", "ONNX": "onnix", "DRDO": "D.R.D.O.", "ASEAN": "asean",
     "SAARC": "sark", "BRICS": "bricks",
     "NITI": "neeti", "NEET": "neet", "AFAIK": "as far as I know", "IIRC": "if I recall correctly",
     "TL;DR": "too long, didn't read",
     "w/": "with", "w/o": "without", "b/c": "because", "N/A": "not applicable", "n/a": "not applicable",
     "and/or": "and or",
-    "A/C": "A C", "24/7": "twenty-four seven", "24x7": "twenty-four seven", "24×7": "twenty-four seven",
+    "A/C": "AC", "24/7": "twenty-four seven", "24x7": "twenty-four seven", "24×7": "twenty-four seven",
     "9/11": "nine eleven", "50/50": "fifty fifty", "20/20": "twenty twenty",
-    "C++": "C plus plus", "C#": "C sharp", "F#": "F sharp", ".NET": "dot net", "R&D": "R and D", "Q&A": "Q and A",
+    "C++": "C plus plus", "C#": "C sharp", "F#": "F sharp", ".NET": "dot net", "R&D": "R and D", "Q&A": "Q and eh",
     "B2B": "B to B",
     "B2C": "B to C", "P2P": "P to P", "H2O": "H two O", "CO2": "C O two", "CO₂": "C O two", "H₂O": "H two O",
-    "AT&T": "A T and T",
-    "4x4": "four by four", "i18n": "I eighteen N", "k8s": "Kubernetes", "&c": "et cetera", "I/O": "I O",
+    "AT&T": "AT and T",
+    "4x4": "four by four", "i18n": "I eighteen N", "k8s": "Kubernetes", "&c": "et cetra", "I/O": "IO",
     "LaTeX": "lay tech",
-    "OAuth": "oh auth", "k/o": "kay oh", "PhD": "P H D", "PhDs": "P H Ds", "Wi-Fi": "Wi-Fi",
+    "OAuth": "oh auth", "k/o": "kay oh", "PhD": "PHD", "PhDs": "PHDs", "Wi-Fi": "Wi-Fi",
     "COVID-19": "COVID nineteen",
 }  # fmt: skip
 """What is not read as its letters say: the reader of phonemes spells capitals that are no word by itself."""
@@ -184,7 +185,7 @@ NUMBERED: Final = (
 )
 """The number behind them is a name: seven forty-seven."""
 SYMBOLS: Final[Mapping[str, str]] = {
-    "&": "and", "@": "at", "+": "plus", "=": "equals", "×": "times", "÷": "divided by", "√": "square root of",
+    "&": "and", "@": "at", "+": "plus", "=": "equals", "×": "times", "÷": "divided by", "√": "the square root of",
     "≤": "less than or equal to",
     "≥": "greater than or equal to", "≠": "is not equal to", "≈": "approximately", "±": "plus or minus",
     "∞": "infinity", "π": "pi",
@@ -204,16 +205,20 @@ FRACTIONS: Final[Mapping[str, tuple[int, int]]] = {
     "⅚": (5, 6), "⅛": (1, 8), "⅜": (3, 8), "⅝": (5, 8), "⅞": (7, 8),
 }  # fmt: skip
 FILE_ENDINGS: Final[Mapping[str, str]] = {
-    "md": "M D", "txt": "text", "json": "Jason", "yaml": "yammel", "yml": "Y M L", "wav": "wave", "js": "J S",
-    "ts": "T S", "py": "pie",
-    "sh": "S H", "toml": "tommel", "csv": "C S V", "html": "H T M L", "css": "C S S", "pdf": "P D F", "png": "P N G",
-    "mp3": "M P three",
-    "io": "I O", "ai": "A.I.", "uk": "U K", "de": "D E", "us": "U S", "in": "in", "tv": "T V", "jpg": "jay peg",
-    "xml": "X M L", "rs": "R S",
-    "cpp": "C P P", "gguf": "G G U F", "onnx": "onnix", "exe": "E X E", "dll": "D L L", "sql": "sequel", "db": "D B",
-    "gz": "G Z", "zip": "zip",
-    "ini": "I N I", "eu": "E U", "fr": "F R", "it": "I T", "es": "E S", "pt": "P T", "jp": "J P", "cn": "C N",
-    "ipynb": "I P Y N B", "xyz": "X Y Z",
-    "svg": "S V G", "xlsx": "X L S X", "docx": "doc X", "pptx": "P P T X", "mp4": "M P four", "jpeg": "jay peg",
+    "md": "MD", "txt": "text", "json": "Jason", "yaml": "yammel", "yml": "YML", "wav": "wave", "js": "JS",
+    "ts": "TS", "py": "pie",
+    "sh": "SH", "toml": "tommel", "csv": "CSV", "html": "HTML", "css": "CSS", "pdf": "PDF", "png": "PNG",
+    "mp3": "MP three",
+    "io": "IO", "ai": "AI", "uk": "UK", "de": "DE", "us": "US", "in": "in", "tv": "TV", "jpg": "jay peg",
+    "xml": "XML", "rs": "RS",
+    "cpp": "CPP", "gguf": "GGUF", "onnx": "onnix", "exe": "EXE", "dll": "DLL", "sql": "sequel", "db": "DB",
+    "gz": "GZ", "zip": "zip",
+    "ini": "INI", "eu": "EU", "fr": "FR", "it": "IT", "es": "ES", "pt": "PT", "jp": "JP", "cn": "CN",
+    "ipynb": "IPYNB", "xyz": "XYZ",
+    "svg": "SVG", "xlsx": "XLSX", "docx": "doc X", "pptx": "PPTX", "mp4": "MP four", "jpeg": "jay peg",
     "cfg": "config", "conf": "conf",
+}  # fmt: skip
+FILE_NAMES: Final[Mapping[str, str]] = {
+    "src": "source", "usr": "user", "tmp": "temp", "readme": "read me", "pyproject": "pie project", "ctrl": "control",
+    "cmd": "command", "img": "image", "msg": "message", "pkg": "package", "db": "DB",
 }  # fmt: skip

@@ -80,11 +80,15 @@ def _year(written: str) -> str:
 
 def _times() -> tuple[Rule, ...]:
     return (
-        rule(r"(?<![\w.:/])(\d{1,2}):(\d{2})(\s?)(बजे|बजकर)(?!\w)", _clock_behind),
+        rule(rf"(?<![\w.:/])(\d{{1,2}}):(\d{{2}})(\s?)(बजे|बजकर)(?!\w|{_LETTER})", _clock_behind),
         rule(r"(?<![\w.:/])(\d{1,2}):(\d{2})(?::\d{2})?(?:\s?[aApP]\.?[mM]\b\.?)?(?![\w:]|\.\d)", _clock),
         rule(r"(?<![\w.:/])(\d{1,2})\s?[aApP]\.?[mM]\b\.?", lambda m: f"{cardinal(int(m[1]))} बजे"),
         rule(r"(?<![\w.:/])(\d{1,4}):(\d{1,4})(?![\w:]|\.\d)", lambda m: f"{number(m[1])} अनुपात {number(m[2])}"),
     )
+
+
+_NO_AT: Final = re.compile(r"\s*(?:$|[,.;:!?।)]|(?:पर|से|तक|का|की|के|को|है|हैं|हुए|थे|और|या)(?![\w\u0900-\u0963]))")
+"""What stands behind a time that something does not happen at, or that says so itself."""
 
 
 def _is_clock(m: Match) -> bool:
@@ -99,7 +103,10 @@ def _clock_behind(m: Match) -> Parts | str | None:
     if minute % 15 == 0:
         said: Parts = (half_and_quarter(hour, minute // 15), m[4])
     else:
-        said = (f"{cardinal(hour)} बजकर", f"{cardinal(minute)} मिनट")
+        said = (
+            f"{cardinal(hour)} बजकर",
+            f"{cardinal(minute)} मिनट" + ("" if _NO_AT.match(m.string, m.end()) else " पर"),
+        )
     return said if m[3] else " ".join(said)
 
 
@@ -108,7 +115,8 @@ def _clock(m: Match) -> str | None:
         return None
     hour, minute = int(m[1]), int(m[2])
     if minute % 15 == 0 and hour:
-        return f"{half_and_quarter(hour, minute // 15)} बजे"
+        is_at = re.match(r"\s+पर(?!\w)", m.string[m.end() : m.end() + 5])
+        return half_and_quarter(hour, minute // 15) + ("" if is_at else " बजे")
     return f"{cardinal(hour)} बजकर {cardinal(minute)} मिनट"
 
 
@@ -153,13 +161,19 @@ def _quantities() -> tuple[Rule, ...]:
         rule(rf"(?<!\w)({_SIGN})(\s?)({NUMBER}){_SCALE}(?:/-)?", _money),
         rule(rf"{START}({NUMBER})(\s?)({_SIGN})(?!\w|{_LETTER})", lambda m: _behind(m, words.CURRENCIES[m[3]][1])),
         rule(rf"{START}({NUMBER})/-(?!\w)", lambda m: f"{number(m[1])} रुपये"),
-        rule(rf"{START}({NUMBER})(\s?)({_UNIT})", lambda m: _behind(m, words.UNITS[m[3]])),
-        rule(rf"{START}(\d++)\.(\d++)(\s)(?=(?:लाख|करोड़|करोड़|अरब|हज़ार|हजार|किलो|घंट|बजे)(?!\w))", _halves),
+        rule(rf"{START}({NUMBER})(\s?)({_UNIT})", _unit),
+        rule(rf"{START}(\d++\.\d++)(?=\s(?:{_HALVED}))", lambda m: _counted(m[1])),
     )
+
+
+_POSTPOSITION: Final = re.compile(r"\s+(?:का|की|के|में|से|पर|को|तक|वाल)")
+"""In front of one a word in -ा ends in -े."""
 
 
 def _money(m: Match) -> Parts | str:
     one, many, hundredths = words.CURRENCIES[m[1]]
+    if _POSTPOSITION.match(m.string, m.end()):
+        one = many
     if m[5]:
         said: Parts = (_counted(m[3]), f"{words.SCALES[m[5]]} {many}")
         said = said if m[4] else (" ".join(said),)
@@ -198,8 +212,17 @@ def _counted(amount: str) -> str:
     return number(amount)
 
 
-def _halves(m: Match) -> str:
-    return _counted(f"{m[1]}.{m[2]}")
+_HALVED: Final = "लाख|करोड़|करोड़|अरब|हज़ार|हजार|किलो|किमी|मीटर|लीटर|ग्राम|घंट|मिनट|साल|महीन|प्रतिशत|फ़ीसदी|फीसदी|गुना|इंच|फ़ुट|फुट"
+"""What is counted in halves and quarters."""
+
+
+def _unit(m: Match) -> Parts | str:
+    """In front of all units but those of science, a half is साढ़े."""
+    name = words.UNITS[m[3]]
+    if name.endswith("घंटा") and _POSTPOSITION.match(m.string, m.end()):
+        name = f"{name[:-1]}े"
+    said = (_counted(m[1]) if re.match(_HALVED, name) else number(m[1]), name)
+    return said if m[2] else " ".join(said)
 
 
 # --- short forms, ordinals --------------------------------------------------------------------------------------
@@ -242,6 +265,7 @@ def _joined() -> tuple[Rule, ...]:
         rule(rf"(?<!\w)\+(?={_SAID})", "प्लस"),
         rule(rf"(?<!\w)~\s?(?={_SAID}|[$£€₹])", "लगभग"),
         rule(rf"#\s?(?={_SAID})", "नंबर"),
+        rule(r"(?<!\w)और/या(?!\w)", "और या"),
         rule(r"(?<=[\u0900-\u097f])\s?/\s?(?=[\u0900-\u097f])", "या"),
     )
 

@@ -53,11 +53,12 @@ def one_by_one(digits: str) -> str:
 
 
 def number(written: str) -> str:
-    """Digits with separators and a decimal point: "1,00,000", "3.5", "007"."""
+    """Digits with separators and a decimal point: "1,00,000", "3.5", "007". A mere hundred is said without its one."""
     whole, point, decimals = written.replace(",", "").partition(".")
     if not point and (len(whole) > LONGEST or (whole.startswith("0") and len(whole) > 1)):
         return one_by_one(whole)
     words = one_by_one(whole) if len(whole) > LONGEST else cardinal(int(whole or "0"))
+    words = "सौ" if whole == "100" else words
     return f"{words} दशमलव {one_by_one(decimals)}" if decimals else words
 
 

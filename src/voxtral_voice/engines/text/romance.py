@@ -47,6 +47,8 @@ class Words:
     underscore: str
     units: Mapping[str, str]
     short: Mapping[str, str]
+    number: str
+    """In front of the number of a house."""
 
 
 def _units(
@@ -109,6 +111,7 @@ LANGUAGES: Final[Mapping[str, Words]] = {
             "EE. UU": "Estados Unidos",
             "EE.UU": "Estados Unidos",
         },
+        number="número",
     ),
     "fr": Words(
         signs="pour cent|et|plus|égale|arobase|fois|divisé par|moins|degrés|barre oblique",
@@ -144,6 +147,7 @@ LANGUAGES: Final[Mapping[str, Words]] = {
             "Mmes": "mesdames",
             "MM": "messieurs",
         },
+        number="numéro",
     ),
     "it": Words(
         signs="per cento|e|più|uguale|chiocciola|per|diviso|meno|gradi|barra",
@@ -179,6 +183,7 @@ LANGUAGES: Final[Mapping[str, Words]] = {
             "Ing": "ingegner",
             "Avv": "avvocato",
         },
+        number="numero",
     ),
     "pt": Words(
         signs="por cento|e|mais|igual a|arroba|vezes|dividido por|menos|graus|barra",
@@ -216,6 +221,7 @@ LANGUAGES: Final[Mapping[str, Words]] = {
             "pág": "página",
             "Prof": "professor",
         },
+        number="número",
     ),
 }
 
@@ -259,6 +265,7 @@ def romance_rules(language: str) -> tuple[Rule, ...]:
         ),
         rule(rf"(?<=[\d{TAKEN}])[-–](?=[\d{TAKEN}])", words.to),
         rule(rf"(?<![\w{TAKEN}])[-−](?=[\d{TAKEN}])", words.minus),
+        rule(r"\b[nN]°\s?(?=\d)", words.number),
         rule(_NUMBER, lambda m: _plain(m[0])),
         rule(r"(?<=\w)/(?=\w)", names["/"]),
         rule(rf"[{re.escape(''.join(names))}]", lambda m: names[m[0]] if m[0] != "/" else ""),

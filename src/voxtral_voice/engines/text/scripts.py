@@ -16,7 +16,7 @@ _SCRIPT: Final = (
     (re.compile(r"[\u0900-\u0963\u0971-\u097f]"), "hi"),
     (re.compile(r"[\u3041-\u3096\u30a1-\u30fa]"), "ja"),
     (re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff々〆]"), "han"),
-    (re.compile(r"[A-Za-z\u00c0-\u024f\u0370-\u08ff\u1e00-\u1fff]"), "latin"),
+    (re.compile(r"[A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u08ff\u1e00-\u1fff]"), "latin"),
 )  # fmt: skip
 
 _QUANTITY: Final = re.compile(
@@ -28,6 +28,7 @@ _QUANTITY: Final = re.compile(
 _UNIT: Final = re.compile(
     r"(?:°?[CF]|°|k[mgW]|[cm]m|m[lLs]|[kKMGT]B|[KMG]bps|[MG]Hz|km/h|kmph|kWh|mg|am|pm|a\.m\.|p\.m\.|AM|PM|%|m|g|L|l)[^\w%]*"
 )
+_BARE: Final = re.compile(r"[\d.,]*\d[.,;:!?।)]*")
 _CURRENCY: Final = re.compile(r"\W*(?:Rs\.?|USD|INR|EUR|GBP)")
 _COUNTED: Final = re.compile(
     r"(?:रुप|रूप|बज|लाख|करोड़|करोड़|अरब|हज़ार|हज़ार|हजार|सौ|प्रतिशत|फ़ीसदी|फीसदी|किलो|मीटर|लीटर|ग्राम|लोग|घंट|मिनट|सेकंड|दिन|हफ़्त|हफ्त|महीन|साल|वर्ष|"
@@ -75,13 +76,14 @@ def _of_number(
     words: Sequence[str], own: Sequence[str | None], at: int, before: int | None, after: str | None
 ) -> str | None:
     """In a text of two languages: that of the word before in the same clause, else of the one after; but a Hindi number
-    stands before what Hindi counts, and behind a plain English word ("balance 500 है", but "iPhone 15 लो")."""
+    stands before what Hindi counts, and behind a plain English word, and so does a Hindi amount behind a name ("balance
+    500 है" and "GDP 7.5% है", but "iPhone 15 लो")."""
     if before is None or after is None:
         return own[before] if before is not None else after
     if words[before][-1] in ",.;:!?।":
         return after
     if own[before] != after and after == "hi":
         follows = words[at + 1] if at + 1 < len(words) else ""
-        is_plain = words[before].islower() and own[at + 1] is not None
+        is_plain = own[at + 1] is not None and (words[before].islower() or not _BARE.fullmatch(words[at]))
         return "hi" if _COUNTED.match(follows) or is_plain else own[before]
     return own[before]
