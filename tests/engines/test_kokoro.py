@@ -15,8 +15,9 @@ from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples, SpeechChunk
 from voxtral_voice.engines.kokoro import Kokoro, chunk_of, open_model
 from voxtral_voice.engines.phonemes import Utterance, WordSpan
 from voxtral_voice.engines.student import Student
+from voxtral_voice.engines.voice_styles import VoiceStyles
 from voxtral_voice.engines.voices import DEFAULT_VOICES, VOICES
-from voxtral_voice.errors import EngineError
+from voxtral_voice.errors import EngineError, RequestError
 
 SPOKEN = {"en": "Good morning.", "hi": "नमस्ते, आप कैसे हैं?"}
 
@@ -46,6 +47,16 @@ async def test_a_missing_model_is_an_error_at_the_start(tmp_path: Path) -> None:
         (tmp_path / f"{voice}.bin").write_bytes(bytes(522_240))
     kokoro = Kokoro(tmp_path / "none.onnx", tmp_path)
     with pytest.raises(EngineError, match=r"none\.onnx cannot be read"):
+        await kokoro.start()
+    await kokoro.aclose()
+
+
+@pytest.mark.parametrize("broken", ["af_sarah", "bf_emma"])
+async def test_a_damaged_voice_that_is_offered_first_is_an_error_at_the_start(tmp_path: Path, broken: str) -> None:
+    for voice in (*DEFAULT_VOICES, "bm_lewis", "bf_emma"):
+        (tmp_path / f"{voice}.bin").write_bytes(bytes(1 if voice == broken else 522_240))
+    kokoro = Kokoro(tmp_path / "none.onnx", tmp_path, voice="bm_lewis:0.5,bf_emma:0.5")
+    with pytest.raises(EngineError, match=rf"{broken}\.bin is damaged \(1 bytes, not 522240\): run"):
         await kokoro.start()
     await kokoro.aclose()
 
@@ -156,6 +167,30 @@ async def test_men_speak_lower_than_women(running_kokoro: Kokoro) -> None:
 async def test_the_script_decides_how_it_is_read(running_kokoro: Kokoro) -> None:
     assert await say(running_kokoro, "नमस्ते।", "af_bella")
     assert await say(running_kokoro, "Hello.", "hm_psi")
+
+
+@pytest.mark.models
+async def test_a_blend_speaks_between_its_voices(running_kokoro: Kokoro) -> None:
+    low, high = "hm_omega", "hf_alpha"
+    pitch = [
+        pitch_hz((await say(running_kokoro, "नमस्ते।", voice))[0].samples)
+        for voice in (low, f"{low}:0.5,{high}:0.5", high)
+    ]
+    assert pitch == sorted(pitch)
+    assert pitch[0] + 5 < pitch[1] < pitch[2] - 5
+
+
+@pytest.mark.models
+async def test_a_damaged_voice_ends_its_phrase_and_nothing_else(
+    running_kokoro: Kokoro, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pm_santa.bin").write_bytes(b"x")
+    monkeypatch.setattr(running_kokoro, "_styles", VoiceStyles(tmp_path))
+    with pytest.raises(RequestError, match=r"pm_santa\.bin is damaged") as caught:
+        await say(running_kokoro, "Hello.", "pm_santa")
+    assert str(tmp_path) not in caught.value.told
+    monkeypatch.undo()
+    assert await say(running_kokoro, "Hello.", "af_heart")
 
 
 @pytest.mark.models
