@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import jiwer
@@ -26,9 +25,8 @@ from voxtral_voice.engines.whisper import Whisper
 
 Locate = Callable[[str], Path]
 
-GUESTS: Final[Mapping[str, str]] = {"am_michael": "af_bella", "am_puck": "af_sarah", "bf_emma": "af_nicole"}
-"""Voices that the server does not have: whoever is heard in them is the user. Each takes the place of one of the
-engine's voices, whose file is exchanged for its own."""
+GUESTS: Final = ("am_michael", "am_puck", "bf_emma")
+"""None of them speaks for the server unless it is asked to: whoever is heard in them is the user."""
 LOWEST_HZ, HIGHEST_HZ = 60, 400
 """Of a voice."""
 
@@ -36,12 +34,9 @@ LOWEST_HZ, HIGHEST_HZ = 60, 400
 class Studio:
     """The speakers and the listener. Made by `studio_of`."""
 
-    def __init__(self, locate: Locate, folder: Path) -> None:
-        """folder: an empty one, for the voices' files."""
-        places = {voice: voice for voice in DEFAULT_VOICES} | {place: guest for guest, place in GUESTS.items()}
-        for place, voice in places.items():
-            (folder / f"{place}.bin").symlink_to(locate(f"voices/{voice}.bin"))
-        self._kokoro = Kokoro(locate("kokoro-v1.0-int8.onnx"), folder)
+    def __init__(self, locate: Locate) -> None:
+        *_, voice = [locate(f"voices/{name}.bin") for name in (*DEFAULT_VOICES, *GUESTS)]
+        self._kokoro = Kokoro(locate("kokoro-v1.0-int8.onnx"), voice.parent)
         model, *_ = [locate(name) for name in WHISPER_FILES]
         self._whisper = Whisper(model.parent)
         self._said: dict[tuple[str, str], Samples] = {}
@@ -50,10 +45,14 @@ class Studio:
         await self._kokoro.start()
         await self._whisper.start()
 
+    @property
+    def kokoro(self) -> Kokoro:
+        return self._kokoro
+
     async def say(self, text: str, voice: str = "am_michael") -> Samples:
-        """voice: of GUESTS. 24 kHz."""
+        """24 kHz."""
         if (text, voice) not in self._said:
-            pieces = [chunk.samples async for chunk in self._kokoro.speak(text, voice=GUESTS[voice], speed=1.0)]
+            pieces = [chunk.samples async for chunk in self._kokoro.speak(text, voice=voice, speed=1.0)]
             self._said[text, voice] = np.concatenate(pieces)
         return self._said[text, voice]
 
@@ -66,9 +65,8 @@ class Studio:
 @cache
 def studio_of(locate: Locate) -> Studio:
     """Loaded once for all tests, and never closed: the process ends."""
-    with TemporaryDirectory() as folder:
-        studio = Studio(locate, Path(folder))
-        asyncio.run(studio.start())
+    studio = Studio(locate)
+    asyncio.run(studio.start())
     return studio
 
 
