@@ -1,7 +1,7 @@
 """Mandarin to Kokoro's symbols.
 
-Knows: jieba's words (rjieba), pypinyin's readings, how a syllable of pinyin became Kokoro's symbols, numbers as they
-are said. Does not know: other languages, models.
+Knows: jieba's words (rjieba), pypinyin's readings, how a syllable of pinyin became Kokoro's symbols. Does not know:
+numbers, other languages, models.
 
 Kokoro's Chinese voices were trained on the tones of the dictionary, a space between words; what tones do to each other
 in speech they learnt from their recordings.
@@ -54,18 +54,9 @@ def _sounds(number: int, stretch: Stretch) -> Iterator[Sound]:
 def _words(text: str) -> Iterator[tuple[str, str]]:
     """(as written, symbols)."""
     cut, pinyin = _loaded()
-    at = 0
-    for number in [*_NUMBER.finditer(text), None]:
-        for word in cut(text[at : number.start() if number else len(text)]):
-            if symbols := _of_pinyin(pinyin(word)):
-                yield word, symbols
-        if number:
-            yield number.group(), " ".join(_of_pinyin(pinyin(word)) for word in cut(_said(number)))
-            at = number.end()
-
-
-def _of_pinyin(syllables: Sequence[str]) -> str:
-    return "".join(map(_syllable, syllables))
+    for word in cut(text):
+        if symbols := "".join(map(_syllable, pinyin(word))):
+            yield word, symbols
 
 
 @functools.cache
@@ -100,48 +91,6 @@ def _after_glide(glide: str, final: str) -> str:
     if final[0] == "u":
         return "v" + final[1:]
     return {"e": "ie", "ou": "iou", "ong": "iong", "o": "io"}.get(final, final if final[0] == "i" else "i" + final)
-
-
-# --- numbers ----------------------------------------------------------------------------------------------------
-
-_DIGITS: Final = "零一二三四五六七八九"
-_NUMBER: Final = re.compile(
-    r"(?P<sign>(?<![\d.])[-−])?(?P<money>[¥￥$€£])?"
-    r"(?:(?P<hour>\d{1,2}):(?P<minute>\d{2})(?!\d)"
-    r"|(?P<whole>\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.(?P<part>\d+))?(?P<percent>[%％])?(?P<next>年|[个本只天位次人张条件种家])?)"
-)
-_MONEY: Final = {"¥": "元", "￥": "元", "$": "美元", "€": "欧元", "£": "英镑"}
-_MOST_NAMED: Final = 8
-"""Digits of a whole number that is read as one; longer ones (telephones) are read digit by digit."""
-
-
-def _said(match: re.Match[str]) -> str:
-    found = match.groupdict(default="")
-    sign = "负" if found["sign"] else ""
-    if found["hour"]:
-        minute = int(found["minute"])
-        past = ("零" if minute < 10 else "") + _named(minute) + "分" if minute else ""
-        return f"{_named(int(found['hour']))}点{past}"
-    whole = found["whole"].replace(",", "")
-    by_digit = len(whole) > _MOST_NAMED or (found["next"] == "年" and len(whole) == 4) or (whole[0] == "0" != whole)
-    said = "".join(_DIGITS[int(c)] for c in whole) if by_digit else _named(int(whole))
-    said = "两" if said == "二" and found["next"] and not found["part"] else said
-    part = "点" + "".join(_DIGITS[int(c)] for c in found["part"]) if found["part"] else ""
-    return f"{sign}{'百分之' if found['percent'] else ''}{said}{part}{_MONEY.get(found['money'], '')}{found['next']}"
-
-
-def _named(number: int) -> str:
-    """0 to 99,999,999."""
-    if number >= 10_000:
-        high, low = divmod(number, 10_000)
-        return _named(high) + "万" + (("零" if low < 1000 else "") + _named(low)) * (low > 0)
-    said, gap = "", False
-    for unit, name in ((1000, "千"), (100, "百"), (10, "十"), (1, "")):
-        figure = number // unit % 10
-        if figure:
-            said += ("零" if gap and said else "") + _DIGITS[figure] + name
-        gap = not figure
-    return (said[1:] if said.startswith("一十") else said) or "零"
 
 
 # --- libraries --------------------------------------------------------------------------------------------------

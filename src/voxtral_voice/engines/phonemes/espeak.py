@@ -1,7 +1,7 @@
 """Spanish, French, Italian, Brazilian Portuguese and Hindi to Kokoro's symbols, through espeak-ng.
 
-Knows: espeak-ng's library (its one state, its marks), how its symbols became Kokoro's, the stops and signs that it
-stumbles over. Does not know: scripts, models.
+Knows: espeak-ng's library (its one state, its marks), how its symbols became Kokoro's, the signs that it stumbles
+over. Does not know: scripts, models.
 
 Stops are kept where they stand and what lies between them is read by espeak. Kokoro's voices of these languages were
 trained on espeak's symbols, mapped by one table for all languages.
@@ -27,16 +27,6 @@ _STOPS: Final = re.compile(
     r"(\d[.,:](?=\d))|(\.{2,})|([;:,.!?—…\"()“”]+)|[^\w\s\u0900-\u097f%.,:\u200c\u200d'-]+|(?<!\w)['-]+|['-]+(?!\w)"
 )
 """A separator inside a number (kept for espeak) | an ellipsis | stops | what espeak would read by name (emoji)."""
-_HINDI_AS_SPOKEN: Final = (
-    (re.compile(r"[।॥|]"), "."),
-    (re.compile(r"\bडॉ\."), "डॉक्टर"),
-    (re.compile(r"₹\s?(\d[\d.,]*\d|\d)"), r"\1 रुपये"),
-    (re.compile(r"\$\s?(\d[\d.,]*\d|\d)"), r"\1 डॉलर"),
-    (re.compile(r"°\s?C\b"), " डिग्री सेल्सियस"),
-    (re.compile(r"°"), " डिग्री"),
-    (re.compile(r"(?<!\S)[-−](?=\d)"), "माइनस "),
-)  # fmt: skip
-"""What espeak's Hindi leaves out or stumbles over, said as words or as a stop Kokoro knows."""
 _DASH: Final = re.compile(r"(?<!\S)-(?!\S)|–")
 _LANGUAGE_MARK: Final = re.compile(r"\([\^a-z-]+\)")
 """espeak's own, around a word that it reads as another language."""
@@ -71,11 +61,7 @@ class ByEspeak:
         return [Sound(numbers[sound.stretch], sound.symbols, sound.glued) for sound in sounds]
 
     def _symbols(self, text: str) -> str:
-        text = digits_by_one(text)
-        if self._language == "hi":
-            for pattern, spoken in _HINDI_AS_SPOKEN:
-                text = pattern.sub(spoken, text)
-        text = _DASH.sub("—", text)
+        text = _DASH.sub("—", digits_by_one(text))
         pieces: list[str] = []
         start = 0
         for match in _STOPS.finditer(text):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from voxtral_voice.engines.phonemes.sounds import Sound
@@ -73,7 +74,7 @@ def _words(text: str) -> list[tuple[str, str]]:
 def _of_kana(reading: str) -> str:
     """reading: katakana as spoken; ’ marks a vowel without voice."""
     moras = _MORA.findall(reading.replace("’", ""))
-    return "".join(_mora(mora, following) for mora, following in zip(moras, [*moras[1:], ""], strict=True))
+    return "".join(_mora(mora, following) for mora, following in pairwise([*moras, ""]))
 
 
 def _mora(mora: str, following: str) -> str:

@@ -42,7 +42,7 @@ _READERS: Final[Mapping[Language, _Reader]] = MappingProxyType(
         "zh": Chinese(),
     }
 )
-_WARM_UP: Final[Mapping[Language, str]] = MappingProxyType({"hi": "नमस्ते", "ja": "こんにちは", "zh": "你好"})
+_WARM_UP: Final[Mapping[Language, str]] = MappingProxyType({"hi": "नमस्ते", "ja": "Aです", "zh": "你好"})
 
 
 class Phonemizer:
@@ -63,7 +63,7 @@ class Phonemizer:
         reader = language_of_tag(language)
         said = [
             Said(token.written, token.written) if self._lexicon.holds(token.written) else token
-            for token in as_spoken(text, reader.partition("-")[0])
+            for token in as_spoken(text, reader)
         ]
         parts, unread = stretches(said, reader)
         parts = [part for stretch in parts for part in self._lexicon.applied(stretch)]

@@ -6,8 +6,8 @@ languages, scripts.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -27,7 +27,7 @@ class Sound:
     """The word within the stretch, where the reader found several."""
 
 
-MOST_STEPS: Final = 20_000
+MOST_STEPS: Final = 2_000
 """Words times groups up to which they are matched one by one (about 0.1 s); beyond it, by their share of the whole."""
 _MOST_JOINED: Final = 4
 """Words that a reader says as one group ("il y a")."""
@@ -37,9 +37,11 @@ def in_groups(words: Sequence[str], read: Callable[[str], str]) -> list[Sound]:
     """Words of one language, read together.
 
     Words and groups are matched by counting the groups that each word has when it is read alone; where the counts do
-    not add up (a reader joined words), by the lengths of what was read.
+    not add up (a reader joined words), by the symbols that they share.
     """
     groups = read(" ".join(words)).split()
+    if len(words) == 1:
+        return [Sound(0, " ".join(groups))] if groups else []
     if (counts := _plain_counts(words, groups)) is None:
         alone = [tuple(read(word).split()) for word in words]
         counts = [len(own) for own in alone]
@@ -63,7 +65,7 @@ def _plain_counts(words: Sequence[str], groups: Sequence[str]) -> list[int] | No
 def _matched(alone: Sequence[tuple[str, ...]], groups: Sequence[str]) -> list[Sound]:
     sounds: list[Sound] = []
     word = group = 0
-    for words_taken, groups_taken in _steps(alone, tuple(map(len, groups))):
+    for words_taken, groups_taken in _steps(alone, groups):
         symbols = " ".join(groups[group : group + groups_taken])
         lengths = [len("".join(own)) for own in alone[word : word + words_taken]]
         sounds += [Sound(word + i, part, glued=i > 0) for i, part in enumerate(_shared(symbols, lengths)) if part]
@@ -78,41 +80,44 @@ def _shared(symbols: str, lengths: Sequence[int]) -> list[str]:
     return [symbols[first:end] for first, end in pairwise(edges)]
 
 
-def _steps(alone: Sequence[tuple[str, ...]], lengths: Sequence[int]) -> list[tuple[int, int]]:
+_Way = tuple[float, tuple[int, int]]
+"""Cost to the end, and the first step."""
+
+
+def _steps(alone: Sequence[tuple[str, ...]], groups: Sequence[str]) -> list[tuple[int, int]]:
     """(words, groups) of each step of the cheapest way through both; a step is one word and its groups, or a few words
     and one group."""
-    own = [len("".join(groups)) for groups in alone]
-    all_at_once = [(len(own), len(lengths))]
-    if len(own) * len(lengths) > MOST_STEPS:
+    all_at_once = [(len(alone), len(groups))]
+    if len(alone) * len(groups) > MOST_STEPS:
         return all_at_once
-
-    @functools.cache
-    def choices(count: int) -> tuple[tuple[int, int], ...]:
-        single = tuple((1, taken) for taken in range(count + 3))
-        return single + tuple((joined, 1) for joined in range(2, _MOST_JOINED + 1))
-
-    best: dict[tuple[int, int], tuple[float, tuple[int, int]]] = {(len(own), len(lengths)): (0.0, (0, 0))}
-    for word in reversed(range(len(own))):
-        for group in range(len(lengths) + 1):
+    best: dict[tuple[int, int], _Way] = {(len(alone), len(groups)): (0.0, (0, 0))}
+    for word in reversed(range(len(alone))):
+        for group in range(len(groups) + 1):
             ways = [
-                (
-                    rest[0] + _cost(own[word : word + words], lengths[group : group + taken], len(alone[word])),
-                    (words, taken),
-                )
-                for words, taken in choices(len(alone[word]))
+                (rest[0] + _cost(alone[word : word + words], groups[group : group + taken]), (words, taken))
+                for words, taken in _choices(len(alone[word]))
                 if (rest := best.get((word + words, group + taken))) is not None
             ]
             if ways:
                 best[word, group] = min(ways)
+    return _way(best) if (0, 0) in best else all_at_once
+
+
+def _choices(groups_alone: int) -> Iterator[tuple[int, int]]:
+    yield from ((1, taken) for taken in range(groups_alone + 3))
+    yield from ((joined, 1) for joined in range(2, _MOST_JOINED + 1))
+
+
+def _way(best: Mapping[tuple[int, int], _Way]) -> list[tuple[int, int]]:
     steps, at = [], (0, 0)
-    while at in best and at != (len(own), len(lengths)):
-        step = best[at][1]
+    while (step := best[at][1]) != (0, 0):
         steps.append(step)
         at = (at[0] + step[0], at[1] + step[1])
-    return steps if at == (len(own), len(lengths)) else all_at_once
+    return steps
 
 
-def _cost(words: Sequence[int], groups: Sequence[int], groups_alone: int) -> float:
-    """words, groups: their lengths. A word mostly has as many groups as it has alone, and is seldom joined."""
-    odd = len(words) - 1 if len(words) > 1 else 3 * abs(len(groups) - groups_alone)
-    return abs(sum(words) - sum(groups)) + odd
+def _cost(words: Sequence[tuple[str, ...]], groups: Sequence[str]) -> float:
+    """Symbols that only one side has. A word mostly has as many groups as it has alone, and is seldom joined."""
+    own, read = Counter("".join(map("".join, words))), Counter("".join(groups))
+    odd = len(words) - 1 if len(words) > 1 else 3 * abs(len(groups) - len(words[0]))
+    return ((own - read) + (read - own)).total() + odd

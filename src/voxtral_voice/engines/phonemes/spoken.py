@@ -15,8 +15,8 @@ from voxtral_voice.engines.phonemes.symbols import STOPS
 
 _LONG_NUMBER: Final = re.compile(r"\d(?:,?\d){15,}")
 """Read digit by digit, as people do; as one number it is more than the readers can name."""
-_SIGNS: Final = r"[\s;:,.!?—…\"“”()\[\]{}<>*'‚„-]*"
-_AROUND: Final = re.compile(rf"({_SIGNS})(.*?)({_SIGNS})", re.DOTALL)
+_SIGNS: Final = " ;:,.!?—…\"“”()[]{}<>*'‚„-"
+"""What may stand around a word."""
 
 
 def digits_by_one(text: str) -> str:
@@ -27,8 +27,9 @@ def digits_by_one(text: str) -> str:
 
 def stops_around(text: str) -> tuple[str, str, str]:
     """What stands before the word, the word, what stands behind it."""
-    match = _AROUND.fullmatch(text)
-    before, word, behind = match.groups() if match else ("", text, "")
+    word = text.lstrip(_SIGNS)
+    before, word = text[: len(text) - len(word)], word.rstrip(_SIGNS)
+    behind = text[len(before) + len(word) :]
     return (before[:-1], f"-{word}", behind) if before[-1:] == "-" and word[:1].isdigit() else (before, word, behind)
 
 

@@ -3,9 +3,9 @@
 Knows: scripts, the languages that are written in them, stops of all scripts. Does not know: how anything is read.
 
 **The script decides, not the voice**: Devanagari is read as Hindi and kana as Japanese in any voice. Han is Japanese in
-a Japanese phrase, else Chinese; Latin is the phrase's language where that is written so, else English. What has no
-letters ("42") goes with the word before it, else with the one after it; a phrase without any letters goes with the
-phrase's language.
+a Japanese phrase, else Chinese; Latin is the phrase's language where that is written so, else English, but for Latin
+words inside Japanese, which are said as the Japanese say them. What has no letters ("42") goes with the word before it,
+else with the one after it; a phrase without any letters goes with the phrase's language.
 """
 
 from __future__ import annotations
@@ -79,12 +79,14 @@ def is_english(text: str, language: str) -> bool:
 
 
 def _readers(language: Language, text: str) -> dict[str, Language]:
-    japanese = language == "ja" or (language != "zh" and any(_script(c) == "kana" for c in text))
+    scripts = {_script(c) for c in text}
+    japanese = language == "ja" or (language != "zh" and "kana" in scripts)
+    latin: Language = "en" if language in _NOT_LATIN else language
     return {
         "devanagari": "hi",
         "kana": "ja",
         "han": "ja" if japanese else "zh",
-        "latin": "en" if language in _NOT_LATIN else language,
+        "latin": "ja" if language == "ja" and scripts & {"kana", "han"} else latin,
     }
 
 
@@ -146,19 +148,22 @@ def _is_unread(c: str) -> bool:
 
 _STOPS: Final = str.maketrans(
     {
-        **dict.fromkeys("。．｡", ". "), **dict.fromkeys("、，､", ", "), "！": "! ", "？": "? ", "：": ": ", "；": "; ",
-        **dict.fromkeys("「『《〈【〔", " “"), **dict.fromkeys("」』》〉】〕", "” "), "（": " (", "）": ") ",
-        "«": "“", "»": "”", "\u00a0": " ", "\u3000": " ", "～": "—", "〜": "—", "’": "'", "‘": "'",
+        **dict.fromkeys("。．｡।॥", ". "), **dict.fromkeys("、，､", ", "), "！": "! ", "？": "? ", "：": ": ",
+        "；": "; ", **dict.fromkeys("「『《〈【〔", " “"), **dict.fromkeys("」』》〉】〕", "” "), "（": " (",
+        "）": ") ", "«": "“", "»": "”", "\u00a0": " ", "\u3000": " ", "～": "—", "〜": "—", "’": "'", "‘": "'",
     }
 )  # fmt: skip
 """Stops of other scripts as those that Kokoro knows."""
 _WIDE_STOP_IN_NUMBER: Final = re.compile(r"(?<=\d)[．：](?=\d)")
+_PAUSE_WITHOUT_SPACE: Final = re.compile(r"(?<=[;:,.!?…—”)])(?=[\u3005-\u9fff])|(?<=[\u3005-\u9fff])(?=[“(])")
+"""In Japanese and Chinese."""
 
 
 def plain(text: str) -> str:
     """Signs that are written in several ways in one of them: stops, wide and half-wide forms, accents of Vietnamese."""
     text = _WIDE_STOP_IN_NUMBER.sub(lambda match: unicodedata.normalize("NFKC", match.group()), text)
-    return "".join(map(_plain_sign, unicodedata.normalize("NFC", text.translate(_STOPS))))
+    text = "".join(map(_plain_sign, unicodedata.normalize("NFC", text.translate(_STOPS))))
+    return _PAUSE_WITHOUT_SPACE.sub(" ", text)
 
 
 def _plain_sign(c: str) -> str:
