@@ -17,7 +17,7 @@ from voxtral_voice.bench.corpus.manifest import (
     needed,
     recipes,
 )
-from voxtral_voice.engines.voices import DEFAULT_VOICES
+from voxtral_voice.bench.corpus.voices import GAINS_DB
 from voxtral_voice.errors import CorpusError
 
 
@@ -45,7 +45,7 @@ def test_every_voice_is_one_of_the_speakers_and_no_caller_has_the_assistants() -
     voices = {
         (recipe.id.split("/")[0], recipe.how.voice) for recipe in recipes().values() if isinstance(recipe.how, Voiced)
     }
-    assert {voice for _, voice in voices} <= {*DEFAULT_VOICES}
+    assert {voice for _, voice in voices} <= GAINS_DB.keys()
     assert {name for name, voice in voices if voice == "af_heart"} == {"assistant"}
 
 

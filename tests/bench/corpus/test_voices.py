@@ -119,3 +119,11 @@ def test_kokoro_says_the_same_twice_and_where_the_manifest_expects_it(
         np.testing.assert_array_equal(first[clip].samples, second[clip].samples)
         assert first[clip].last_word_s == pytest.approx(recipe.last_word_s, abs=0.1)
         assert first[clip].moved(recipe.end_s) < len(first[clip].samples) / 24_000
+
+
+def test_clips_are_as_loud_as_when_they_were_marked() -> None:
+    gains = voices.AsMarked()
+    assert gains.gain_db("hf_alpha") == -8.0
+    assert gains.gain_db("bf_emma") is None  # of no clip
+    assert gains.voice("hf_alpha") is None
+    assert gains.styles("hf_alpha") is None

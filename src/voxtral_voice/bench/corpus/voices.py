@@ -25,9 +25,9 @@ from voxtral_voice.audio.wav import read_speech, write_wav
 from voxtral_voice.bench.corpus.files import make_folder, say
 from voxtral_voice.bench.corpus.manifest import Voiced
 from voxtral_voice.bench.corpus.sound import rounded
-from voxtral_voice.engines.base import SPEAK_RATE_HZ, Speaker
+from voxtral_voice.engines.base import SPEAK_RATE_HZ, Speaker, Voice
 from voxtral_voice.engines.kokoro import Kokoro
-from voxtral_voice.engines.voices import DEFAULT_VOICES
+from voxtral_voice.engines.voices import Styles
 from voxtral_voice.errors import CorpusError
 from voxtral_voice.weights import default_weights_dir
 from voxtral_voice.weights.catalogue import ModelFile, catalogue
@@ -37,6 +37,17 @@ from voxtral_voice.weights.store import sha256_of
 MODEL: Final = "kokoro-v1.0-int8.onnx"
 VOICED: Final = "voiced"
 """Folder below the corpus folder."""
+GAINS_DB: Final = {
+    "af_heart": 0.0,
+    "af_bella": -0.8,
+    "af_nicole": -1.5,
+    "af_sarah": -1.9,
+    "hf_alpha": -8.0,
+    "hf_beta": -6.9,
+    "hm_omega": -7.3,
+    "hm_psi": -6.2,
+}
+"""Those of the speaker when the clips were marked: a clip's level is part of it."""
 FARTHEST_S: Final = 0.3
 """A last word that lies farther from its place than this belongs to another reading, with other marks."""
 
@@ -69,8 +80,21 @@ def voiced(clips: Sequence[tuple[str, Voiced]], folder: Path) -> dict[str, Spoke
 def speaker() -> Speaker:
     """Fetches its model files when they are missing. Not started."""
     weights = default_weights_dir()
-    ensure([_model(MODEL), *(_model(f"voices/{voice}.bin") for voice in DEFAULT_VOICES)], weights)
-    return Kokoro(weights / MODEL, weights / "voices")
+    ensure([_model(MODEL), *(_model(f"voices/{voice}.bin") for voice in GAINS_DB)], weights)
+    return Kokoro(weights / MODEL, weights / "voices", others=AsMarked())
+
+
+class AsMarked:
+    """A `StyleSource` without voices of its own: only the gains are."""
+
+    def voice(self, name: str) -> Voice | None:  # noqa: ARG002
+        return None
+
+    def styles(self, name: str) -> Styles | None:  # noqa: ARG002
+        return None
+
+    def gain_db(self, name: str) -> float | None:
+        return GAINS_DB.get(name)
 
 
 async def _speak(clips: Sequence[tuple[str, Voiced]], folder: Path) -> None:
