@@ -35,6 +35,11 @@ def test_british(text: str, symbols: str) -> None:
     assert said(text, british=True) == symbols
 
 
+@pytest.mark.parametrize("text", ["vitamin D.", "The same as (C.", "in the U.S."])
+def test_the_stop_behind_a_letter_at_the_end_is_kept(text: str) -> None:
+    assert said(text).endswith(".")
+
+
 def test_a_word_of_the_lexicon_is_said_so_between_others() -> None:
     stretches = [Stretch("en", "the", 0), Stretch("en", "(Anhs),", 1, "ˈænz"), Stretch("en", "say", 2)]
     sounds = English(british=False).read(stretches)

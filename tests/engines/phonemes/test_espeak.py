@@ -32,6 +32,11 @@ def test_each_language(language: Language, text: str, symbols: str) -> None:
     assert set(symbols) <= set(SYMBOL_IDS)
 
 
+@pytest.mark.parametrize(("written", "symbols"), [("पचपन", "pˈʌcpən"), ("लगभग,", "lˈʌɡbʰəɡ,"), ("बजकर", "bˈʌɟkəɾ")])
+def test_hindi_words_lose_the_vowel_that_nobody_says(written: str, symbols: str) -> None:
+    assert said(written, "hi") == symbols
+
+
 def test_stops_that_older_espeaks_stumbled_over() -> None:
     assert said("हाँ, जी! है न?", "hi") == "hˈa\u0303, ɟˈi! hɛː nˈə?"
 

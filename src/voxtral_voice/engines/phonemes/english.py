@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 from voxtral_voice.engines.phonemes.sounds import Sound, in_groups
@@ -17,6 +18,9 @@ from voxtral_voice.engines.phonemes.stretches import Stretch
 
 _LONG_WORD: Final = re.compile(r"\S{30}(?=\S)")
 """Read in pieces: what the reader takes for one compound grows with the square of its parts, to minutes."""
+
+_LETTER_AT_END: Final = re.compile(r"(?<!\w)[A-Z]\.$")
+"""Taken for an abbreviation by the reader: its dot would be no stop."""
 
 
 class _Reader(Protocol):
@@ -30,7 +34,10 @@ class English:
         self._british = british
 
     def read(self, stretches: Sequence[Stretch]) -> list[Sound]:
-        return in_groups([_marked(stretch) for stretch in stretches], _loaded(self._british))
+        sounds = in_groups([_marked(stretch) for stretch in stretches], _loaded(self._british))
+        if sounds and _LETTER_AT_END.search(stretches[-1].text) and not sounds[-1].symbols.endswith("."):
+            sounds[-1] = replace(sounds[-1], symbols=f"{sounds[-1].symbols}.")
+        return sounds
 
 
 @functools.cache

@@ -15,6 +15,7 @@ import re
 import threading
 from collections.abc import Sequence
 from typing import Final
+from unicodedata import normalize
 
 from voxtral_voice.engines.phonemes.sounds import Sound, in_groups
 from voxtral_voice.engines.phonemes.spoken import digits_by_one, stops_around
@@ -27,6 +28,15 @@ _STOPS: Final = re.compile(
     r"(\d[.,:](?=\d))|(\.{2,})|([;:,.!?—…\"()“”]+)|[^\w\s\u0900-\u097f%.,:\u200c\u200d'-]+|(?<!\w)['-]+|['-]+(?!\w)"
 )
 """A separator inside a number (kept for espeak) | an ellipsis | stops | what espeak would read by name (emoji)."""
+_WRITTEN: Final = (
+    "पचपन तिरपन उनसठ इकसठ तिरसठ सड़सठ अड़सठ उनहत्तर इकहत्तर पचहत्तर सतहत्तर अठहत्तर दशमलव बजकर पाँचवाँ पाँचवीं पाँचवें लगभग"
+)
+_RESPELT: Final = (
+    "पच्पन तिर्पन उन्सठ इक्सठ तिर्सठ सड़्सठ अड़्सठ उन्हत्तर इक्हत्तर पच्हत्तर सत्हत्तर अठ्हत्तर दशम्लव बज्कर पाँच्वाँ पाँच्वीं पाँच्वें लग्भग"
+)
+_WITHOUT_SCHWA: Final = dict(zip(normalize("NFC", _WRITTEN).split(), _RESPELT.split(), strict=True))
+"""Hindi words in which espeak keeps a vowel that nobody says."""
+_HINDI_WORD: Final = re.compile(r"[\u0900-\u0963\u0970-\u097f]+")
 _DASH: Final = re.compile(r"(?<!\S)-(?!\S)|–")
 _LANGUAGE_MARK: Final = re.compile(r"\([\^a-z-]+\)")
 """espeak's own, around a word that it reads as another language."""
@@ -62,6 +72,7 @@ class ByEspeak:
 
     def _symbols(self, text: str) -> str:
         text = _DASH.sub("—", digits_by_one(text))
+        text = _HINDI_WORD.sub(lambda word: _WITHOUT_SCHWA.get(word.group(), word.group()), text)
         pieces: list[str] = []
         start = 0
         for match in _STOPS.finditer(text):
