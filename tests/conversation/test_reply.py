@@ -84,6 +84,87 @@ def test_word_times_decide_when_there_are_any() -> None:
     assert made.heard_text(850) == "One two."
 
 
+def test_a_word_that_was_not_spoken_takes_no_time() -> None:
+    words = (("One", 0.0, 400.0), ("three.", 500.0, 900.0))
+    made = spoken("One 🙂🙂🙂🙂 three.", 1000, words=words)
+    made.due(0.0, 10_000)
+    assert made.heard_text(190) == ""
+    assert made.heard_text(390) == "One"
+    assert made.heard_text(450) == "One 🙂🙂🙂🙂"
+    assert made.heard_text(750) == "One 🙂🙂🙂🙂 three."
+
+
+def test_times_of_other_words_are_not_used() -> None:
+    made = spoken("One two.", 1000, words=(("Something", 0.0, 100.0), ("else", 100.0, 200.0)))
+    made.due(0.0, 10_000)
+    assert made.heard_text(700) == "One"
+
+
+@pytest.mark.parametrize("words", [(), (("今日は天気です。", 0.0, 1600.0),)])
+def test_a_text_without_spaces_is_heard_character_by_character(words: ev.WordTimes) -> None:
+    made = spoken("今日は天気です。", 1600, words=words)
+    made.due(0.0, 10_000)
+    assert [made.heard_text(ms) for ms in (50, 150, 750, 1600)] == ["", "今", "今日は天", "今日は天気です。"]
+
+
+def word_deltas(out: list[ev.Notice]) -> list[ev.WordTimes]:
+    return [notice.words for notice in out if isinstance(notice, ev.ReplyTextDelta)]
+
+
+def test_words_are_told_with_their_times_in_the_replys_audio() -> None:
+    made = reply()
+    made.add_text("Hello there. How are you? ")
+    made.end_text()
+    made.add_audio(ev.PhraseAudio("resp_1", 0, sound(800), (("Hello", 10.0, 300.0), ("there.", 300.0, 600.0))))
+    made.end_phrase(0)
+    made.add_audio(ev.PhraseAudio("resp_1", 1, sound(40), (("How", 5.0, 90.0),)))
+    assert word_deltas(made.due(0.0, 10_000)) == [
+        (("Hello", 10.0, 300.0), ("there.", 300.0, 600.0)), (("How", 805.0, 890.0),),
+    ]  # fmt: skip
+    made.add_audio(ev.PhraseAudio("resp_1", 1, sound(400), (("are", 90.0, 200.0), ("you?", 200.0, 300.0))))
+    made.end_phrase(1)
+    assert word_deltas(made.due(0.0, 10_000)) == [(("are", 890.0, 1000.0), ("you?", 1000.0, 1100.0))]  # what came late
+    assert [word for word, *_ in made.word_times] == ["Hello", "there.", "How", "are", "you?"]
+
+
+def test_of_a_reply_that_was_cut_off_only_words_that_were_sent_have_times() -> None:
+    made = spoken("Hello there.", 1000, words=(("Hello", 10.0, 300.0), ("there.", 300.0, 600.0)))
+    made.due(0.0, 190)
+    made.discard()
+    assert made.audio_ms == 200
+    assert made.word_times == (("Hello", 10.0, 300.0),)
+
+
+def test_who_speaks_is_known_with_the_first_audio() -> None:
+    made, by = reply(), ev.SpokenBy("af_heart", "hf_alpha", "hi", "language")
+    made.add_text("Hello there. ")
+    assert made.by is None
+    made.add_audio(ev.PhraseAudio("resp_1", 0, sound(40), by=by))
+    made.add_audio(ev.PhraseAudio("resp_1", 0, sound(40)))
+    assert made.by is by
+
+
+def test_what_nobody_speaks_leaves_when_its_turn_comes() -> None:
+    made = reply()
+    phrases = made.add_text("Here it is:\n```\ncode\n```\nThat is all.") + made.end_text()
+    assert [phrase.text for phrase in phrases if not phrase.silent] == ["Here it is:", "That is all."]
+    assert made.due(0.0, 400) == []
+    made.add_audio(ev.PhraseAudio("resp_1", 0, sound(100)))
+    made.end_phrase(0)
+    deltas = [notice.delta for notice in made.due(0.0, 400) if isinstance(notice, ev.ReplyTextDelta)]
+    assert "".join(deltas) == "Here it is:\n```\ncode\n```\n"
+    assert made.heard_text(100) == "Here it is:\n```\ncode\n```"
+
+
+def test_a_reply_of_nothing_but_code_is_complete_without_a_sound() -> None:
+    made = reply()
+    made.add_text("```\ncode\n```\n")
+    made.end_text()
+    assert set(names(made.due(0.0, 0))) == {"ReplyTextDelta"}
+    assert made.conclusion() == ("completed", None)
+    assert (made.audio_ms, made.word_times, made.by) == (0, (), None)
+
+
 def test_what_did_not_leave_was_not_heard() -> None:
     made = spoken("One two three four. Five six.", 1000, 1000)
     made.due(0.0, 400)

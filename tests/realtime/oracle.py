@@ -47,7 +47,7 @@ OUR_EVENTS = {
 }
 OUR_SESSION_KEYS = {"voxtral_voice"}
 OUR_DETECTION_KEYS = {"patience"}
-OUR_FIELDS = {"response.done": {"voxtral_voice"}}
+OUR_FIELDS = {"response.done": {"voxtral_voice"}, "response.output_audio_transcript.delta": {"voxtral_voice"}}
 ERROR_KEYS = {"type", "code", "message", "param", "event_id"}
 ITEM_KEYS = {
     "message": {"id", "object", "type", "status", "role", "content"},

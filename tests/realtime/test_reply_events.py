@@ -75,6 +75,16 @@ def test_text_deltas(modality: Modality, kind: str) -> None:
     assert event == {"type": kind, "event_id": "event_5", **PLACE, "delta": "Hello"}
 
 
+def test_words_come_with_their_times_where_they_are_known() -> None:
+    [event] = read([opened().text("Hello there.", (("Hello", 10.2, 319.8), ("there.", 320.0, 700.0)))])
+    assert event["voxtral_voice"] == {
+        "words": [
+            {"word": "Hello", "start_ms": 10, "end_ms": 320},
+            {"word": "there.", "start_ms": 320, "end_ms": 700},
+        ]
+    }
+
+
 def test_audio_deltas() -> None:
     [event] = read(opened().audio(np.zeros(2, dtype=np.float32)))
     assert event == {"type": "response.output_audio.delta", "event_id": "event_5", **PLACE, "delta": "AAAAAA=="}

@@ -16,6 +16,7 @@ from voxtral_voice.conversation.events import (
     Picture,
     ReplyEnded,
     ReplyStarted,
+    SpokenBy,
     ToolCall,
     ToolOutput,
     Usage,
@@ -26,11 +27,12 @@ from voxtral_voice.realtime.server_events import (
     ServerEvents,
     audio_delta_head,
     error_object,
+    extra_object,
     item_object,
     opened_item_object,
     part_object,
     response_object,
-    trace_object,
+    words_object,
 )
 
 STARTED = ReplyStarted("R", "A", "U", "audio", "af_heart", 50)
@@ -226,7 +228,7 @@ def test_usage_is_full_and_claims_nothing() -> None:
 
 def test_the_trace() -> None:
     timeline = Timeline(speech_end=1.0, tentative_end=1.1, commit=1.3, first_audio=1.25, first_sent=1.3)
-    assert trace_object(timeline) == {
+    assert extra_object(ended(timeline=timeline)) == {
         "trace": {
             "stages_ms": {"silence": 100.0, "first_audio": 150.0, "hold": 50.0},
             "offsets_ms": {
@@ -236,4 +238,18 @@ def test_the_trace() -> None:
             "endpoint_ms": 300.0,
         }
     }  # fmt: skip
-    assert orjson.dumps(trace_object(Timeline()))
+    assert orjson.dumps(extra_object(ended(timeline=Timeline())))
+
+
+@pytest.mark.parametrize(("language", "told"), [("hi", "hi"), ("", None)])
+def test_which_voice_spoke_and_when_each_word_was_said(language: str, told: str | None) -> None:
+    by = SpokenBy("af_heart", "hf_alpha", language, "language")
+    assert extra_object(ended(by=by, words=(("Hi", 10.4, 199.6),))) == {
+        "voice": {"asked": "af_heart", "used": "hf_alpha", "language": told, "why": "language"},
+        "words": [{"word": "Hi", "start_ms": 10, "end_ms": 200}],
+    }
+
+
+def test_there_may_be_nothing_to_say_besides() -> None:
+    assert extra_object(ended()) == {}
+    assert words_object(()) == {}

@@ -97,9 +97,9 @@ def test_case_a_a_spoken_turn(transcribed: Client) -> None:
         started(),
         ev.TranscriptDelta("U", " the time?"),
         ev.TranscriptDone("U", "What is the time?", 2.0),
-        ev.ReplyTextDelta("R", "It is noon."),
+        ev.ReplyTextDelta("R", "It is noon.", (("It", 10.0, 30.0),)),
         ev.ReplyAudioDelta("R", SOUND),
-        ev.ReplyEnded("R", "completed", None, "It is noon.", 40, None, Timeline(speech_end=0.0, first_sent=0.5)),
+        ended(text="It is noon.", timeline=Timeline(speech_end=0.0, first_sent=0.5), words=(("It", 10.0, 30.0),)),
     )
     assert transcribed.kinds() == [
         "session.created",
@@ -133,6 +133,9 @@ def test_case_a_a_spoken_turn(transcribed: Client) -> None:
     user = transcribed.events[5]["item"]
     assert (user["role"], user["status"]) == ("user", "completed")
     assert user["content"] == [{"type": "input_audio", "audio": None, "transcript": None}]
+    words = [{"word": "It", "start_ms": 10, "end_ms": 30}]
+    assert by_kind["response.output_audio_transcript.delta"]["voxtral_voice"] == {"words": words}
+    assert by_kind["response.done"]["voxtral_voice"]["words"] == words
     assert by_kind["response.done"]["voxtral_voice"]["trace"]["total_ms"] == 500.0
 
 

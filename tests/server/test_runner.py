@@ -79,6 +79,8 @@ class Watched:
 
     name = "watched"
     listens = streams = False
+    voices = FakeSpeaker().voices
+    find = FakeSpeaker().find
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()

@@ -89,7 +89,7 @@ class Asides:
         self._end(self._open[reply_id], "cancelled", "client_cancelled")
 
     def _respond(self, reply: Reply, language: str | None) -> None:
-        want = wanted(reply.options, self.settings)
+        reply.language, want = language, wanted(reply.options, self.settings)
         messages = self._history.messages(want.instructions, reply.options.input)
         tools, choice, parallel = want.tools, want.tool_choice, want.parallel_tool_calls
         self._out.append(ev.Respond(reply.id, messages, language, want.max_tokens, tools, choice, parallel))
@@ -118,9 +118,12 @@ class Asides:
         self._open[event.reply_id].failure = f"{event.engine}: {event.message}"
 
     def _speak(self, reply: Reply, phrases: list[NewPhrase]) -> None:
-        if reply.modality == "audio":
-            speed = self.settings.speed
-            self._out += [ev.Speak(reply.id, phrase.index, phrase.text, reply.voice, speed) for phrase in phrases]
+        speed = self.settings.speed
+        self._out += [
+            ev.Speak(reply.id, phrase.index, phrase.text, reply.voice, speed, reply.language)
+            for phrase in phrases
+            if not phrase.silent
+        ]
 
     # --- sending and ending -------------------------------------------------------------------------------------
 
@@ -144,8 +147,4 @@ class Asides:
     def _end(self, reply: Reply, status: EndStatus, reason: EndReason | None) -> None:
         del self._open[reply.id]
         self._waiting.pop(reply.id, None)
-        audio_ms, error = reply.audio_ms, reply.failure
-        self._out += [
-            ev.StopReply(reply.id),
-            ev.ReplyEnded(reply.id, status, reason, reply.sent_text, audio_ms, error, None, reply.usage),
-        ]
+        self._outputs.end(reply, status, reason, None)

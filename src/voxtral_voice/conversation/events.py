@@ -25,6 +25,8 @@ Samples = npt.NDArray[np.float32]
 Role = Literal["system", "user", "assistant"]
 Modality = Literal["audio", "text"]
 UNLIMITED: Final = 0
+WordTimes = tuple[tuple[str, float, float], ...]
+"""(word, start_ms, end_ms) of words as they are written, in order."""
 AudioFormat = Literal["audio/pcm", "audio/pcmu", "audio/pcma"]
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 Finish = Literal["stop", "length"]
@@ -386,10 +388,10 @@ class PhraseAudio:
     phrase: int
     samples: Samples
     """float32 mono, 24 kHz."""
-    words: tuple[tuple[str, float, float], ...] = ()
-    """(word, start_ms, end_ms) from the phrase's first sample; () when the engine has no word times."""
+    words: WordTimes = ()
+    """Those that begin in this piece, in ms from the phrase's first sample; () when the engine has no word times."""
     by: SpokenBy | None = None
-    """With the first audio of a reply."""
+    """With the first piece of a phrase; the same for all of a reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -677,6 +679,9 @@ class ReplyTextDelta:
 
     reply_id: str
     delta: str
+    words: WordTimes = ()
+    """Of the words of the delta, those that the speaker has times of, in ms from the reply's first sample. Before them,
+    what came too late for the delta before: a phrase may be made in several pieces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -706,6 +711,10 @@ class ReplyEnded:
     """The turn's stamps; None for a reply that no spoken turn asked for."""
     usage: Usage | None = None
     """None: not known, or not all of it was made."""
+    by: SpokenBy | None = None
+    """None: nothing of it was spoken."""
+    words: WordTimes = ()
+    """Those whose audio was sent, in ms from its first sample."""
 
 
 @dataclass(frozen=True, slots=True)

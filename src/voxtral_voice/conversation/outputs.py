@@ -9,7 +9,8 @@ from __future__ import annotations
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.calls import Call
 from voxtral_voice.conversation.history import History
-from voxtral_voice.conversation.reply import Reply
+from voxtral_voice.conversation.reply import EndReason, EndStatus, Reply
+from voxtral_voice.conversation.timeline import Timeline
 
 
 class Outputs:
@@ -46,6 +47,16 @@ class Outputs:
         for call in reply.calls:
             if call.begun and not call.ended:
                 self._history.put(call.item("incomplete"))
+
+    def end(self, reply: Reply, status: EndStatus, reason: EndReason | None, timeline: Timeline | None) -> None:
+        """The client is told, once."""
+        text, audio_ms, words = reply.sent_text, reply.audio_ms, reply.word_times
+        self._out += [
+            ev.StopReply(reply.id),
+            ev.ReplyEnded(
+                reply.id, status, reason, text, audio_ms, reply.failure, timeline, reply.usage, reply.by, words
+            ),
+        ]
 
     def _tell_message_if_due(self, reply: Reply, calls_before: int) -> None:
         if not reply.message_told and reply.message_at == calls_before:

@@ -44,6 +44,7 @@ class _Cut:
     called: bool
     """It has called a tool, so that it cannot begin again."""
     voice: str
+    language: str | None
     options: ev.ReplyOptions
 
     @property
@@ -182,11 +183,11 @@ class Replies:
         if cut is None or not cut.whole or not cut.rest:
             return False
         reply = self._new(replace(cut.options, tools=(), modality="audio", voice=cut.voice))
-        self.answering = None
+        self.answering, reply.language = None, cut.language
         self._tell_started(reply)
         self._out.append(ev.Recite(reply.id))
         phrases = [*reply.add_text(cut.rest), *reply.end_text()]
-        self._out += [self._spoken_phrase(reply, phrase) for phrase in phrases]
+        self._out += [self._spoken_phrase(reply, phrase) for phrase in phrases if not phrase.silent]
         return True
 
     def take_cut(self) -> ev.ReplyOptions | None:
@@ -247,6 +248,7 @@ class Replies:
         if chosen is None and turn is not None and not turn.committed:
             messages += (sound,) if sound is not None else (("user", turn.transcript or ""),)
         language = turn.language if turn is not None and turn.transcript is not None else self.settings.language
+        reply.language = language
         tools, choice, parallel = want.tools, want.tool_choice, want.parallel_tool_calls
         self._out.append(ev.Respond(reply.id, messages, language, want.max_tokens, tools, choice, parallel))
 
@@ -306,15 +308,17 @@ class Replies:
         """Before its release only the first phrase of a reply is spoken: that is all that has to be ready then."""
         if phrases:
             self._stamp_of(reply, first_phrase=now)
-        if reply.modality == "audio":
-            for phrase in phrases:
-                if reply.released or phrase.index == 0:
-                    self._out.append(self._spoken_phrase(reply, phrase))
-                else:
-                    reply.waiting.append(phrase)
+        for phrase in phrases:
+            if phrase.silent:
+                continue
+            if reply.released or not reply.speaks:
+                reply.speaks = True
+                self._out.append(self._spoken_phrase(reply, phrase))
+            else:
+                reply.waiting.append(phrase)
 
     def _spoken_phrase(self, reply: Reply, phrase: NewPhrase) -> ev.Speak:
-        return ev.Speak(reply.id, phrase.index, phrase.text, reply.voice, self.settings.speed)
+        return ev.Speak(reply.id, phrase.index, phrase.text, reply.voice, self.settings.speed, reply.language)
 
     def _stamp_of(self, reply: Reply, **at: float) -> None:
         if reply is self.current:
@@ -379,14 +383,16 @@ class Replies:
         reply = self.current
         if reply is None:
             waits = self.answering is not None  # for the words of its turn
-            return _Cut(None, "", "", False, False, self.settings.voice, ev.ReplyOptions()) if waits else None
+            voice, language = self.settings.voice, self.settings.language
+            return _Cut(None, "", "", False, False, voice, language, ev.ReplyOptions()) if waits else None
         written = reply.modality == "text"
         if written and reply.sent_text:
             return None
         made, heard = reply.made_text, reply.heard_text(reply.ledger.heard_ms(now))
         whole, options = reply.text_ended and bool(made.strip()), replace(reply.options, request=None)
         whole = whole and not written  # what is not spoken begins again
-        return _Cut(reply.item_id, made, heard, whole, reply.calls.any_told, reply.voice, options)
+        called = reply.calls.any_told
+        return _Cut(reply.item_id, made, heard, whole, called, reply.voice, reply.language, options)
 
     def _end(self, reply: Reply, now: float, status: EndStatus, reason: EndReason | None) -> None:
         """The one end of a reply that the client knows of."""
@@ -398,11 +404,7 @@ class Replies:
         text = reply.sent_text if whole else reply.heard_text(heard_ms)
         self._outputs.close(reply, text=text, completed=status == "completed")
         timeline = self.answering.timeline if self.answering is not None else None
-        audio_ms, error, usage = reply.audio_ms, reply.failure, reply.usage
-        self._out += [
-            ev.StopReply(reply.id),
-            ev.ReplyEnded(reply.id, status, reason, reply.sent_text, audio_ms, error, timeline, usage),
-        ]
+        self._outputs.end(reply, status, reason, timeline)
 
     # --- what the client really played --------------------------------------------------------------------------
 

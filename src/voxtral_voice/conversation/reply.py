@@ -5,9 +5,11 @@ Knows: phrases, audio pieces, the playout ledger. Does not know: whose turn it i
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import Final, Literal
 
 from voxtral_voice.audio.playout import PlayoutLedger
@@ -22,15 +24,19 @@ from voxtral_voice.conversation.events import (
     ReplyOptions,
     ReplyTextDelta,
     Samples,
+    SpokenBy,
     Usage,
+    WordTimes,
 )
-from voxtral_voice.conversation.phrases import PhraseSplitter
+from voxtral_voice.conversation.phrases import Cut, PhraseSplitter, is_unspaced
 
 RATE_HZ: Final = 24_000
 CLOCK_GRAIN_S: Final = 0.001
 """Waking this much late makes sure that the audio is due by then, whatever the rounding."""
 
 CancelReason = Literal["turn_detected", "client_cancelled"]
+_TOKEN: Final = re.compile(r"\S+")
+
 EndReason = CancelReason | Literal["max_output_tokens"]
 EndStatus = Literal["completed", "cancelled", "failed", "incomplete"]
 Conclusion = tuple[EndStatus, EndReason | None]
@@ -40,8 +46,12 @@ Conclusion = tuple[EndStatus, EndReason | None]
 @dataclass(slots=True)
 class Phrase:
     text: str
-    words: tuple[tuple[str, float, float], ...] = ()
-    """(word, start_ms, end_ms) from the phrase's first sample."""
+    words: WordTimes = ()
+    """In ms from the phrase's first sample."""
+    words_told: int = 0
+    """So many of them the client knows of."""
+    start_ms: float = 0.0
+    """In the reply's audio; known when its first piece leaves."""
     pieces: deque[Samples] = field(default_factory=deque)
     """Audio not yet sent, each at most one chunk long."""
     audio_ms: float = 0.0
@@ -52,31 +62,63 @@ class Phrase:
     def heard(self, heard_ms: float) -> str:
         """The part of the text that lies in the first `heard_ms` of the phrase's audio, to whole words.
 
-        A word counts when its middle was heard. Without word times the words are spread over the audio by letters.
+        A word counts when its middle was heard; of a text without spaces between the words, a character.
         """
         if self.ended and heard_ms >= self.audio_ms - 1.0:
             return self.text
-        tokens = self.text.split()
-        count = sum(heard_ms >= middle for middle in self._word_middles_ms(tokens))
-        if count == 0:
-            return ""
         end = 0
-        for token in tokens[:count]:
-            end = self.text.index(token, end) + len(token)
+        for part_end, middle_ms in self._parts():
+            if heard_ms < middle_ms:
+                break
+            end = part_end
         return self.text[:end]
 
-    def _word_middles_ms(self, tokens: list[str]) -> list[float]:
-        if len(self.words) == len(tokens):
-            return [(start_ms + end_ms) / 2 for _, start_ms, end_ms in self.words]
-        ms_per_letter = self.audio_ms / max(1, sum(map(len, tokens)))
-        ends = [sum(map(len, tokens[: i + 1])) * ms_per_letter for i in range(len(tokens))]
-        return [end - len(token) * ms_per_letter / 2 for end, token in zip(ends, tokens, strict=True)]
+    def _parts(self) -> Iterator[tuple[int, float]]:
+        """Words and characters: where each ends in the text, and the middle of its sound."""
+        tokens = [*_TOKEN.finditer(self.text)]
+        times = self._told_times(tokens) or self._spread_times(tokens)
+        for token, (start_ms, end_ms) in zip(tokens, times, strict=True):
+            parts = token.group() if any(map(is_unspaced, token.group())) else [token.group()]
+            part_ms, end = (end_ms - start_ms) / len(parts), token.start()
+            for number, part in enumerate(parts):
+                end += len(part)
+                yield end, start_ms + (number + 0.5) * part_ms
+
+    def _told_times(self, tokens: Sequence[re.Match[str]]) -> list[tuple[float, float]]:
+        """Of each token, as the speaker told them; [] when it told none, or of other words than these.
+
+        What was not spoken, such as a symbol, has none: it takes no time. The words are told apart by their lengths,
+        which is all that a recording without content has of them."""
+        told, times, at_ms = deque(self.words), [], 0.0
+        for token in tokens:
+            start_ms = at_ms
+            if told and len(told[0][0]) == len(token.group()):
+                _, start_ms, at_ms = told.popleft()
+            times.append((start_ms, at_ms))
+        return [] if told or not self.words else times
+
+    def _spread_times(self, tokens: Sequence[re.Match[str]]) -> list[tuple[float, float]]:
+        """Over the audio, by letters."""
+        ms_per_letter = self.audio_ms / max(1, sum(len(token.group()) for token in tokens))
+        ends_ms = [*accumulate((len(token.group()) * ms_per_letter for token in tokens), initial=0.0)]
+        return [*pairwise(ends_ms)]
+
+    def word_times(self) -> WordTimes:
+        """In ms from the reply's first sample."""
+        return tuple((word, self.start_ms + start_ms, self.start_ms + end_ms) for word, start_ms, end_ms in self.words)
+
+    def new_word_times(self) -> WordTimes:
+        """Those that the client is told now."""
+        new, self.words_told = self.word_times()[self.words_told :], len(self.words)
+        return new
 
 
 @dataclass(frozen=True, slots=True)
 class NewPhrase:
     index: int
     text: str
+    silent: bool = False
+    """It is not for the speaker."""
 
 
 class Reply:
@@ -102,6 +144,10 @@ class Reply:
         self.item_id = item_id
         self.modality: Modality = modality
         self.voice = voice
+        self.language: str | None = None
+        """ISO 639-1 of the user's words; None = not known."""
+        self.by: SpokenBy | None = None
+        """Known with its first audio."""
         self.options = ReplyOptions()
         """What the client asked for, when it asked for this reply."""
         self.guessed: str | None = None
@@ -129,6 +175,8 @@ class Reply:
         """A tool has given something back that it does not know of."""
         self.last_item_id: str | None = None
         """Of what it has put into the history."""
+        self.speaks = False
+        """The speaker was given something."""
         self.waiting: list[NewPhrase] = []
         """Phrases that are spoken when the reply is released."""
         self.ledger = PlayoutLedger(free_at)
@@ -150,24 +198,25 @@ class Reply:
             if not self._blank.strip():
                 return []
             self.message_at, delta = len(self.calls), self._blank
-        return [self._add_phrase(text) for text in self._splitter.feed(delta)]
+        return [self._add_phrase(cut) for cut in self._splitter.feed(delta)]
 
     def add_call(self, event: ReplyCall, ids: Callable[[str], str]) -> list[NewPhrase]:
         """The words before a call are a phrase, whatever comes behind it."""
         begins = event.index >= len(self.calls)
         self.calls.add(event, ids)
-        return [self._add_phrase(text) for text in self._splitter.finish()] if begins else []
+        return [self._add_phrase(cut) for cut in self._splitter.finish()] if begins else []
 
     def end_text(self, finish: Finish = "stop", usage: Usage | None = None) -> list[NewPhrase]:
         """After "length" the last call is not whole."""
         self.text_ended, self.finish, self.usage = True, finish, usage
         if finish == "stop":
             self.calls.end()
-        return [self._add_phrase(text) for text in self._splitter.finish()]
+        return [self._add_phrase(cut) for cut in self._splitter.finish()]
 
     def add_audio(self, event: PhraseAudio) -> None:
         phrase = self._phrases[event.phrase]
-        phrase.words = event.words or phrase.words
+        self.by = event.by or self.by
+        phrase.words += event.words
         phrase.audio_ms += 1000 * event.samples.size / RATE_HZ
         step = self._chunk_samples
         phrase.pieces.extend(event.samples[i : i + step] for i in range(0, event.samples.size, step))
@@ -175,16 +224,21 @@ class Reply:
     def end_phrase(self, index: int) -> None:
         self._phrases[index].ended = True
 
-    def _add_phrase(self, text: str) -> NewPhrase:
-        self._phrases.append(Phrase(text, ended=self.modality == "text"))
-        return NewPhrase(len(self._phrases) - 1, text)
+    def _add_phrase(self, cut: Cut) -> NewPhrase:
+        silent = cut.silent or self.modality == "text"
+        self._phrases.append(Phrase(cut.text, ended=silent))
+        return NewPhrase(len(self._phrases) - 1, cut.text, silent)
 
     # --- to the client ------------------------------------------------------------------------------------------
 
     @property
     def audio_ms(self) -> int:
         """Sent so far."""
-        return round(1000 * self._sent_samples / RATE_HZ)
+        return round(self._sent_ms)
+
+    @property
+    def _sent_ms(self) -> float:
+        return 1000 * self._sent_samples / RATE_HZ
 
     def due(self, now: float, lead_ms: float) -> list[Notice]:
         """What may leave now: text with the first audio of its phrase, audio at most `lead_ms` ahead of playout."""
@@ -194,9 +248,7 @@ class Reply:
             if phrase.pieces and self.ledger.ahead_ms(now) >= lead_ms:
                 break
             if self._begun < self._sending and (phrase.pieces or phrase.ended):
-                self._begun = self._sending
-                self.sent_text += phrase.text
-                notices.append(ReplyTextDelta(self.id, phrase.text))
+                notices.append(self._begin(phrase))
             if phrase.pieces:
                 notices.append(self._send(phrase.pieces.popleft(), now))
             elif phrase.ended:
@@ -204,6 +256,14 @@ class Reply:
             else:
                 break
         return notices
+
+    def _begin(self, phrase: Phrase) -> ReplyTextDelta:
+        before = self._phrases[self._begun] if self._begun >= 0 else phrase
+        self._begun = self._sending
+        self.sent_text += phrase.text
+        phrase.start_ms = self._sent_ms
+        late = () if before is phrase else before.new_word_times()
+        return ReplyTextDelta(self.id, phrase.text, late + phrase.new_word_times())
 
     def _send(self, samples: Samples, now: float) -> ReplyAudioDelta:
         self._sent_samples += samples.size
@@ -260,6 +320,12 @@ class Reply:
     def made_text(self) -> str:
         """To be asked for before `discard`."""
         return "".join(phrase.text for phrase in self._phrases) + self._splitter.pending
+
+    @property
+    def word_times(self) -> WordTimes:
+        """Of the words whose audio was sent, in ms from its first sample."""
+        words = (word for phrase in self._phrases[: self._begun + 1] for word in phrase.word_times())
+        return tuple(word for word in words if word[1] < self._sent_ms)
 
     def heard_text(self, heard_ms: float) -> str:
         """The words in the first `heard_ms` of the reply's audio. A text reply is read as soon as it is sent."""

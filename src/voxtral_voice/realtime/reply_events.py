@@ -34,19 +34,23 @@ from voxtral_voice.conversation.events import (
     ReplyStarted,
     Samples,
     ToolCall,
+    WordTimes,
 )
 from voxtral_voice.realtime.audio_formats import FormatName, encoder
 from voxtral_voice.realtime.fields import Json, JsonObject
 from voxtral_voice.realtime.server_events import (
     ServerEvents,
     audio_delta_head,
+    extra_object,
     item_object,
     opened_item_object,
     part_object,
     response_object,
-    trace_object,
+    words_object,
 )
 
+OUR_FIELD: Final = "voxtral_voice"
+"""What other servers do not say stands in this one field of an event; clients that do not know it leave it out."""
 TEXT_EVENTS: Final = {"audio": "response.output_audio_transcript", "text": "response.output_text"}
 
 
@@ -114,8 +118,12 @@ class ReplyEvents:
         part: JsonObject = {**self._message, "part": part_object(modality, "")}
         return [*self._added(output, item), self._events.encode("response.content_part.added", part)]
 
-    def text(self, delta: str) -> bytes:
-        return self._events.encode(f"{TEXT_EVENTS[self._started.modality]}.delta", {**self._message, "delta": delta})
+    def text(self, delta: str, words: WordTimes = ()) -> bytes:
+        """words: in the message's audio."""
+        fields: JsonObject = {**self._message, "delta": delta}
+        if words:
+            fields[OUR_FIELD] = words_object(words)
+        return self._events.encode(f"{TEXT_EVENTS[self._started.modality]}.delta", fields)
 
     def audio(self, samples: Samples) -> list[bytes]:
         audio = self._encoded(samples)
@@ -141,8 +149,8 @@ class ReplyEvents:
     def closing(self, ended: ReplyEnded) -> list[bytes]:
         frames = [frame for output in self._outputs if output.done is None for frame in self._close(output, ended)]
         fields: JsonObject = {"response": self._response(ended)}
-        if ended.timeline is not None:
-            fields["voxtral_voice"] = trace_object(ended.timeline)
+        if extra := extra_object(ended):
+            fields[OUR_FIELD] = extra
         return [*frames, self._events.encode("response.done", fields)]
 
     # --- items of the output ------------------------------------------------------------------------------------

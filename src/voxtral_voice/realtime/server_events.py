@@ -16,7 +16,17 @@ from typing import Final, Literal
 import orjson
 import pybase64
 
-from voxtral_voice.conversation.events import Entry, Item, Modality, OutputItem, ReplyEnded, ReplyStarted, Usage
+from voxtral_voice.conversation.events import (
+    Entry,
+    Item,
+    Modality,
+    OutputItem,
+    ReplyEnded,
+    ReplyStarted,
+    SpokenBy,
+    Usage,
+    WordTimes,
+)
 from voxtral_voice.conversation.timeline import Timeline
 from voxtral_voice.realtime.audio_formats import FormatName
 from voxtral_voice.realtime.fields import Json, JsonObject
@@ -155,13 +165,34 @@ def _usage(usage: Usage) -> JsonObject:
     }
 
 
-def trace_object(timeline: Timeline) -> JsonObject:
-    """Our extra field on `response.done`: where the time of the turn went, in ms."""
+def extra_object(ended: ReplyEnded) -> JsonObject:
+    """Our extra field on `response.done`: of a turn's answer where the time went, and of speech the voice and when each
+    word is said. Empty when there is nothing to say."""
+    extra: JsonObject = {}
+    if ended.timeline is not None:
+        extra["trace"] = _trace(ended.timeline)
+    if ended.by is not None:
+        extra["voice"] = _voice(ended.by)
+    return {**extra, **words_object(ended.words)}
+
+
+def words_object(words: WordTimes) -> JsonObject:
+    """{} when there are none."""
+    said: list[Json] = [
+        {"word": word, "start_ms": round(start_ms), "end_ms": round(end_ms)} for word, start_ms, end_ms in words
+    ]
+    return {"words": said} if said else {}
+
+
+def _trace(timeline: Timeline) -> JsonObject:
+    """In ms."""
     return {
-        "trace": {
-            "stages_ms": {**timeline.stages_ms()},
-            "offsets_ms": {**timeline.offsets_ms()},
-            "total_ms": timeline.total_ms(),
-            "endpoint_ms": timeline.endpoint_ms(),
-        }
+        "stages_ms": {**timeline.stages_ms()},
+        "offsets_ms": {**timeline.offsets_ms()},
+        "total_ms": timeline.total_ms(),
+        "endpoint_ms": timeline.endpoint_ms(),
     }
+
+
+def _voice(by: SpokenBy) -> JsonObject:
+    return {"asked": by.asked, "used": by.used, "language": by.language or None, "why": by.why}

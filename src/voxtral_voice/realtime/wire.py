@@ -233,8 +233,8 @@ class Wire:
         match notice:
             case ev.ReplyAudioDelta(reply_id, samples, _):
                 return self._replies[reply_id].audio(samples)
-            case ev.ReplyTextDelta(reply_id, delta):
-                return [self._replies[reply_id].text(delta)]
+            case ev.ReplyTextDelta(reply_id, delta, words):
+                return [self._replies[reply_id].text(delta, words)]
             case ev.ReplyStarted():
                 return self._reply_started(notice)
             case ev.ReplyMessageStarted(reply_id, item_id, after):

@@ -40,6 +40,7 @@ USUAL: Final[dict[str, object]] = {
     "sound_ms": 0.0,
     "finish": "stop",
     "grows": False,
+    "words": (),
 }
 """What a field of this name says when there is nothing to say."""
 

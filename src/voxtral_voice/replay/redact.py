@@ -2,9 +2,9 @@
 
 Knows: which fields hold words or sound, and what of a text the core looks at. Does not know: files.
 
-`masked` replaces each character by one that stands for its kind: letters become x, X, क or 字, digits 0, signs of
-combining ु. White space and punctuation stay, and so do lengths. A message's fields are words unless `OPEN` lists them
-or they have a fixed set of values, so that a field that is new is masked until somebody decides otherwise.
+`masked` replaces each character by one that stands for its kind: letters become x, X, क, あ, 字 or 한, digits 0, signs
+of combining ु. White space and punctuation stay, and so do lengths. A message's fields are words unless `OPEN` lists
+them or they have a fixed set of values, so that a field that is new is masked until somebody decides otherwise.
 
 That is enough for commands, for what the client writes, and for audio (as much silence). Two texts are looked at more
 closely by the core, and keep a little more:
@@ -30,7 +30,16 @@ from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, ge
 import numpy as np
 
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.conversation.phrases import ABBREVIATIONS, CLINGING, JOINERS, OBJECTS, VERBS, PhraseSplitter
+from voxtral_voice.conversation.phrases import (
+    ABBREVIATIONS,
+    CLINGING,
+    JOINERS,
+    OBJECTS,
+    VERBS,
+    PhraseSplitter,
+    is_hiragana,
+    is_unspaced,
+)
 from voxtral_voice.replay.recording import Step
 
 M = TypeVar("M")
@@ -45,6 +54,8 @@ _KINDS: Final = {
     "X": "XYZWVUTSRQPONMLKJIHGFEDCBA",
     "क": "".join(map(chr, range(0x0915, 0x0939))),
     "字": "字" + "".join(map(chr, range(0x4E00, 0x4E40))),
+    "あ": "あ" + "".join(map(chr, range(0x3044, 0x3084))),
+    "한": "한" + "".join(map(chr, range(0xAC00, 0xAC40))),
     "ु": "ु" + "".join(map(chr, range(0x0942, 0x094D))),
     "0": "0123456789",
     "½": "½¼¾⅓⅔⅛⅜⅝⅞",
@@ -74,7 +85,11 @@ def _mask(character: str) -> str:
 def _mask_of_letter(letter: str) -> str:
     if "\u0900" <= letter <= "\u097f":
         return "क"
-    return "字" if letter >= "\u2e80" else "x"
+    if is_hiragana(letter):
+        return "あ"
+    if is_unspaced(letter):
+        return "字"
+    return "한" if letter >= "\u2e80" else "x"
 
 
 def masked(text: str) -> str:
@@ -261,8 +276,8 @@ class Words:
     def add(self, text: str) -> Delta:
         delta = Delta(text)
         cuts = set()
-        for phrase in self._splitter.feed(text):
-            self._cut += len(phrase)
+        for cut in self._splitter.feed(text):
+            self._cut += len(cut.text)
             cuts.add(self._cut)
         for character in text:
             if self._length in cuts or character.isspace():
@@ -278,7 +293,7 @@ class Words:
         """A tool is called: what comes before a new call is a phrase."""
         if index >= self._calls:
             self._calls = index + 1
-            self._cut += sum(map(len, self._splitter.finish()))
+            self._cut += sum(len(cut.text) for cut in self._splitter.finish())
             self.end()
 
     def end(self) -> None:

@@ -34,6 +34,8 @@ from voxtral_voice.engines.base import (
     Transcript,
     TranscriptStream,
 )
+from voxtral_voice.engines.spoken_language import language_of_text
+from voxtral_voice.engines.voice_choice import voice_for, why
 from voxtral_voice.errors import EngineError
 from voxtral_voice.server.answer import Answer
 from voxtral_voice.server.prompt import messages, tools
@@ -342,20 +344,31 @@ class Runner:
 
     async def _speak(self, reply_id: str, phrases: asyncio.Queue[ev.Speak], account: Account) -> None:
         """One phrase after the other, until the reply is stopped."""
+        by: ev.SpokenBy | None = None
         try:
             while True:
                 phrase = await phrases.get()
-                await self._speak_phrase(phrase, account)
+                by = by or self._spoken_by(phrase)
+                await self._speak_phrase(phrase, by, account)
                 self._runtime.worked("speaker")
                 await self._tell(ev.PhraseEnded(reply_id, phrase.phrase))
         except ENGINE_FAULTS as error:
             message = self._runtime.failed("speaker", error)
             await self._tell(ev.ReplyFailed(reply_id, "speaker", message))
 
-    async def _speak_phrase(self, job: ev.Speak, account: Account) -> None:
+    def _spoken_by(self, job: ev.Speak) -> ev.SpokenBy:
+        """Chosen by a reply's first phrase, for all of it. Raises EngineError for a voice that is not there."""
         speaker = self._runtime.engines.speaker
+        asked, language = speaker.find(job.voice), language_of_text(job.text, job.language)
+        used = voice_for(speaker.voices, asked, language)
+        return ev.SpokenBy(job.voice, used.id, language, why(asked, used, language))
+
+    async def _speak_phrase(self, job: ev.Speak, by: ev.SpokenBy, account: Account) -> None:
         limit_s, samples = _longest_audio_s(job), 0
-        async with aclosing(speaker.speak(job.text, voice=job.voice, speed=job.speed)) as chunks:
+        language = language_of_text(job.text, by.language) or None
+        speaker, told = self._runtime.engines.speaker, False
+        speech = speaker.speak(job.text, voice=by.used, speed=job.speed, language=language)
+        async with aclosing(speech) as chunks:
             while True:
                 with account.working("speaker"):
                     async with asyncio.timeout(SPEAK_STEP_S):
@@ -367,7 +380,8 @@ class Runner:
                     made = f"more than {limit_s:g} s of audio for a phrase of {len(job.text)} characters"
                     raise EngineError("speaker", f"it made {made}")
                 words = tuple((word.word, word.start_ms, word.end_ms) for word in chunk.words)
-                await self._tell(ev.PhraseAudio(job.reply_id, job.phrase, chunk.samples, words))
+                await self._tell(ev.PhraseAudio(job.reply_id, job.phrase, chunk.samples, words, None if told else by))
+                told = True
 
 
 def _listened_to(pcm: bytes) -> Samples:

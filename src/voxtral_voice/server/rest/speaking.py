@@ -27,7 +27,8 @@ async def spoken(runtime: Runtime, text: str, *, voice: str, speed: float) -> As
     """24 kHz. Raises ApiError when the speaker fails, and when there is nothing to say aloud in the text."""
     splitter = PhraseSplitter()
     silent = True
-    for phrase in (*splitter.feed(text), *splitter.finish()):
+    phrases = [cut.text for cut in (*splitter.feed(text), *splitter.finish()) if not cut.silent]
+    for phrase in phrases:
         async with aclosing(_phrase(runtime, phrase, voice, speed)) as chunks:
             async for samples in chunks:
                 silent = False
