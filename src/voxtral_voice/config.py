@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -66,6 +67,13 @@ REMOTE_PARTS: Final = ("transcriber", "responder", "speaker")
 SECRETS: Final = ("server.api_keys", "voxtral.vllm_api_key", *(f"{part}.api_key" for part in REMOTE_PARTS))
 """Settings whose values are never printed."""
 
+
+def default_voices_dir() -> Path:
+    """In the user's own data, not in a cache that somebody may empty."""
+    data = os.environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "voxtral-voice" / "voices"
+
+
 # --- the settings -----------------------------------------------------------------------------------------------
 
 
@@ -113,6 +121,13 @@ class ServerConfig(Part):
     tls_key: str = Field(
         default="", description="file with the private key of tls_cert (PEM); empty = it is in the same file"
     )
+
+    voices_dir: Path = Field(default_factory=default_voices_dir, description="private folder of the cloned voices")
+
+    @field_validator("voices_dir")
+    @classmethod
+    def _whole_folder(cls, folder: Path) -> Path:
+        return _whole(folder)
 
     @field_validator("api_keys_file", "tls_cert", "tls_key")
     @classmethod

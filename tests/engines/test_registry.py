@@ -226,6 +226,7 @@ def test_voxtral_hears_and_a_url_answers(tmp_path: Path) -> None:
         "silero-vad-v5.onnx",
         "smart-turn-v3.2.onnx",
         "kokoro-v1.0-int8.onnx",
+        "speaker-encoder.pt",
     }
     assert list(engines.processes) == ["vllm realtime"]
 
@@ -259,6 +260,7 @@ def test_the_embedded_profile_asks_for_its_files_by_catalogue_name(tmp_path: Pat
         *(f"whisper-base/{name}" for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt")),
         *(f"voices/{voice}.bin" for voice in VOICES),
         "kokoro-v1.0-int8.onnx",
+        "speaker-encoder.pt",
         "silero-vad-v5.onnx",
         "smart-turn-v3.2.onnx",
         "smollm2-135m-instruct-q4_1.gguf",
@@ -313,6 +315,7 @@ def test_a_part_with_a_url_asks_for_no_file_and_runs_there(tmp_path: Path) -> No
         "whisper",
         "voices",
         "kokoro",
+        "speaker",
     }
 
 

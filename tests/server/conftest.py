@@ -102,7 +102,7 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> Serving:
 
     @asynccontextmanager
     async def serve(engines: Engines | None = None, config: Config | None = None) -> AsyncIterator[Server]:
-        monkeypatch.setattr(run, "build_engines", lambda _: engines or quick())
+        monkeypatch.setattr(run, "build_engines", lambda *_: engines or quick())
         before = asyncio.all_tasks()
         async with run.running(config or quick_config()) as url:
             server = Server(url, *made[-1], asyncio.all_tasks())

@@ -171,10 +171,30 @@ def test_a_server_has_a_limit_too(store: ClonedVoices, monkeypatch: pytest.Monke
         store.add("eve", "1", CONSENT, a_clone())
 
 
-def test_a_folder_that_cannot_be_made_is_said_at_the_start(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+def test_what_is_no_folder_is_said_at_the_start_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("")
+    path.chmod(0o644)
     with pytest.raises(ServerError, match="cannot be used: Not a directory"):
-        ClonedVoices(tmp_path / "file" / "voices")
+        ClonedVoices(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_a_folder_is_made_for_the_first_voice(tmp_path: Path) -> None:
+    store = ClonedVoices(tmp_path / "a" / "b")
+    assert not (tmp_path / "a").exists()
+    store.add("ada", "1", CONSENT, a_clone())
+    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ServerError, match="cannot be written"):
+        ClonedVoices(tmp_path / "file" / "b").add("ada", "1", CONSENT, a_clone())
+
+
+def test_a_folder_that_others_could_read_is_closed_to_them(store: ClonedVoices, tmp_path: Path) -> None:
+    store.add("ada", "1", CONSENT, a_clone())
+    (tmp_path / "voices").chmod(0o755)
+    ClonedVoices(tmp_path / "voices")
+    assert stat.S_IMODE((tmp_path / "voices").stat().st_mode) == 0o700
 
 
 def test_a_voice_that_cannot_be_written_leaves_nothing_behind(

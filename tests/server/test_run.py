@@ -37,7 +37,7 @@ async def refusal(config: Config) -> str:
 
 
 async def test_other_machines_are_served_with_a_key_or_on_purpose(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "build_engines", lambda _: quick())
+    monkeypatch.setattr(run, "build_engines", lambda *_: quick())
     for host in ("0.0.0.0", "::", "192.0.2.1", "a-name"):
         config = quick_config().model_copy(update={"server": ServerConfig(host=host, port=0)})
         with pytest.raises(ConfigError) as refused:
@@ -54,7 +54,7 @@ async def test_other_machines_are_served_with_a_key_or_on_purpose(monkeypatch: p
 
 
 async def test_a_keys_file_is_read_before_anything_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(run, "build_engines", lambda _: pytest.fail("the engines were loaded"))
+    monkeypatch.setattr(run, "build_engines", lambda *_: pytest.fail("the engines were loaded"))
     server = ServerConfig(port=0, api_keys_file=str(tmp_path / "nowhere"))
     said = await refusal(quick_config().model_copy(update={"server": server}))
     assert said == f"The keys file {tmp_path / 'nowhere'} cannot be read: No such file or directory."
@@ -123,7 +123,7 @@ async def test_the_address_to_open(serving: Serving, host: str, shown: str) -> N
 async def test_engines_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, error: VoiceError) -> None:
     """The error comes out as it is, and the port is free again."""
 
-    def fails(_: Config) -> None:
+    def fails(*_: object) -> None:
         raise error
 
     monkeypatch.setattr(run, "build_engines", fails)
@@ -142,7 +142,7 @@ async def test_an_engine_that_does_not_start(monkeypatch: pytest.MonkeyPatch) ->
         async def aclose(self) -> None:
             closed.append("speaker")
 
-    monkeypatch.setattr(run, "build_engines", lambda _: quick(speaker=Broken()))
+    monkeypatch.setattr(run, "build_engines", lambda *_: quick(speaker=Broken()))
     before = asyncio.all_tasks()
     with pytest.raises(EngineError, match="no memory"):
         async with running(quick_config()):
@@ -164,7 +164,7 @@ async def test_engines_are_closed_when_the_server_stops(serving: Serving) -> Non
 
 
 async def test_an_error_of_the_body_comes_out_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "build_engines", lambda _: quick())
+    monkeypatch.setattr(run, "build_engines", lambda *_: quick())
     before = asyncio.all_tasks()
     with pytest.raises(LookupError, match="mine"):
         async with running(quick_config()):
@@ -173,7 +173,7 @@ async def test_an_error_of_the_body_comes_out_as_it_is(monkeypatch: pytest.Monke
 
 
 async def test_a_server_that_stops_says_so_to_its_clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "build_engines", lambda _: quick())
+    monkeypatch.setattr(run, "build_engines", lambda *_: quick())
     before = asyncio.all_tasks()
     stop = asyncio.Event()
 

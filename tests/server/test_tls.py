@@ -82,7 +82,7 @@ def test_a_key_with_a_password_is_not_asked_for_at_the_terminal(tmp_path: Path) 
 
 
 async def test_a_conversation_over_tls(ours: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "build_engines", lambda _: quick())
+    monkeypatch.setattr(run, "build_engines", lambda *_: quick())
     config: Config = quick_config().model_copy(update={"server": server(ours.cert, ours.key)})
     trusted = await asyncio.to_thread(ssl.create_default_context, cafile=str(ours.cert))
     async with running(config) as url:
@@ -102,7 +102,7 @@ async def test_a_conversation_over_tls(ours: Certificate, monkeypatch: pytest.Mo
 async def test_a_certificate_is_looked_at_before_anything_starts(
     ours: Certificate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(run, "build_engines", lambda _: pytest.fail("the engines were loaded"))
+    monkeypatch.setattr(run, "build_engines", lambda *_: pytest.fail("the engines were loaded"))
     config = quick_config().model_copy(update={"server": server(ours.cert, tmp_path / "nowhere")})
     with pytest.raises(ServerError, match="The TLS private key"):
         async with running(config):

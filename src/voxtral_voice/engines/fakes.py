@@ -38,7 +38,8 @@ from voxtral_voice.engines.base import (
     WordTime,
 )
 from voxtral_voice.engines.fake_calls import calls_for
-from voxtral_voice.engines.voices import VOICES, voice_or_blend
+from voxtral_voice.engines.voice_clone import ClonedVoice
+from voxtral_voice.engines.voices import VOICES, StyleSource, voice_or_blend
 from voxtral_voice.errors import EngineError
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -366,19 +367,23 @@ class FakeSpeaker(_Fake):
         first_audio_ms: float = 50.0,
         realtime_factor: float = 0.1,
         *,
+        others: StyleSource | None = None,
         broken: Broken | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         super().__init__(broken, sleep)
         self._first_audio_ms = first_audio_ms
         self._realtime_factor = realtime_factor
+        self._others = others
 
     @property
     def voices(self) -> Mapping[str, Voice]:
         return VOICES
 
     def find(self, name: str) -> Voice:
-        return voice_or_blend(name)
+        """Blends are of the table's voices."""
+        other = self._others.voice(name) if self._others else None
+        return other or voice_or_blend(name)
 
     async def speak(
         self,
@@ -410,3 +415,23 @@ def _tone(speed: float) -> Samples:
     wave = TONE_AMPLITUDE * envelope * np.sin(2 * np.pi * TONE_HZ / SPEAK_RATE_HZ * t)
     gap = np.zeros(round(GAP_MS * SPEAK_RATE_HZ / 1000 / speed))
     return np.concatenate([wave, gap]).astype(np.float32)
+
+
+# --- voice cloner -----------------------------------------------------------------------------------------------
+
+
+class FakeCloner(_Fake):
+    """Makes the same voice of every clip; its styles are as loud as the clip."""
+
+    seam = "cloner"
+
+    def __init__(
+        self, latency_ms: float = 500.0, *, broken: Broken | None = None, sleep: Sleep = asyncio.sleep
+    ) -> None:
+        super().__init__(broken, sleep)
+        self._latency_ms = latency_ms
+
+    async def clone(self, clip: Samples) -> ClonedVoice:
+        await self._step(self._latency_ms)
+        rms = np.sqrt(np.mean(np.square(clip, dtype=np.float64)))
+        return ClonedVoice(np.full((510, 1, 256), rms, np.float32), 0.0, "female", 200.0, 1.0)

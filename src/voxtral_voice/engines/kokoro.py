@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +33,7 @@ from voxtral_voice.engines.phonemes import Phonemizer, Utterance
 from voxtral_voice.engines.placement import CPU, index
 from voxtral_voice.engines.trim import Trimmed, pause_after_ms, trim
 from voxtral_voice.engines.voice_styles import VoiceStyles, read_file
-from voxtral_voice.engines.voices import DEFAULT_VOICES, VOICES, StyleSource
+from voxtral_voice.engines.voices import DEFAULT_VOICES, VOICES, Styles, StyleSource
 from voxtral_voice.engines.worker import Worker
 from voxtral_voice.errors import EngineError
 
@@ -78,6 +79,8 @@ class Kokoro:
         self._worker = Worker("kokoro")
         self._phonemizer = phonemizer or Phonemizer()
         self._session: onnxruntime.InferenceSession | None = None
+        self._trials: set[onnxruntime.RunOptions] = set()
+        """Runs that give way to a phrase."""
 
     @property
     def name(self) -> str:
@@ -107,6 +110,7 @@ class Kokoro:
         self.find(voice)
         check_speed(speed)
         running(self._session)
+        self._end_trials()
         stop = onnxruntime.RunOptions()
         try:
             speech = self._worker.stream(lambda: self._chunks(text, voice, speed, language, stop))
@@ -115,6 +119,27 @@ class Kokoro:
                     yield chunk
         finally:
             stop.terminate = True
+
+    async def try_styles(self, text: str, styles: Styles) -> Samples:
+        """As `voice_clone_fit.StyledSpeaker.try_styles`, in English. A phrase that is to be spoken meanwhile waits for
+        it no longer than an operator takes; the run is done again behind it."""
+        while True:
+            running(self._session)
+            stop = onnxruntime.RunOptions()
+            self._trials.add(stop)
+            try:
+                return await self._worker.run(partial(self._trial, text, styles, stop))
+            except EngineError:
+                if stop in self._trials:  # nobody stopped it
+                    raise
+            finally:
+                self._trials.discard(stop)
+                stop.terminate = True
+
+    def _end_trials(self) -> None:
+        for stop in self._trials:
+            stop.terminate = True
+        self._trials.clear()
 
     # --- on the worker's thread
 
@@ -136,17 +161,30 @@ class Kokoro:
             audio, frames = self._run(utterance, voice, speed, stop)
             yield chunk_of(utterance, audio, frames * FRAME_MS, text, speed)
 
+    def _trial(self, text: str, styles: Styles, stop: onnxruntime.RunOptions) -> Samples:
+        (utterance,) = read_phrase(self._phonemizer, text, "en-US")
+        style = styles[len(utterance.symbols) - 1]
+        return self._run_in(utterance, style, 1.0, stop)[0]
+
     def _run(
         self, utterance: Utterance, voice: str, speed: float, stop: onnxruntime.RunOptions
     ) -> tuple[Samples, Samples]:
         """Audio, and the frames of each token."""
+        style = self._styles.style(voice, len(utterance.symbols))
+        audio, frames = self._run_in(utterance, style, speed, stop)
+        return audio * np.float32(10 ** (self._styles.gain_db(voice) / 20)), frames
+
+    def _run_in(
+        self, utterance: Utterance, style: Styles, speed: float, stop: onnxruntime.RunOptions
+    ) -> tuple[Samples, Samples]:
+        """style: [1, 256]. As `_run`, as loud as the model makes it."""
         feeds = {
             "tokens": np.array([utterance.ids], np.int64),
-            "style": self._styles.style(voice, len(utterance.symbols)),
+            "style": style,
             "speed": np.array([speed], np.float32),
         }
         audio, frames = run_model(running(self._session), ["audio", _FRAMES_OUTPUT], feeds, stop)
-        return audio * np.float32(10 ** (self._styles.gain_db(voice) / 20)), frames[0]
+        return audio, frames[0]
 
 
 # --- what Kokoro shares with its student ------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from voxtral_voice.engines.base import Engine, Responder, Speaker, Transcriber, TurnJudge, VoiceActivity
 from voxtral_voice.engines.fakes import (
+    FakeCloner,
     FakeResponder,
     FakeSpeaker,
     FakeTranscriber,
@@ -27,6 +28,7 @@ from voxtral_voice.engines.placement import CPU, Listen
 from voxtral_voice.engines.remote import RemoteParts
 from voxtral_voice.engines.silence_alone import SilenceAlone
 from voxtral_voice.engines.speaker_backend import SpeakerBackend
+from voxtral_voice.engines.voice_clone import VoiceCloner
 from voxtral_voice.engines.voices import DEFAULT_VOICES, VOICES, StyleSource
 from voxtral_voice.engines.voxtral_parts import Model, Process, VoxtralOptions, parts
 from voxtral_voice.errors import EngineError
@@ -57,6 +59,8 @@ class Engines:
     """By name, in the order of their start."""
     one_by_one: bool = False
     """The responder is started when the transcriber has started."""
+    cloner: VoiceCloner | None = None
+    """Where the speaker can be given new voices. No conversation needs it."""
 
     async def start(self) -> None:
         """Start the processes one after the other, as each takes its share of a GPU; then all engines at once. When one
@@ -74,7 +78,8 @@ class Engines:
     async def aclose(self) -> None:
         """Close all, also when one of them fails at it; then raise the first failure. Safe to call twice."""
         try:
-            await _all_of(engine.aclose() for engine in self._all().values())
+            beside = [self.cloner] if self.cloner else []
+            await _all_of(engine.aclose() for engine in (*beside, *self._all().values()))
         finally:
             await _all_of(process.aclose() for process in self.processes.values())
 
@@ -147,6 +152,7 @@ def fake(
     transcriber: Transcriber | None = None,
     responder: Responder | None = None,
     speaker: Speaker | None = None,
+    cloner: VoiceCloner | None = None,
 ) -> Engines:
     """The scripted engines of `fakes`, with their declared latencies; any of them may be given."""
     return Engines(
@@ -155,6 +161,7 @@ def fake(
         transcriber or FakeTranscriber(),
         responder or FakeResponder(),
         speaker or FakeSpeaker(),
+        cloner=cloner,
     )
 
 
@@ -162,21 +169,25 @@ def embedded(locate: Callable[[str], Path], options: EmbeddedOptions, remote: Re
     """Models on this machine's CPU, but for what is remote. locate: a model file's catalogue name -> its path."""
     from voxtral_voice.engines.silero import Silero
 
+    speaker, cloner = _speaker(locate, options, remote)
     return Engines(
         Silero(locate("silero-vad-v5.onnx")),
         _turn_judge(locate, options),
         _remote_transcriber(remote) or _embedded_transcriber(locate, options),
         _remote_responder(remote) or _embedded_responder(locate, options),
-        _remote_speaker(remote) or _embedded_speaker(locate, options),
+        speaker,
+        cloner=cloner,
     )
 
 
-def fake_with(remote: RemoteParts, listen: Listen = "utterance") -> Engines:
-    """The scripted engines, but for what is remote."""
+def fake_with(remote: RemoteParts, listen: Listen = "utterance", others: StyleSource | None = None) -> Engines:
+    """The scripted engines, but for what is remote. others: voices besides the table's."""
+    there = _remote_speaker(remote)
     return fake(
         transcriber=_remote_transcriber(remote) or FakeTranscriber(streaming=listen == "streaming"),
         responder=_remote_responder(remote) or FakeResponder(listens=listen == "direct"),
-        speaker=_remote_speaker(remote),
+        speaker=there or FakeSpeaker(others=others),
+        cloner=None if there else FakeCloner(),
     )
 
 
@@ -196,14 +207,16 @@ def gpu(
     responder = _remote_responder(remote) or _with_intents(ours.responder if ours else None, options)
     if transcriber is None or responder is None:
         raise EngineError("transcriber" if transcriber is None else "responder", "Neither Voxtral nor a URL is for it.")
+    speaker, cloner = _speaker(locate, options, remote, voxtral.placement.speaker)
     return Engines(
         Silero(locate("silero-vad-v5.onnx")),
         _turn_judge(locate, options),
         transcriber,
         responder,
-        _remote_speaker(remote) or _embedded_speaker(locate, options, voxtral.placement.speaker),
+        speaker,
         ours.processes if ours else {},
         one_by_one=ours is not None and ours.one_by_one,
+        cloner=cloner,
     )
 
 
@@ -266,15 +279,22 @@ def _with_intents(responder: Responder | None, options: EmbeddedOptions) -> Resp
     return Intents(responder, _local_time) if responder and options.intents else responder
 
 
-def _embedded_speaker(locate: Callable[[str], Path], options: EmbeddedOptions, device: str = CPU) -> Speaker:
-    from voxtral_voice.engines.kokoro import Kokoro
+def _speaker(
+    locate: Callable[[str], Path], options: EmbeddedOptions, remote: RemoteParts, device: str = CPU
+) -> tuple[Speaker, VoiceCloner | None]:
+    """Kokoro, and what gives it new voices; or the one behind a URL, whose voices are its own."""
+    if (there := _remote_speaker(remote)) is not None:
+        return there, None
+
     from voxtral_voice.engines.phonemes import NO_LEXICON, Phonemizer, read_lexicon
     from voxtral_voice.engines.student import Student, WithStudent
+    from voxtral_voice.engines.voice_clone_fit import KokoroCloner
 
     phonemizer = Phonemizer(read_lexicon(options.lexicon) if options.lexicon else NO_LEXICON)
     voices_dir = _folder(locate, [f"voices/{voice}.bin" for voice in VOICES])
     kokoro = _kokoro(locate("kokoro-v1.0-int8.onnx"), voices_dir, options, device, phonemizer)
-    return WithStudent(kokoro, Student(phonemizer)) if options.student else kokoro
+    cloner = KokoroCloner(kokoro, locate("speaker-encoder.pt"), voices_dir)
+    return (WithStudent(kokoro, Student(phonemizer)) if options.student else kokoro), cloner
 
 
 def _kokoro(

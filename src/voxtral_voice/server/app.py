@@ -53,7 +53,8 @@ def build_app(runtime: Runtime) -> FastAPI:
     app = FastAPI(title="Voxtral Voice AI", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Door, auth=runtime.auth, metrics=runtime.metrics)
     if origins := runtime.config.server.allowed_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])
+        methods = ["GET", "POST", "DELETE"]
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=methods, allow_headers=["*"])
     app.add_middleware(SecureHeaders)
     for suffix, kind in TYPES.items():
         mimetypes.add_type(kind, suffix)

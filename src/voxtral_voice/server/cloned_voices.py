@@ -11,6 +11,7 @@ It is a `StyleSource` of the speaker. `add` and `delete` block; the rest may be 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -33,6 +34,8 @@ from voxtral_voice.errors import EngineError, RequestError, ServerError
 from voxtral_voice.observe import log
 
 SUFFIX: Final = ".voice"
+HALF: Final = f"{SUFFIX}.new"
+"""Of a file that is being written."""
 ID: Final = re.compile(r"voice_[0-9a-f]{20}")
 MOST_OF_ONE_OWNER: Final = 20
 MOST: Final = 500
@@ -74,7 +77,7 @@ class StoreFull(RequestError):  # noqa: N818 - a state of the store, told to a c
 
 
 class ClonedVoices:
-    """folder: made when it is not there. Raises ServerError when it cannot be used."""
+    """folder: made for the first voice. Raises ServerError when it cannot be used."""
 
     def __init__(self, folder: Path, clock: Clock = time.time) -> None:
         self._folder = folder
@@ -83,14 +86,7 @@ class ClonedVoices:
         """Of what changes the folder."""
         self._styles: dict[str, Styles] = {}
         """Those that were used."""
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.chmod(0o700)
-            self._records = {record.id: record for record in map(_checked, sorted(folder.glob(f"*{SUFFIX}"))) if record}
-            for left in folder.glob(f"*{SUFFIX}.new"):
-                left.unlink()  # of a server that was stopped while it wrote
-        except OSError as error:
-            raise ServerError(f"The folder of cloned voices {folder} cannot be used: {error.strerror}.") from error
+        self._records = {record.id: record for record in _kept(folder)}
 
     # --- who may use what
 
@@ -182,6 +178,21 @@ def _no_voice(name: str) -> RequestError:
 # --- files ------------------------------------------------------------------------------------------------------
 
 
+def _kept(folder: Path) -> Iterator[Record]:
+    """What is whole in the folder; what a server that was stopped left half written is removed. Raises ServerError."""
+    try:
+        if not folder.exists():
+            return
+        files = sorted(folder.iterdir())
+        folder.chmod(0o700)
+        for path in files:
+            if path.name.endswith(HALF):
+                path.unlink()
+    except OSError as error:
+        raise ServerError(f"The folder of cloned voices {folder} cannot be used: {error.strerror}.") from error
+    yield from filter(None, (_checked(path) for path in files if path.suffix == SUFFIX))
+
+
 def _checked(path: Path) -> Record | None:
     """Says in the log why there is none."""
     try:
@@ -212,13 +223,15 @@ def _read(path: Path) -> tuple[Record, Styles]:
 def _write(path: Path, record: Record, styles: Styles) -> None:
     data = np.ascontiguousarray(styles, "<f4").tobytes()
     head = json.dumps({**asdict(record), "sha256": hashlib.sha256(data).hexdigest()})
-    new = path.with_name(f"{path.name}.new")
+    new = path.with_suffix(HALF)
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(head.encode() + b"\n" + data)
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
     except OSError as error:
-        new.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            new.unlink()
         raise ServerError(f"The cloned voice cannot be written to {path.parent}: {error.strerror}.") from error

@@ -26,6 +26,7 @@ from voxtral_voice.observe import log
 from voxtral_voice.replay.recorder import Recorder
 from voxtral_voice.server.app import build_app
 from voxtral_voice.server.auth import Auth
+from voxtral_voice.server.cloned_voices import ClonedVoices
 from voxtral_voice.server.recovery import recover
 from voxtral_voice.server.runtime import Runtime, build_engines, start_recorder, watch_loop_lag
 from voxtral_voice.server.tls import tls_context
@@ -87,10 +88,11 @@ async def _listening(config: Config) -> AsyncIterator[tuple[Server, socket.socke
     tls = await asyncio.to_thread(tls_context, config.server)
     with _bind(config.server.host, config.server.port) as listener:
         async with _recording(config) as recorder:
-            engines = await asyncio.to_thread(build_engines, config)
+            cloned = await asyncio.to_thread(ClonedVoices, config.server.voices_dir)
+            engines = await asyncio.to_thread(build_engines, config, cloned)
             await engines.start()
             try:
-                runtime = Runtime(config, engines, ready=True, recorder=recorder, auth=auth)
+                runtime = Runtime(config, engines, ready=True, recorder=recorder, auth=auth, cloned=cloned)
                 with runtime.closing:
                     async with _beside(watch_loop_lag(runtime.metrics)), _beside(recover(runtime)):
                         yield _server(runtime, tls), listener, _url(listener, config.server.host, tls is not None)

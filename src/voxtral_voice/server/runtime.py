@@ -98,7 +98,7 @@ def build_engines(config: Config, others: StyleSource | None = None) -> Engines:
     """The engines of the profile, not started; model files are fetched first. others: voices besides the table's.
     Raises WeightsError, EngineError."""
     if config.profile == "fake":
-        return registry.fake_with(config.remote, config.listen)
+        return registry.fake_with(config.remote, config.listen, others)
     checkpoints = models.ensure(config)
     folder = config.weights.dir
     options = EmbeddedOptions(

@@ -4,6 +4,7 @@ Knows: which path is which endpoint, and how many requests each takes at once. D
 
     GET  /v1/models, /v1/models/{id}      what runs here
     GET  /v1/voices, /v1/voices/{id}/sample   who speaks, and how it sounds
+    POST /v1/voices, DELETE /v1/voices/{id}   a voice made of a clip, and unmade
     POST /v1/audio/speech                 text -> speech
     POST /v1/audio/transcriptions         a recording -> text
     POST /v1/chat/completions             messages -> an answer, or calls of tools
@@ -15,13 +16,14 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from voxtral_voice.server.rest import chat, speech, transcriptions
+from voxtral_voice.server.rest import chat, speech, transcriptions, voice_clones
 from voxtral_voice.server.rest.chat import ChatCompletions
 from voxtral_voice.server.rest.edge import Endpoint, Handle
 from voxtral_voice.server.rest.hearing import Ear
 from voxtral_voice.server.rest.models import Models
 from voxtral_voice.server.rest.speech import Speech
 from voxtral_voice.server.rest.transcriptions import Transcriptions
+from voxtral_voice.server.rest.voice_clones import VoiceClones
 from voxtral_voice.server.rest.voices import VoiceList
 from voxtral_voice.server.runtime import Runtime
 
@@ -30,13 +32,15 @@ MOST_SAMPLES: Final = 8
 MOST_SPEECHES: Final = 16
 MOST_TRANSCRIPTIONS: Final = 4
 """Each holds an uploaded file, and keeps the transcriber busy as long as it has audio left."""
+MOST_CLONES: Final = 2
+"""Each holds two minutes of audio and waits for the speaker to have nothing else to do."""
 MOST_CHATS: Final = 16
 """Each may hold 32 MiB of recordings and pictures."""
 
 
 def router(runtime: Runtime) -> APIRouter:
-    ear, models = Ear(runtime, MOST_TRANSCRIPTIONS + MOST_CHATS), Models(runtime)
-    voices = VoiceList(runtime)
+    ear, models = Ear(runtime, MOST_TRANSCRIPTIONS + MOST_CHATS + MOST_CLONES), Models(runtime)
+    voices, clones = VoiceList(runtime), VoiceClones(ear)
     routes = APIRouter()
 
     def add(method: str, path: str, handle: Handle, most: int, most_bytes: int = 0) -> None:
@@ -46,6 +50,8 @@ def router(runtime: Runtime) -> APIRouter:
     add("GET", "/v1/models/{id:path}", models.retrieve, MOST_LISTS)
     add("GET", "/v1/voices", voices.list, MOST_LISTS)
     add("GET", "/v1/voices/{id}/sample", voices.sample, MOST_SAMPLES)
+    add("POST", "/v1/voices", clones.create, MOST_CLONES, voice_clones.MOST_BYTES)
+    add("DELETE", "/v1/voices/{id}", clones.delete, MOST_LISTS)
     add("POST", "/v1/audio/speech", Speech(runtime, models).handle, MOST_SPEECHES, speech.MOST_BYTES)
     transcribe = Transcriptions(ear, models).handle
     add("POST", "/v1/audio/transcriptions", transcribe, MOST_TRANSCRIPTIONS, transcriptions.MOST_BYTES)
