@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+QUIET := tests/e2e tests/clients tests/benchmarks
+# ^ tests that want the machine to themselves: whole conversations in real time; the others run on two cores
 VOXTRAL := $(VENV)/.installed-voxtral$(if $(CPU),-cpu)
 
 .PHONY: help install serve voxtral vllm clients test test-vllm check lock bench bench-stub bench-peers clean
@@ -26,7 +28,8 @@ clients: $(VENV)/.installed  ## the stock clients that tests talk with, each in 
 test: $(VENV)/.installed-dev  ## all tests
 	@$(BIN)/voxtral-voice models pull
 	@mkdir -p build
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(QUIET:%=--ignore=%) $(PYTEST_ARGS) $(COVERAGE)
+	$(BIN)/python -m pytest $(QUIET) $(PYTEST_ARGS)
 
 test-vllm: $(VENV)/.installed-dev $(VOXTRAL)  ## our engines against a real vLLM on CPU (3 GB in .venv-vllm, 10 minutes)
 	@bash scripts/install_vllm_cpu
