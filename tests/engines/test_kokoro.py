@@ -12,7 +12,7 @@ import pytest
 from hibari.voices import voice_path
 
 from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples, SpeechChunk
-from voxtral_voice.engines.kokoro import Kokoro, chunk_of, open_model
+from voxtral_voice.engines.kokoro import Kokoro, chunk_of, language_of, open_model
 from voxtral_voice.engines.phonemes import Utterance, WordSpan
 from voxtral_voice.engines.student import Student
 from voxtral_voice.engines.voice_styles import VoiceStyles
@@ -88,6 +88,11 @@ def test_a_fast_voice_pauses_less() -> None:
 def test_silence_is_not_passed_off_as_speech() -> None:
     with pytest.raises(EngineError, match="made no sound"):
         chunk_of(Utterance("a"), np.zeros(24000, np.float32), np.zeros(3, np.float32), "a", 1.0)
+
+
+def test_a_voice_reads_its_own_language_as_its_people_do() -> None:
+    assert language_of(VOICES["bf_emma"], None) == language_of(VOICES["bf_emma"], "en") == "en-GB"
+    assert language_of(VOICES["bf_emma"], "hi") == "hi"
 
 
 async def test_it_must_be_started(tmp_path: Path) -> None:

@@ -277,6 +277,15 @@ def test_intents_and_the_student_can_be_switched_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.voxtral
+def test_a_lexicon_is_checked_when_the_speaker_is_made(tmp_path: Path) -> None:
+    lexicon = tmp_path / "lexicon.toml"
+    lexicon.write_text('Anh = "ˈæn"')
+    embedded(tmp_path.joinpath, EmbeddedOptions(lexicon=lexicon))
+    lexicon.write_text('Anh = "?"')
+    with pytest.raises(EngineError, match="line 1"):
+        embedded(tmp_path.joinpath, EmbeddedOptions(lexicon=lexicon))
+
+
 def test_pytorch_may_speak(tmp_path: Path) -> None:
     engines = embedded(tmp_path.joinpath, EmbeddedOptions(student=False, speaker_backend="torch"))
     assert engines.names()["speaker"] == "kokoro-v1.0-int8 in torch on cpu"
