@@ -10,7 +10,7 @@ import pytest
 
 from voxtral_voice.engines.base import Voice
 from voxtral_voice.engines.voice_styles import STYLE_SHAPE, VoiceStyles, read_styles
-from voxtral_voice.engines.voices import VOICES, Styles, gain_db
+from voxtral_voice.engines.voices import GAINS_DB, VOICES, Styles
 from voxtral_voice.errors import EngineError, RequestError
 
 MINE = Voice("voice_1", "en-US", "")
@@ -111,10 +111,10 @@ def test_voices_of_another_source(tmp_path: Path) -> None:
     assert styles.gain_db("voice_1") == -3
     assert styles.find("af_heart") == VOICES["af_heart"]
     assert styles.style("af_heart", 3)[0, 0] == 1
-    assert styles.gain_db("af_bella") == gain_db("af_bella")
+    assert styles.gain_db("af_bella") == GAINS_DB["af_bella"]
     blend = "voice_1:0.75,af_heart:0.25"
     assert styles.find(blend) == replace(MINE, id=blend)
     assert styles.style(blend, 3)[0, 0] == 5.5
-    assert styles.gain_db(blend) == pytest.approx(0.75 * -3 + 0.25 * gain_db("af_heart"))
+    assert styles.gain_db(blend) == pytest.approx(0.75 * -3 + 0.25 * GAINS_DB["af_heart"])
     with pytest.raises(EngineError, match="no voice 'voice_2'"):
         styles.find("voice_2")

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import onnx
 import onnxruntime
 
 from voxtral_voice.engines.base import Samples, Speaker, SpeechChunk, Voice
+from voxtral_voice.engines.even_speed import with_even_speed
 from voxtral_voice.engines.kokoro import (
     FRAME_MS,
     check_speed,
@@ -27,6 +29,7 @@ from voxtral_voice.engines.kokoro import (
     read_phrase,
     run_model,
     running,
+    speed_of,
 )
 from voxtral_voice.engines.phonemes import Phonemizer, Utterance, is_english
 from voxtral_voice.engines.voices import VOICES, known
@@ -34,8 +37,8 @@ from voxtral_voice.engines.worker import Worker
 from voxtral_voice.errors import EngineError
 
 VOICE: Final = "af_heart"
-GAIN: Final = 1.48
-"""Makes the student as loud as Kokoro's af_heart: RMS of the audible windows of three sentences, 3.4 dB apart."""
+GAIN_DB: Final = 2.9
+"""Brings the student to the loudness of all voices: `benchmarks/voice_gains.json`."""
 _FRAMES_OUTPUT: Final = "/Clip_output_0"
 _SEED: Final = 0
 
@@ -84,7 +87,8 @@ class Student:
     def _load(self) -> None:
         from hibari.voices import voice_path
 
-        self._session = open_model(Path(voice_path("heart")), extra_output=_FRAMES_OUTPUT, threads=1)
+        path = Path(voice_path("heart"))
+        self._session = open_model(path, extra_output=_FRAMES_OUTPUT, threads=1, prepare=_with_even_speed)
         for _ in self._chunks("Hello.", 1.0, None):
             pass
 
@@ -97,10 +101,16 @@ class Student:
         """Audio, and the frames of each token."""
         from hibari import dsp
 
-        feeds = {"ids": np.array([utterance.ids], np.int64), "speed": np.array([speed], np.float32)}
-        *spectrum, frames = run_model(running(self._session), None, feeds)
+        session = running(self._session)
+        feeds = {"ids": np.array([utterance.ids], np.int64), "speed": speed_of(session, len(utterance.ids), speed)}
+        *spectrum, frames = run_model(session, None, feeds)
         audio = dsp.synth(*(part[0] for part in spectrum), np.random.default_rng(_SEED))
-        return (audio * GAIN).astype(np.float32), frames
+        return (audio * 10 ** (GAIN_DB / 20)).astype(np.float32), frames
+
+
+def _with_even_speed(model: bytes) -> bytes:
+    made: bytes = with_even_speed(onnx.load_model_from_string(model), _FRAMES_OUTPUT).SerializeToString()
+    return made
 
 
 def can_speak(text: str, language: str | None) -> bool:

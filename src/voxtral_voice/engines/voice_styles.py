@@ -17,7 +17,7 @@ import numpy as np
 
 from voxtral_voice.engines.base import Voice
 from voxtral_voice.engines.blends import is_blend, parse
-from voxtral_voice.engines.voices import Styles, StyleSource, gain_db, stock
+from voxtral_voice.engines.voices import GAINS_DB, Styles, StyleSource, stock
 from voxtral_voice.errors import EngineError, RequestError
 
 STYLE_SHAPE: Final = (510, 1, 256)
@@ -53,11 +53,11 @@ class VoiceStyles:
         return row
 
     def gain_db(self, name: str) -> float:
-        """What makes it as loud as `af_heart`."""
+        """What brings it to LOUDNESS_LUFS."""
         if is_blend(name):
             return sum(part.weight * self.gain_db(part.voice.id) for part in parse(name, self._alone).parts)
         other = self._others.gain_db(name) if self._others else None
-        return gain_db(name) if other is None else other
+        return GAINS_DB[name] if other is None else other
 
     def _alone(self, name: str) -> Voice:
         """What is no blend."""

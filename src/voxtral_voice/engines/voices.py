@@ -62,20 +62,23 @@ VOICES: Final[Mapping[str, Voice]] = MappingProxyType(_table(_DEFAULT) | _table(
 DEFAULT_VOICES: Final = tuple(_table(_DEFAULT))
 """Those that are offered first, and loaded at the start."""
 
-GAINS_DB: Final[Mapping[str, float]] = MappingProxyType(
-    {
-        "af_heart": 0.0,
-        "af_bella": -0.8,
-        "af_nicole": -1.5,
-        "af_sarah": -1.9,
-        "hf_alpha": -8.0,
-        "hf_beta": -6.9,
-        "hm_omega": -7.3,
-        "hm_psi": -6.2,
-    }
+LOUDNESS_LUFS: Final = -23.0
+"""Of every voice, as in EBU R 128. Kokoro's own lie between -26 and -16; at this level none clips, whatever it says."""
+
+_GAINS: Final = (
+    "af_heart=-0.6 af_bella=-1.2 af_nicole=-1.7 af_sarah=-2.4 hf_alpha=-7.1 hf_beta=-6.2 hm_omega=-6.7 hm_psi=-5.0 "
+    "af_aoede=-5.4 af_kore=-4.5 af_alloy=-2.1 af_nova=2.7 af_sky=0.1 af_jessica=-1.4 af_river=-2.4 am_fenrir=-4.2 "
+    "am_michael=0.4 am_puck=-4.8 am_echo=-1.5 am_eric=-2.2 am_liam=-1.8 am_onyx=-1.4 am_santa=-1.1 am_adam=-4.6 "
+    "bf_emma=-3.1 bf_isabella=-5.5 bf_alice=-2.6 bf_lily=-2.0 bm_fable=-1.0 bm_george=-1.5 bm_lewis=0.3 "
+    "bm_daniel=-1.8 ef_dora=0.3 em_alex=0.0 em_santa=-0.3 ff_siwis=-4.8 if_sara=-9.2 im_nicola=-4.1 jf_alpha=-3.6 "
+    "jf_gongitsune=-2.9 jf_tebukuro=-3.0 jf_nezumi=-3.3 jm_kumo=-3.3 pf_dora=0.0 pm_alex=-0.4 pm_santa=-0.4 "
+    "zf_xiaobei=-2.8 zf_xiaoni=-4.7 zf_xiaoxiao=-6.9 zf_xiaoyi=-4.4 zm_yunjian=-2.2 zm_yunxi=-1.2 zm_yunxia=-2.6 "
+    "zm_yunyang=0.4"
 )
-"""Makes every voice as loud as `af_heart` (-21.6 dBFS, RMS of the audible windows of three sentences). Unchanged, the
-Hindi voices clip."""
+GAINS_DB: Final[Mapping[str, float]] = MappingProxyType(
+    {name: float(gain) for name, _, gain in (entry.partition("=") for entry in _GAINS.split())}
+)
+"""Brings every voice to LOUDNESS_LUFS: `benchmarks/voice_gains.json`, made by `python -m benchmarks.voice_gains`."""
 
 MOST_NAMED: Final = 8
 """Voices in a sentence of an error; 54 would be a page."""
@@ -91,7 +94,7 @@ class StyleSource(Protocol):
         """May read a file: called on an engine's thread. Raises EngineError when it is there and cannot be used."""
 
     def gain_db(self, name: str) -> float | None:
-        """Added to its sound, so that it is as loud as `af_heart`."""
+        """Added to its sound, so that it has LOUDNESS_LUFS."""
 
 
 def voice_or_blend(name: str) -> Voice:
@@ -134,9 +137,3 @@ def one_of(names: Iterable[str], name: str) -> str:
     first = tuple(dict.fromkeys((*nearest, *names)))[:MOST_NAMED]
     rest = len(names) - len(first)
     return f"one of {', '.join(first)}" + (f" or {rest} others" if rest else "")
-
-
-def gain_db(voice: str) -> float:
-    """A voice that was never measured is taken to be as loud as the loudest of its language: soft, but not clipped."""
-    alike = (gain for name, gain in GAINS_DB.items() if name[:1] == voice[:1])
-    return GAINS_DB.get(voice, min(alike, default=min(GAINS_DB.values())))
