@@ -15,10 +15,7 @@ from typing import Final
 
 from voxtral_voice.engines.text.addresses import Wording, address_rules, phone_rules
 from voxtral_voice.engines.text.chinese_numbers import count, number, one_by_one
-from voxtral_voice.engines.text.english import NUMBER, one_of
-from voxtral_voice.engines.text.rules import TAKEN, Rule, rule
-
-Match = re.Match[str]
+from voxtral_voice.engines.text.rules import NUMBER, TAKEN, Match, Rule, one_of, rule
 
 _START: Final = rf"(?<![A-Za-z0-9.,{TAKEN}])"
 _UNITS_ZH: Final[Mapping[str, str]] = {

@@ -15,12 +15,9 @@ from typing import Final
 
 from voxtral_voice.engines.text import hindi_words as words
 from voxtral_voice.engines.text.addresses import Wording, address_rules, phone_rules
-from voxtral_voice.engines.text.english import NUMBER, START, WHOLE, one_of
 from voxtral_voice.engines.text.english_words import FRACTIONS as GLYPHS
 from voxtral_voice.engines.text.hindi_numbers import cardinal, half_and_quarter, number, one_by_one, ordinal, year
-from voxtral_voice.engines.text.rules import TAKEN, Parts, Rule, rule
-
-Match = re.Match[str]
+from voxtral_voice.engines.text.rules import NUMBER, START, TAKEN, WHOLE, Match, Parts, Rule, one_of, rule
 
 _WORDING: Final = Wording(
     number=number, digits=one_by_one, dot="डॉट", slash="स्लैश", dash="डैश", underscore="अंडरस्कोर", at="ऐट", plus="प्लस",

@@ -14,10 +14,7 @@ from functools import cache
 from typing import Final
 
 from voxtral_voice.engines.text.addresses import Wording, address_rules, phone_rules
-from voxtral_voice.engines.text.english import one_of
-from voxtral_voice.engines.text.rules import TAKEN, Parts, Rule, rule
-
-Match = re.Match[str]
+from voxtral_voice.engines.text.rules import TAKEN, Match, Parts, Rule, one_of, rule
 
 _NUMBER: Final = r"(?:\d{1,3}(?:\.\d{3})++(?!\d)|\d++)(?:[.,]\d++)?+"
 _START: Final = rf"(?<![\w.,{TAKEN}])"

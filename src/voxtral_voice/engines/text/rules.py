@@ -9,7 +9,7 @@ that the first rule that knows something has the last word.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +20,8 @@ TAKEN: Final = "\ue000"
 
 Parts = tuple[str, ...]
 """What is said for the white-space tokens of a match, in order; for tokens beyond the last part nothing is said."""
-Say = Callable[[re.Match[str]], Parts | str | None]
+Match = re.Match[str]
+Say = Callable[[Match], Parts | str | None]
 """None: this is not what the rule is about."""
 
 
@@ -34,6 +35,18 @@ class Rule:
 def rule(pattern: str, say: Say | str, flags: int = 0) -> Rule:
     """say: a word stands for itself."""
     return Rule(re.compile(pattern, flags), say if callable(say) else lambda _: say)
+
+
+WHOLE: Final = r"(?:\d{1,3}(?:,\d{3})++(?!\d)|\d{1,2}(?:,\d{2}){1,5},\d{3}(?!\d)|\d++)"
+"""With thousands separators, or in lakhs and crores."""
+NUMBER: Final = rf"{WHOLE}(?:\.\d++)?+|\.\d++"
+START: Final = rf"(?<![\w.{TAKEN}])(?<!\d,)"
+"""Of a number: not inside of a word or of another one."""
+
+
+def one_of(names: Iterable[str]) -> str:
+    """A pattern for any of them, the longest first."""
+    return "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
 
 
 class Work:
