@@ -1,6 +1,6 @@
-"""What each piece of Voxtral costs on this machine's GPU: both models at their real size, with random weights.
+"""What each piece of Voxtral and Kokoro costs on this machine's GPU: at their real size, with random weights.
 
-    python -m benchmarks.gpu [--device cuda:0] [--parts mini realtime] [--repeats 20] [--out FILE]
+    python -m benchmarks.gpu [--device cuda:0] [--parts mini realtime speaker] [--repeats 20] [--out FILE]
     python -m benchmarks.gpu --device cpu --size tiny       # anywhere: does it run?
 
 Needs torch, transformers and numpy, and neither the server nor a checkpoint: the models are built on the device from
@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +41,7 @@ from transformers import (
 )
 
 from voxtral_voice.bench.machine import Facts, commit, machine
+from voxtral_voice.engines.kokoro_torch.network import TINY, Kokoro, Phrase, Plan, Shape
 from voxtral_voice.engines.voxtral.decoder import Decoder, Written
 from voxtral_voice.engines.voxtral.encoder import Encoder, Heard
 
@@ -79,6 +80,13 @@ STEPS: Final = 10
 """Timed together, then divided: one alone is about as long as waiting for the device."""
 GUESSED: Final = 8
 """Tokens of an end in one pass, where the model has nothing more to say."""
+
+PHRASES: Final = (10, 20, 40, 80, 160)
+"""Symbols. Five words are about 20."""
+SYMBOL_FRAMES: Final = 3
+"""Of 25 ms: what a symbol lasts."""
+TOGETHER_SYMBOLS: Final = 40
+SPEAK_RATE_HZ: Final = 24_000
 
 Audio = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -494,6 +502,71 @@ def _eager_step(realtime: Realtime, bench: Bench, chunk: Audio) -> Facts:
     return bench.timed(some, parts=STEPS)
 
 
+# --- Kokoro ------------------------------------------------------------------------------------------------------
+
+
+class Voice:
+    """The speaker's network, in float32, with convolutions in TF32 where the GPU has that: what the engine runs."""
+
+    def __init__(self, bench: Bench) -> None:
+        began = time.perf_counter()
+        self.model: Kokoro = Kokoro(TINY if bench.tiny else Shape()).requires_grad_(False).eval().to(bench.device)
+        bench.wait()
+        self.built_s = round(time.perf_counter() - began, 2)
+        self._frames = 1 if bench.tiny else SYMBOL_FRAMES
+        self._style = np.random.default_rng(0).normal(0, 0.3, 256).astype(np.float32)
+
+    def phrase(self, symbols: int) -> Phrase:
+        return Phrase((0, *(43 + number % 26 for number in range(symbols)), 0), self._style, 1.0)
+
+    def plan(self, symbols: Sequence[int]) -> list[Plan]:
+        """As long as speech is, whatever random weights say."""
+        made = self.model.plan([self.phrase(count) for count in symbols])
+        return [replace(plan, frames=(self._frames,) * len(plan.frames)) for plan in made]
+
+    def speak(self, symbols: Sequence[int]) -> list[Audio]:
+        """Of phrases that share their runs: all from symbols to samples in this machine's memory."""
+        return self.model.sound(self.plan(symbols))
+
+
+def measure_speaker(bench: Bench) -> Facts:
+    voice = Voice(bench)
+    parameters = list(voice.model.parameters())
+    half = TOGETHER_SYMBOLS // 2
+    uneven = [half + 5 * number % (half + 1) for number in range(max(bench.streams))]
+    return {
+        "built_s": voice.built_s,
+        "parameters": sum(each.numel() for each in parameters),
+        "weights_mib": round(sum(each.numel() * each.element_size() for each in parameters) / 2**20),
+        "dtype": str(parameters[0].dtype).removeprefix("torch."),
+        "phrase": {f"{count} symbols": _phrase(voice, bench, [count]) for count in PHRASES},
+        "first_at_a_length": _first_at_a_length(voice, bench),
+        "together": {f"{count} phrases": _phrase(voice, bench, [TOGETHER_SYMBOLS] * count) for count in bench.streams},
+        "uneven": {f"{count} phrases": _phrase(voice, bench, uneven[:count]) for count in bench.streams if count > 1},
+        "memory": bench.memory(),
+    }
+
+
+def _phrase(voice: Voice, bench: Bench, symbols: Sequence[int]) -> Facts:
+    """Of all of them in one run: until the first sample of each is there, which is when all are."""
+    audio_s = sum(samples.size for samples in voice.speak(symbols)) / SPEAK_RATE_HZ
+    return {
+        "audio_s": round(audio_s, 2),
+        **bench.timed(lambda: voice.speak(symbols)),
+        "plan": bench.timed(lambda: voice.plan(symbols)),
+    }
+
+
+def _first_at_a_length(voice: Voice, bench: Bench) -> Facts:
+    """Phrases of lengths that were never seen: what libraries do once for each comes on top."""
+    times_ms = []
+    for count in range(23, 23 + 4 * max(2, bench.repeats), 4):
+        began = time.perf_counter()
+        voice.speak([count])
+        times_ms.append((time.perf_counter() - began) * 1000)
+    return figure(times_ms).as_json()
+
+
 # --- all ----------------------------------------------------------------------------------------------------------
 
 
@@ -529,7 +602,11 @@ def device_facts(device: torch.device) -> Facts:
     }
 
 
-PARTS: Final[dict[str, Callable[[Bench], Facts]]] = {"mini": measure_mini, "realtime": measure_realtime}
+PARTS: Final[dict[str, Callable[[Bench], Facts]]] = {
+    "mini": measure_mini,
+    "realtime": measure_realtime,
+    "speaker": measure_speaker,
+}
 
 
 def measured(bench: Bench, name: str) -> Facts:
@@ -575,7 +652,9 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--size", choices=["real", "tiny"], default="real", help="of the models")
     parser.add_argument("--parts", nargs="+", choices=[*PARTS], default=[*PARTS])
     parser.add_argument("--repeats", type=int, default=20, help="of which the median is taken (20)")
-    parser.add_argument("--streams", type=int, nargs="+", default=[*STREAMS], help="Realtime, at once (1 4 16)")
+    parser.add_argument(
+        "--streams", type=int, nargs="+", default=[*STREAMS], help="Realtime, or phrases, at once (1 4 16)"
+    )
     parser.add_argument("--commit", help="of the source, where there is no git")
     parser.add_argument("--out", type=Path, help="file (benchmarks/<date>-<commit>-gpu-pieces.json)")
     return parser.parse_args(words)

@@ -3,13 +3,14 @@ caller wait for. Voxtral has random weights of the real size, so nothing of it i
 
     scripts/gpu FOLDER                                   # all of it: half an hour
     scripts/gpu FOLDER --short                           # a few of each: some minutes
-    scripts/gpu FOLDER --steps pieces                    # doctor, pieces, bench: one or more of them
+    scripts/gpu FOLDER --steps pieces                    # doctor, pieces, bench, speaker: one or more of them
     scripts/gpu FOLDER --modes direct -- --speaker-url http://127.0.0.1:9000/v1    # what follows -- is the server's
     scripts/gpu FOLDER --short --size tiny --device cpu  # anywhere: does it run?
 
 Left in FOLDER: pieces.json (`benchmarks.gpu`), MODE.json and MODE.html (`voxtral-voice bench`) for each way to listen,
-and steps.json: each step's command, whether it worked, how long it took. A step that fails does not keep the next ones
-from being tried; the exit status tells.
+speaker.json and speaker.html for `direct` with Kokoro in PyTorch on the GPU and without the student, and steps.json:
+each step's command, whether it worked, how long it took. A step that fails does not keep the next ones from being
+tried; the exit status tells.
 
 What means something: how long each stage takes, what a turn costs, memory. What does not: every word, so word errors
 and right answers; what hangs on words, which is whether a turn is an intent, and when it counts as over: nonsense never
@@ -38,7 +39,9 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 PYTHON: Final = (sys.executable, "-m")
 MODES: Final = ("streaming", "direct", "utterance")
-STEPS: Final = ("doctor", "pieces", "bench")
+STEPS: Final = ("doctor", "pieces", "bench", "speaker")
+SPEAKER: Final = "direct"
+"""How the run with the speaker on the GPU listens."""
 KINDS: Final = ("realtime", "mini")
 WRITE: Final = (
     "import sys, pathlib; from voxtral_voice.engines.voxtral.random_weights import write; "
@@ -101,14 +104,22 @@ def steps(options: argparse.Namespace, weights: Path) -> Iterator[Step]:
         yield Step("doctor", (*PYTHON, "voxtral_voice", "doctor", "--gpu", *_server(options, weights)))
     if "pieces" in options.steps:
         yield Step("pieces", _pieces(options))
-    if "bench" in options.steps:
-        wanted = [kind for kind in KINDS if kind == "mini" or "streaming" in options.modes]
-        for kind in wanted:
-            if not (weights / kind / "config.json").is_file():
-                command = (sys.executable, "-c", WRITE, str(weights / kind), kind, options.size, options.device)
-                yield Step(f"random weights, {kind}", command)
-        for mode in options.modes:
-            yield Step(mode, _bench(options, weights, mode))
+    modes = options.modes if "bench" in options.steps else []
+    if modes or "speaker" in options.steps:
+        yield from _random_weights(options, weights, [kind for kind in KINDS if kind == "mini" or "streaming" in modes])
+    for mode in modes:
+        yield Step(mode, _bench(options, weights, mode, mode))
+    if "speaker" in options.steps:
+        placed = ("--device", f"{options.device},speaker={options.device}", "--speaker-backend", "torch")
+        yield Step("speaker", _bench(options, weights, SPEAKER, "speaker", *placed, "--speaker-student", "false"))
+
+
+def _random_weights(options: argparse.Namespace, weights: Path, kinds: Sequence[str]) -> Iterator[Step]:
+    """Of those that are not there yet."""
+    for kind in kinds:
+        if not (weights / kind / "config.json").is_file():
+            command = (sys.executable, "-c", WRITE, str(weights / kind), kind, options.size, options.device)
+            yield Step(f"random weights, {kind}", command)
 
 
 def _pieces(options: argparse.Namespace) -> tuple[str, ...]:
@@ -117,11 +128,12 @@ def _pieces(options: argparse.Namespace) -> tuple[str, ...]:
     return (*PYTHON, "benchmarks.gpu", *flags, *commit, "--out", str(options.out / "pieces.json"))
 
 
-def _bench(options: argparse.Namespace, weights: Path, mode: str) -> tuple[str, ...]:
+def _bench(options: argparse.Namespace, weights: Path, mode: str, name: str, *more: str) -> tuple[str, ...]:
+    """name: of the files. more: flags of the server, stronger than those before them."""
     said = ("--clips", options.clips, "--turns", str(options.turns or TURNS[options.short]), "--echoes", "0")
     over = ("--barge-ins", str(BARGE_INS[options.short]), "--max-tokens", str(MAX_TOKENS), "--endpoint", ENDPOINT)
-    files = ("--json", str(options.out / f"{mode}.json"), "--html", str(options.out / f"{mode}.html"))
-    flags = (*said, *over, *files, "--listen", mode, *_server(options, weights), *options.server)
+    files = ("--json", str(options.out / f"{name}.json"), "--html", str(options.out / f"{name}.html"))
+    flags = (*said, *over, *files, "--listen", mode, *_server(options, weights), *more, *options.server)
     return (*PYTHON, "voxtral_voice", "bench", *flags)
 
 

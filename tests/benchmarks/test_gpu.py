@@ -1,4 +1,4 @@
-"""Both models are measured to the end at a tiny size on the CPU, and their real sizes are those that were released."""
+"""All models are measured to the end at a tiny size on the CPU, and their real sizes are those that were released."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 pytestmark = pytest.mark.voxtral
 
 MINI = {"mel_cpu", "mel_device", "encode", "prefill", "token", "transcription", "audio_chat", "eager", "memory"}
+SPEAKER = {"phrase", "first_at_a_length", "together", "uneven", "memory"}
 REALTIME = {"begin", "mel", "step", "copy", "flush", "eager", "memory"}
 
 
@@ -34,6 +35,11 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_every_piece_has_its_figures(written: dict[str, Any]) -> None:
     assert written["mini"].keys() >= MINI
     assert written["realtime"].keys() >= REALTIME
+    assert written["speaker"].keys() >= SPEAKER
+    assert [*written["speaker"]["phrase"]] == ["10 symbols", "20 symbols", "40 symbols", "80 symbols", "160 symbols"]
+    assert [*written["speaker"]["together"]] == ["1 phrases", "3 phrases"]
+    assert written["speaker"]["together"]["3 phrases"]["audio_s"] == 3.15
+    assert [*written["speaker"]["uneven"]] == ["3 phrases"]
     assert [*written["mini"]["transcription"]] == ["2 s", "5 s", "20 s"]
     assert [*written["realtime"]["step"]] == ["1 streams", "3 streams"]
     assert {name: each["tokens"] for name, each in written["realtime"]["flush"].items()} == {"240 ms": 14, "480 ms": 17}

@@ -24,11 +24,12 @@ def names(found: Sequence[Step]) -> list[str]:
 
 def test_all_of_it_by_default() -> None:
     weights = ["random weights, realtime", "random weights, mini"]
-    assert names(planned()) == ["doctor", "pieces", *weights, "streaming", "direct", "utterance"]
+    assert names(planned()) == ["doctor", "pieces", *weights, "streaming", "direct", "utterance", "speaker"]
 
 
 def test_only_what_is_asked_for() -> None:
     assert names(planned("--steps", "pieces")) == ["pieces"]
+    assert names(planned("--steps", "speaker")) == ["random weights, mini", "speaker"]
     assert names(planned("--steps", "bench", "--modes", "direct")) == ["random weights, mini", "direct"]
 
 
@@ -39,10 +40,19 @@ def test_weights_that_are_there_are_used(tmp_path: Path) -> None:
 
 
 def test_the_servers_flags_come_last() -> None:
-    (*_, last) = planned("--modes", "direct", "--", "--speaker-url", "http://127.0.0.1:9/v1")
+    words = ("--modes", "direct", "--steps", "bench", "--", "--speaker-url", "http://127.0.0.1:9/v1")
+    (*_, last) = planned(*words)
     assert last.command[-2:] == ("--speaker-url", "http://127.0.0.1:9/v1")
     assert last.command[last.command.index("--listen") + 1] == "direct"
     assert last.command[last.command.index("--voxtral-mini") + 1] == "weights/mini"
+
+
+def test_the_speaker_is_on_the_gpu_in_a_run_of_its_own() -> None:
+    *_, utterance, speaker = planned()
+    assert speaker.command[speaker.command.index("--json") + 1].endswith("/speaker.json")
+    placed = [speaker.command[place + 1] for place, word in enumerate(speaker.command) if word == "--device"]
+    assert placed == ["cuda:0", "cuda:0,speaker=cuda:0"]
+    assert "--speaker-backend" not in utterance.command
 
 
 def test_a_short_run_has_fewer_of_everything() -> None:

@@ -82,8 +82,10 @@ def test_a_trial_on_the_cpu_computes_and_hears(capsys: pytest.CaptureFixture[str
         ("ok", "float32 products"),
         ("ok", "Voxtral Mini, tiny"),
         ("ok", "Voxtral Realtime, tiny"),
+        ("ok", "Kokoro, tiny"),
     ]
-    for _, _, text in lines[3:]:
+    assert "speaks 3 phrases in one run in " in lines[5][2]
+    for _, _, text in lines[3:5]:
         assert "with float32 weights; attention flash (" in text
 
 
@@ -158,4 +160,31 @@ def test_a_model_without_graphs_is_a_warning(monkeypatch: pytest.MonkeyPatch, tm
     assert text == (
         "hears 2 s in 250 ms with bfloat16 weights; attention flash (2); CUDA graphs launched 0 times, 900 kernels one "
         "by one; copies through pinned memory 0, pageable 0; without graphs it is slow"
+    )
+
+
+@pytest.mark.voxtral
+def test_a_speaker_that_cannot_run_or_differs_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from voxtral_voice.engines.kokoro_torch.network import Kokoro
+
+    right = Kokoro.sound
+
+    def louder(self: Kokoro, plans: Any) -> Any:
+        return [samples * len(plans) for samples in right(self, plans)]
+
+    monkeypatch.setattr(Kokoro, "sound", louder)
+    verdict, subject, text = gpu_trial._speaker(torch, "cpu")
+    assert (verdict, subject) == ("wrong", "Kokoro, tiny")
+    assert "within 200.0% of its loudest sample" in text
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("CUDNN_STATUS_NOT_SUPPORTED")
+
+    monkeypatch.setattr(Kokoro, "sound", broken)
+    assert gpu_trial._speaker(torch, "cpu") == (
+        "wrong",
+        "Kokoro, tiny",
+        "PyTorch cannot run it (CUDNN_STATUS_NOT_SUPPORTED)",
     )

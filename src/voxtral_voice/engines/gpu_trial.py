@@ -1,6 +1,6 @@
 """Computes on a GPU and tells what it really used: not what was asked for, but what the GPU's own trace shows.
 
-Knows: torch's profiler, the names of kernels. Does not know: settings, real weights; both models are tiny and random.
+Knows: torch's profiler, the names of kernels. Does not know: settings, real weights; all models are tiny and random.
 
     python -m voxtral_voice.engines.gpu_trial cuda:0
 
@@ -43,6 +43,10 @@ BFLOAT16_ERROR: Final = 0.02
 """Most that a right product may be off, of its largest number; rounding to 8 bits makes 0.004."""
 TF32_ERROR: Final = 1e-5
 """Products of float32 that are off by more were computed with 10 bits, not 23."""
+SPOKEN: Final = (5, 12, 20)
+"""Symbols of the phrases that are spoken."""
+SPOKEN_ERROR: Final = 0.05
+"""Most that a phrase may change in company: convolutions of float32 have 10 bits on a GPU."""
 
 Finding = tuple[str, str, str]
 """Verdict, subject, text."""
@@ -127,6 +131,7 @@ def trial(device: str) -> Iterator[Finding]:
     with TemporaryDirectory() as folder:
         for kind in ("mini", "realtime"):
             yield _model(torch, kind, Path(folder) / kind, device)
+    yield _speaker(torch, device)
 
 
 def _build(torch: Any) -> str:
@@ -243,6 +248,33 @@ async def _heard(torch: Any, engine: Transcriber, device: str) -> tuple[Used, st
     finally:
         await engine.aclose()
     return used((event.name for event in trace.events()), on_cpu=device == "cpu"), types, wall_s
+
+
+def _speaker(torch: Any, device: str) -> Finding:
+    """Phrases of several lengths in one run, against each alone."""
+    import numpy as np
+
+    from voxtral_voice.engines.kokoro_torch.network import TINY, Kokoro, Phrase
+
+    subject = "Kokoro, tiny"
+    try:
+        torch.manual_seed(0)
+        model = Kokoro(TINY).requires_grad_(False).eval().to(device)
+        style = np.random.default_rng(0).normal(0, 0.3, 2 * TINY.style).astype(np.float32)
+        plans = [model.plan([Phrase((0, *range(43, 43 + length), 0), style, 1.0)])[0] for length in SPOKEN]
+        alone = [model.sound([plan])[0] for plan in plans]
+        model.sound(plans)
+        began = time.perf_counter()
+        together = model.sound(plans)
+        wall_s = time.perf_counter() - began
+    except RuntimeError as error:
+        return "wrong", subject, f"PyTorch cannot run it ({' '.join(str(error).split())[:200]})"
+    off = max(float(np.abs(one - same).max() / np.abs(one).max()) for one, same in zip(alone, together, strict=True))
+    text = (
+        f"speaks {len(plans)} phrases in one run in {wall_s * 1000:.0f} ms, each as it is alone within {off:.1%} of "
+        "its loudest sample"
+    )
+    return ("ok" if off < SPOKEN_ERROR else "wrong"), subject, text
 
 
 def _types(torch: Any, device: str) -> str:

@@ -1,5 +1,4 @@
-"""The speaker in PyTorch: which phrases share a run, in which order, what one that is not wanted leaves undone. The model
-is tiny and random, or a scripted one."""
+"""The speaker in PyTorch: which phrases share a run, in which order, what one that is not wanted leaves undone."""
 
 from __future__ import annotations
 
@@ -79,7 +78,12 @@ async def test_sessions_at_once_get_what_each_would_get_alone(speaker: KokoroTor
 
 
 async def test_a_phrase_too_long_for_one_run_comes_in_parts(speaker: KokoroTorch) -> None:
-    assert len(await say(speaker, f"{LONG} {LONG} {LONG}")) > 1
+    text = f"{LONG} {LONG} {LONG}"
+    first, *more = await say(speaker, text)
+    assert more
+    assert [time.word for chunk in (first, *more) for time in chunk.words] == text.split()
+    assert more[0].words[0].start_ms > first.words[-1].start_ms
+    assert more[0].words[0].start_ms >= first.samples.size / 24
 
 
 @pytest.mark.parametrize("text", ["", "...", "!?"])

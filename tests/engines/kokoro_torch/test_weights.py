@@ -14,8 +14,9 @@ from voxtral_voice.errors import EngineError
 pytestmark = pytest.mark.voxtral
 
 IDS = (0, 50, 157, 43, 135, 16, 53, 68, 16, 46, 4, 0)
-FRAMES = "/encoder/Clip_output_0"
 INSIDE = {
+    "frames": "/encoder/Clip_output_0",
+    "natural": "/encoder/predictor/ReduceSum_output_0",
     "pitch": "/encoder/Reshape_output_0",
     "decoded": "/decoder/decoder/decode.3/Div_4_output_0",
     "source": "/decoder/decoder/generator/Concat_3_output_0",
@@ -94,13 +95,13 @@ def original(files: tuple[Path, Path]) -> dict[str, Any]:
     from voxtral_voice.engines.dequantised import dequantised
 
     model = dequantised(onnx.load(files[0]))
-    names = [FRAMES, *INSIDE.values()]
+    names = list(INSIDE.values())
     model.graph.output.extend(onnx.helper.make_tensor_value_info(name, 1, None) for name in names)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     feeds = {"tokens": np.array([IDS]), "style": style(files)[None], "speed": np.ones(1, np.float32)}
-    return dict(zip(("audio", "frames", *INSIDE), session.run(["audio", *names], feeds), strict=True))
+    return dict(zip(("audio", *INSIDE), session.run(["audio", *names], feeds), strict=True))
 
 
 def style(files: tuple[Path, Path]) -> Any:
@@ -119,13 +120,15 @@ def test_its_weights_make_what_onnx_runtime_makes(files: tuple[Path, Path], orig
 
     kokoro = load(files[0], "cpu")
     (plan,) = kokoro.plan([Phrase(IDS, style(files), 1.0)])
-    assert list(plan.frames) == original["frames"][0].tolist()
-    frames = Rows([plan.length], torch.device("cpu"))
-    spread = plan.encoded.repeat_interleave(torch.tensor(plan.frames), dim=0)[None]
+    symbols, said = Rows([len(IDS)], torch.device("cpu")), original["frames"][0].astype(int).tolist()
+    frames = Rows([sum(said)], torch.device("cpu"))
+    spread = plan.encoded.repeat_interleave(torch.tensor(said), dim=0)[None]
     with torch.inference_mode():
+        natural = kokoro.predictor.durations(plan.encoded[None], symbols)
         pitch_hz, _ = kokoro.predictor.curves(spread, plan.style[None, 128:], frames)
         decoded, source = (torch.from_numpy(original[name]) for name in ("decoded", "source"))
         sound = kokoro.decoder.generator.shaped(decoded, plan.style[None, :128], source, frames.scaled(2))
+    np.testing.assert_allclose(natural, original["natural"], atol=1e-4)
     np.testing.assert_allclose(pitch_hz[0], original["pitch"], atol=0.01)
     rest = original["audio"] - sound[0].numpy()
     assert 10 * np.log10(np.square(original["audio"]).sum() / np.square(rest).sum()) > 80

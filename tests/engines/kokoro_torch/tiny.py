@@ -14,13 +14,11 @@ if TYPE_CHECKING:
 def kokoro() -> Kokoro:
     import torch
 
-    from voxtral_voice.engines.kokoro_torch.albert import Albert
-    from voxtral_voice.engines.kokoro_torch.network import Kokoro, Shape
+    from voxtral_voice.engines.kokoro_torch.network import TINY, Kokoro
 
     torch.manual_seed(0)
-    albert = Albert(embedding=8, width=16, inner=24, heads=2, layers=2)
-    made: Kokoro = Kokoro(Shape(albert, text=16, depth=1, longest=8, decoder=16, side=4, generator=32))
-    return made.requires_grad_(False).eval()  # type: ignore[no-any-return]
+    made: Kokoro = Kokoro(TINY).requires_grad_(False).eval()
+    return made
 
 
 def phrases(lengths: Sequence[int], speeds: Sequence[float] | None = None) -> list[Phrase]:

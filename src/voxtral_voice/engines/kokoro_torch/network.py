@@ -20,6 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from voxtral_voice.engines.base import Samples
 from voxtral_voice.engines.kokoro_torch.albert import Albert, PlBert
 from voxtral_voice.engines.kokoro_torch.decoder import Decoder
+from voxtral_voice.engines.kokoro_torch.lengths import frames
 from voxtral_voice.engines.kokoro_torch.prosody import ProsodyPredictor, TextEncoder
 from voxtral_voice.engines.kokoro_torch.rows import Rows
 
@@ -29,7 +30,7 @@ FRAME_SAMPLES: Final = 600
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The published one."""
+    """By default the published one."""
 
     albert: Albert = field(default_factory=Albert)
     text: int = 512
@@ -41,6 +42,18 @@ class Shape:
     decoder: int = 1024
     side: int = 64
     generator: int = 512
+
+
+TINY: Final = Shape(
+    Albert(embedding=8, width=16, inner=24, heads=2, layers=2),
+    text=16,
+    depth=1,
+    longest=8,
+    decoder=16,
+    side=4,
+    generator=32,
+)
+"""To try whether it runs: of the real shape, but for its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,24 +112,23 @@ class Kokoro(nn.Module):
         rows = Rows([len(phrase.ids) for phrase in phrases], self.device)
         ids = pad_sequence([torch.tensor(phrase.ids) for phrase in phrases], batch_first=True).to(self.device)
         styles = torch.from_numpy(np.stack([phrase.style for phrase in phrases])).to(self.device)
-        speeds = torch.tensor([[phrase.speed] for phrase in phrases], device=self.device)
         known = self.bert_encoder(self.bert(ids, rows))
         encoded = self.predictor.text_encoder(known, styles[:, self.shape.style :], rows)
         said = self.text_encoder(ids, rows)
-        frames = (self.predictor.durations(encoded, rows) / speeds).round().clamp(min=1).int().tolist()
+        natural = self.predictor.durations(encoded, rows).cpu().numpy()
         return [
-            Plan(tuple(frames[row][:length]), encoded[row, :length], said[row, :length], styles[row])
-            for row, length in enumerate(rows.lengths)
+            Plan(frames(natural[row, :length], phrase.speed), encoded[row, :length], said[row, :length], styles[row])
+            for row, (length, phrase) in enumerate(zip(rows.lengths, phrases, strict=True))
         ]
 
     def _sound(self, plans: Sequence[Plan]) -> list[Samples]:
-        frames = Rows([plan.length for plan in plans], self.device)
+        rows = Rows([plan.length for plan in plans], self.device)
         styles = torch.stack([plan.style for plan in plans])
         spoken, prosodic = styles.split(self.shape.style, dim=1)
         encoded, said = (self._spread(plans, part) for part in ("encoded", "said"))
-        pitch_hz, energy = self.predictor.curves(encoded, prosodic, frames)
-        samples = self.decoder(said.transpose(1, 2), pitch_hz, energy, spoken, frames).float().cpu().numpy()
-        return [row[: length * FRAME_SAMPLES] for row, length in zip(samples, frames.lengths, strict=True)]
+        pitch_hz, energy = self.predictor.curves(encoded, prosodic, rows)
+        samples = self.decoder(said.transpose(1, 2), pitch_hz, energy, spoken, rows).float().cpu().numpy()
+        return [row[: length * FRAME_SAMPLES] for row, length in zip(samples, rows.lengths, strict=True)]
 
     def _spread(self, plans: Sequence[Plan], part: str) -> Tensor:
         """What each id has, for each of its frames: [rows, frames, channels], with 0 for padding."""

@@ -70,7 +70,7 @@ class ProsodyPredictor(nn.Module):
         self.F0_proj, self.N_proj = nn.Conv1d(width // 2, 1, 1), nn.Conv1d(width // 2, 1, 1)
 
     def durations(self, encoded: Tensor, rows: Rows) -> Tensor:
-        """encoded: of the text encoder. Frames of each symbol at natural speed, not whole numbers: [rows, steps]."""
+        """encoded: of the text encoder. Frames of each symbol at natural speed, no whole numbers: [rows, steps]."""
         return torch.sigmoid(self.duration_proj(rows.through(self.lstm, encoded))).sum(2)
 
     def curves(self, spread: Tensor, style: Tensor, frames: Rows) -> tuple[Tensor, Tensor]:

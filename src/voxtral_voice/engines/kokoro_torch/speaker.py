@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from voxtral_voice.engines.base import Samples, SpeechChunk, Voice
+from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples, SpeechChunk, Voice, WordTime
 from voxtral_voice.engines.batch import Batches
 from voxtral_voice.engines.kokoro import FRAME_MS, check_speed, chunk_of, language_of, read_phrase
 from voxtral_voice.engines.phonemes import Phonemizer, Utterance
@@ -119,9 +119,12 @@ class KokoroTorch:
         check_speed(speed)
         _ = self._running
         parts = await self._reader.run(lambda: list(self._read(text, voice, speed, tag)))
+        before_ms = 0.0
         for utterance, phrase in parts:
             plan, audio = await self._made(phrase)
-            yield await self._reader.run(partial(self._chunk, utterance, audio, plan, voice, text, speed))
+            chunk = await self._reader.run(partial(self._chunk, utterance, audio, plan, voice, text, speed))
+            yield SpeechChunk(chunk.samples, tuple(_later(time, before_ms) for time in chunk.words))
+            before_ms += chunk.samples.size * 1000 / SPEAK_RATE_HZ
 
     async def try_styles(self, text: str, styles: Styles) -> Samples:
         """As `voice_clone_fit.StyledSpeaker.try_styles`, in English."""
@@ -184,6 +187,10 @@ class KokoroTorch:
         if self._model is None:
             raise EngineError(SEAM, "The speaker is not running: await start() before speak().")
         return self._model
+
+
+def _later(time: WordTime, by_ms: float) -> WordTime:
+    return WordTime(time.word, time.start_ms + by_ms, time.end_ms + by_ms)
 
 
 def _group(length: int, each: float) -> int:
