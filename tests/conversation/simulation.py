@@ -13,6 +13,7 @@ import heapq
 import itertools
 import math
 import random
+import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -617,11 +618,14 @@ class Engines:
         at = max(now, reply.speaker_free_at) + self._slow(0.013, 0.06)
         pieces = rng.choice((1, 1, 3)) if words else 1  # else nobody can know where in a phrase the words are
         slowness = self._slow(0.05, 0.3)
-        for _ in range(pieces if ms else 0):
+        for piece in range(pieces if ms else 0):
             at += slowness * ms / 1000 / pieces
             share = SOUND[: round(24 * ms / pieces)]
+            told = () if piece else words
+            places = tuple(token.start() for token in re.finditer(r"\S+", job.text)) if told else ()
             if at < math.inf:
-                self._tell(reply, at - now, ev.PhraseAudio(job.reply_id, job.phrase, share, words))
+                heard = ev.PhraseAudio(job.reply_id, job.phrase, share, told, places=places)
+                self._tell(reply, at - now, heard)
         if at < math.inf:
             self._tell(reply, at - now, ev.PhraseEnded(job.reply_id, job.phrase))
         reply.speaker_free_at = at

@@ -421,7 +421,7 @@ REFUSED_INPUT: list[tuple[dict[str, Any], str, str]] = [
 ]
 REFUSED_OUTPUT: list[tuple[dict[str, Any], str, str]] = [
     ({"pitch": 1}, "unknown_parameter", "pitch"),
-    ({"speed": 2}, "invalid_value", "speed"),
+    ({"speed": 2.1}, "invalid_value", "speed"),
     ({"voice": "darth"}, "invalid_value", "voice"),
     ({"voice": 1}, "invalid_value", "voice"),
     ({"format": {"type": "audio/pcma", "rate": 16000}}, "invalid_value", "format.rate"),

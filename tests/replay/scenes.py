@@ -6,6 +6,7 @@ Knows: the stage and the steps of the core's own property tests. Does not know: 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -98,8 +99,10 @@ def _answer(stage: Stage, n: int, said: str) -> None:
 def _speak(stage: Stage, n: int, said: str) -> None:
     """With word times or without."""
     for job in stage.all(ev.Speak)[-3:]:
-        words = tuple((word, 200.0 * i, 200.0 * i + 150) for i, word in enumerate(job.text.split()))
-        stage.do(ev.PhraseAudio(job.reply_id, job.phrase, sound(40 * (n % 40)), words if n % 2 else ()))
+        found = [*re.finditer(r"\S+", job.text)] if n % 2 else []
+        words = tuple((word.group(), 200.0 * i, 200.0 * i + 150) for i, word in enumerate(found))
+        places = tuple(word.start() for word in found)
+        stage.do(ev.PhraseAudio(job.reply_id, job.phrase, sound(40 * (n % 40)), words, places=places))
         stage.do(ev.PhraseEnded(job.reply_id, job.phrase))
 
 

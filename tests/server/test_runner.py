@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.server.conftest import Server, Serving, quick, quick_config
 from voxtral_voice.audio.frames import InputBuffer
 from voxtral_voice.audio.pcm import Samples, float_to_pcm16
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.engines.base import SPEAK_RATE_HZ, CallPiece, Piece, SpeechChunk, Transcript
+from voxtral_voice.engines.base import SPEAK_RATE_HZ, CallPiece, Piece, SpeechChunk, Transcript, WordTime
 from voxtral_voice.engines.fakes import Broken, FakeResponder, FakeSpeaker, FakeTranscriber, FakeTurnJudge
 from voxtral_voice.engines.registry import Engines
 from voxtral_voice.errors import EngineError
@@ -254,6 +255,106 @@ async def test_phrases_are_spoken_one_after_the_other() -> None:
         first = spoken[0]
         assert isinstance(first, ev.PhraseAudio)
         assert first.words == (("one", 0.0, 200.0), ("two", 240.0, 440.0))
+        assert first.places == (0, 4)
+
+
+class Noting(FakeSpeaker):
+    """What it was asked to say, in which voice and language. words: what it says in place of the phrase's, each in a
+    piece of its own."""
+
+    def __init__(self, words: Sequence[str] = ()) -> None:
+        super().__init__(0, 0)
+        self.asked: list[tuple[str, str, str | None]] = []
+        self._words = words
+
+    async def speak(
+        self,
+        text: str,
+        *,
+        voice: str,
+        speed: float,
+        language: str | None = None,  # noqa: ARG002
+    ) -> AsyncGenerator[SpeechChunk, None]:
+        self.asked.append((text, voice, language))
+        for number, word in enumerate(self._words or [text]):
+            yield SpeechChunk(tone(100), (WordTime(word, 100.0 * number, 100.0 * number + 80),))
+
+
+def said_by(b: Bench) -> list[ev.SpokenBy | None]:
+    return [event.by for event in b.told if isinstance(event, ev.PhraseAudio)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "told", "texts", "used", "languages"),
+    [
+        ("af_heart", "en", ("Hello there.", "And so on."), "af_heart", ("en", "en")),
+        ("af_heart", None, ("Hello there.",), "af_heart", ("en",)),
+        ("af_heart", None, ("42",), "af_heart", (None,)),
+        ("af_heart", "en", ("नमस्ते।", "The word is good."), "hf_alpha", ("hi", "en")),
+        ("am_michael", "hi", ("नमस्ते।", "42"), "hm_omega", ("hi", "hi")),
+        ("hf_beta", "hi", ("Sure, my friend.",), "hf_beta", ("en",)),
+        ("af_heart", "es", ("Claro.",), "ef_dora", ("es",)),
+        ("af_heart", "ko", ("안녕하세요.",), "af_heart", ("ko",)),
+        ("af_heart:0.6,af_bella:0.4", "en", ("Hello there.",), "af_heart:0.6,af_bella:0.4", ("en",)),
+    ],
+)
+async def test_a_voice_that_speaks_the_language_speaks_all_of_the_reply(
+    asked: str, told: str | None, texts: tuple[str, ...], used: str, languages: tuple[str | None, ...]
+) -> None:
+    speaker = Noting()
+    async with bench(speaker=speaker) as b:
+        b.run(respond())
+        for phrase, text in enumerate(texts):
+            b.run(ev.Speak("R", phrase, text, asked, 1.0, told))
+        await b.until(ev.PhraseEnded, len(texts))
+        assert speaker.asked == [(text, used, language) for text, language in zip(texts, languages, strict=True)]
+        [by, *more] = said_by(b)
+        assert by is not None
+        assert (by.asked, by.used) == (asked, used)
+        assert by.language == (languages[0] or "")
+        why = "asked" if used == asked else "language"
+        assert by.why == ("no_voice" if told == "ko" else why)
+        assert set(more) <= {by}
+
+
+async def test_a_voice_that_is_not_there_fails_the_reply_and_not_the_speaker() -> None:
+    async with bench() as b:
+        b.run(respond())
+        b.run(ev.Speak("R", 0, "Hello there.", "af_hart", 1.0))
+        failed = await b.until(ev.ReplyFailed)
+        assert failed.engine == "speaker"
+        assert failed.message.startswith("There is no voice 'af_hart': use one of af_heart")
+        assert b.runtime.failing == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "places"),
+    [
+        (("one", "two,", "three"), [(0,), (4,), (12,)]),
+        (("one", "three"), [(0,), (12,)]),
+        (("three", "one"), [(12,), ()]),
+        (("uno",), [()]),
+    ],
+)
+async def test_words_are_found_in_the_phrase(words: tuple[str, ...], places: list[tuple[int, ...]]) -> None:
+    async with bench(speaker=Noting(words)) as b:
+        b.run(respond())
+        b.run(speak(0, "one two, 😀 🎈three."))
+        await b.until(ev.PhraseEnded)
+        audio = [event for event in b.told if isinstance(event, ev.PhraseAudio)]
+        assert [event.places for event in audio] == places
+        assert [event.by is None for event in audio] == [False, *[True] * (len(words) - 1)]
+
+
+async def test_the_next_phrase_is_made_while_the_one_before_it_is_played() -> None:
+    """The speaker waits for nobody but itself."""
+    speaker = Noting()
+    async with bench(speaker=speaker) as b:
+        b.run(respond())
+        for phrase in range(20):
+            b.run(speak(phrase))
+        await b.until(ev.PhraseEnded, 20)
+        assert len(speaker.asked) == 20
 
 
 @pytest.mark.parametrize("seam", ["responder", "speaker"])
@@ -705,3 +806,97 @@ async def test_one_session_s_failure_is_not_another_s(serving: Serving) -> None:
         assert bad["response"]["status"] == "failed"
         assert good["response"]["status"] == "completed"
         assert other.said() == "You said: GOOD."
+
+
+# --- what an answer may be --------------------------------------------------------------------------------------
+
+
+async def written(caller: Caller, text: str) -> dict[str, Any]:
+    """The reply to this, in writing, which repeats it. Returns its `response.done`."""
+    count = caller.count("response.done") + 1
+    content = [{"type": "input_text", "text": text}]
+    await caller.send("conversation.item.create", item={"type": "message", "role": "user", "content": content})
+    await caller.send("response.create")
+    return await caller.until("response.done", count)
+
+
+def sound_of(delta: dict[str, Any]) -> bytes:
+    return base64.b64decode(delta["delta"])
+
+
+def repeating() -> FakeResponder:
+    return FakeResponder(lambda messages: messages[-1].text, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "voice"),
+    [
+        ("?! ... !!", None),
+        ("😀 🎈👍🏽", None),
+        ("```\nprint('hello there')\n```", None),
+        ("\u0000 hello\u0007 \u001b[31mthere\u001b[0m \u007f \ufeff \u200b", ("af_heart", "asked")),
+        ("\u202eolleh", ("af_heart", "asked")),
+        ("مرحبا، كيف حالك اليوم؟", ("af_heart", "no_voice")),
+        ("שלום, מה שלומך?", ("af_heart", "no_voice")),
+        ("안녕하세요. 저는 잘 지내요.", ("af_heart", "no_voice")),
+        ("नमस्ते। आप कैसे हैं?", ("hf_alpha", "language")),
+        ("お元気ですか？私は元気です。", ("jf_alpha", "language")),
+        ("a" * 10_000, ("af_heart", "asked")),
+        ("字" * 2_000, ("zf_", "language")),
+    ],
+)
+async def test_an_answer_may_be_anything_and_the_session_goes_on(
+    serving: Serving, text: str, voice: tuple[str, str] | None
+) -> None:
+    async with serving(quick(responder=repeating())) as server, calling(server.url) as caller:
+        done = await written(caller, text)
+        assert done["response"]["status"] == "completed"
+        assert caller.said() == " ".join(text.split())
+        by = done.get("voxtral_voice", {}).get("voice")
+        if voice is None:
+            assert by is None
+            assert caller.count("response.output_audio.delta") == 0
+        else:
+            assert by["asked"] == "af_heart"
+            assert by["used"].startswith(voice[0])
+            assert by["why"] == voice[1]
+            assert caller.count("response.output_audio.delta") > 0
+        again = await written(caller, "And now?")
+        assert again["voxtral_voice"]["voice"]["used"] == "af_heart"
+        assert await failing(server) == {}
+
+
+async def test_an_answer_without_words_fails_with_one_sentence(serving: Serving) -> None:
+    async with serving(quick(responder=FakeResponder(lambda _: "", 0, 0))) as server, calling(server.url) as caller:
+        failed = await written(caller, "Say nothing.")
+        assert failed["response"]["status_details"]["error"]["message"] == "responder: it gave no answer."
+
+
+@pytest.mark.parametrize("words", [5, 2_000])
+async def test_the_first_sound_of_an_answer_does_not_wait_for_its_end(serving: Serving, words: int) -> None:
+    """It needs as many words, however many follow; and those can be taken back."""
+    speaker = Noting()
+    text = " ".join(["one"] * words) + "."
+    async with serving(quick(responder=repeating(), speaker=speaker)) as server, calling(server.url) as caller:
+        content = [{"type": "input_text", "text": text}]
+        await caller.send("conversation.item.create", item={"type": "message", "role": "user", "content": content})
+        await caller.send("response.create")
+        first = await caller.until("response.output_audio_transcript.delta")
+        assert len(first["delta"].split()) in (5, 6)
+        assert len(sound_of(await caller.until("response.output_audio.delta"))) <= 2 * SPEAK_RATE_HZ // 10
+        await caller.send("response.cancel")
+        done = await caller.until("response.done")
+        assert done["response"]["status"] in ("cancelled", "completed")
+        assert (await written(caller, "And now?"))["response"]["status"] == "completed"
+
+
+async def test_words_come_with_the_text_that_they_are_in(serving: Serving) -> None:
+    async with serving(quick(responder=repeating())) as server, calling(server.url) as caller:
+        done = await written(caller, "Hello there, my friend. How are you today?")
+        deltas = caller.all("response.output_audio_transcript.delta")
+        assert [[word["word"] for word in delta["voxtral_voice"]["words"]] for delta in deltas] == [
+            ["Hello", "there,"], ["my", "friend."], ["How", "are", "you", "today?"],
+        ]  # fmt: skip
+        words = done["voxtral_voice"]["words"]
+        assert words == [word for delta in deltas for word in delta["voxtral_voice"]["words"]]
+        assert [word["start_ms"] for word in words] == [240 * number for number in range(8)]

@@ -392,6 +392,8 @@ class PhraseAudio:
     """Those that begin in this piece, in ms from the phrase's first sample; () when the engine has no word times."""
     by: SpokenBy | None = None
     """With the first piece of a phrase; the same for all of a reply."""
+    places: tuple[int, ...] = ()
+    """Of each of the words, where it begins in the phrase's text; () when they are not those of the text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Final, Literal
@@ -35,7 +35,8 @@ CLOCK_GRAIN_S: Final = 0.001
 """Waking this much late makes sure that the audio is due by then, whatever the rounding."""
 
 CancelReason = Literal["turn_detected", "client_cancelled"]
-_TOKEN: Final = re.compile(r"\S+")
+_WORD: Final = re.compile(r"\S+")
+_MARKS: Final = re.compile(r"[^\w\s]+")
 
 EndReason = CancelReason | Literal["max_output_tokens"]
 EndStatus = Literal["completed", "cancelled", "failed", "incomplete"]
@@ -48,6 +49,8 @@ class Phrase:
     text: str
     words: WordTimes = ()
     """In ms from the phrase's first sample."""
+    places: tuple[int, ...] = ()
+    """Where they begin in the text, if they are those of the text."""
     words_told: int = 0
     """So many of them the client knows of."""
     start_ms: float = 0.0
@@ -75,33 +78,30 @@ class Phrase:
 
     def _parts(self) -> Iterator[tuple[int, float]]:
         """Words and characters: where each ends in the text, and the middle of its sound."""
-        tokens = [*_TOKEN.finditer(self.text)]
-        times = self._told_times(tokens) or self._spread_times(tokens)
-        for token, (start_ms, end_ms) in zip(tokens, times, strict=True):
-            parts = token.group() if any(map(is_unspaced, token.group())) else [token.group()]
-            part_ms, end = (end_ms - start_ms) / len(parts), token.start()
+        for place, word, start_ms, end_ms in self._placed_words() or self._spread_words():
+            parts = word if any(map(is_unspaced, word)) else [word]
+            part_ms, end = (end_ms - start_ms) / len(parts), place
             for number, part in enumerate(parts):
                 end += len(part)
-                yield end, start_ms + (number + 0.5) * part_ms
+                yield self._behind_marks(end), start_ms + (number + 0.5) * part_ms
 
-    def _told_times(self, tokens: Sequence[re.Match[str]]) -> list[tuple[float, float]]:
-        """Of each token, as the speaker told them; [] when it told none, or of other words than these.
+    def _behind_marks(self, end: int) -> int:
+        """A stop belongs to the word before it."""
+        marks = _MARKS.match(self.text, end)
+        return end if marks is None else marks.end()
 
-        What was not spoken, such as a symbol, has none: it takes no time. The words are told apart by their lengths,
-        which is all that a recording without content has of them."""
-        told, times, at_ms = deque(self.words), [], 0.0
-        for token in tokens:
-            start_ms = at_ms
-            if told and len(told[0][0]) == len(token.group()):
-                _, start_ms, at_ms = told.popleft()
-            times.append((start_ms, at_ms))
-        return [] if told or not self.words else times
+    def _placed_words(self) -> list[tuple[int, str, float, float]]:
+        """Where each begins, itself, and its time, as the speaker told them; [] when it told none, or not of these."""
+        if len(self.places) != len(self.words):
+            return []
+        return [(place, *word) for place, word in zip(self.places, self.words, strict=True)]
 
-    def _spread_times(self, tokens: Sequence[re.Match[str]]) -> list[tuple[float, float]]:
-        """Over the audio, by letters."""
-        ms_per_letter = self.audio_ms / max(1, sum(len(token.group()) for token in tokens))
-        ends_ms = [*accumulate((len(token.group()) * ms_per_letter for token in tokens), initial=0.0)]
-        return [*pairwise(ends_ms)]
+    def _spread_words(self) -> list[tuple[int, str, float, float]]:
+        """The same, by letters over the audio."""
+        words = [*_WORD.finditer(self.text)]
+        ms_per_letter = self.audio_ms / max(1, sum(len(word.group()) for word in words))
+        ends_ms = accumulate((len(word.group()) * ms_per_letter for word in words), initial=0.0)
+        return [(word.start(), word.group(), *times) for word, times in zip(words, pairwise(ends_ms), strict=True)]
 
     def word_times(self) -> WordTimes:
         """In ms from the reply's first sample."""
@@ -217,6 +217,7 @@ class Reply:
         phrase = self._phrases[event.phrase]
         self.by = event.by or self.by
         phrase.words += event.words
+        phrase.places += event.places
         phrase.audio_ms += 1000 * event.samples.size / RATE_HZ
         step = self._chunk_samples
         phrase.pieces.extend(event.samples[i : i + step] for i in range(0, event.samples.size, step))

@@ -172,7 +172,7 @@ def extra_object(ended: ReplyEnded) -> JsonObject:
     if ended.timeline is not None:
         extra["trace"] = _trace(ended.timeline)
     if ended.by is not None:
-        extra["voice"] = _voice(ended.by)
+        extra["voice"] = voice_object(ended.by)
     return {**extra, **words_object(ended.words)}
 
 
@@ -194,5 +194,5 @@ def _trace(timeline: Timeline) -> JsonObject:
     }
 
 
-def _voice(by: SpokenBy) -> JsonObject:
+def voice_object(by: SpokenBy) -> JsonObject:
     return {"asked": by.asked, "used": by.used, "language": by.language or None, "why": by.why}

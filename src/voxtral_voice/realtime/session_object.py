@@ -282,7 +282,7 @@ class SessionObject:
             self,
             output_format=fields.patch("format", audio_format, self.output_format, "audio/pcm"),
             voice=name if name == self.voice else self.voices.resolve(name, fields.param("voice")),
-            speed=fields.patch("speed", number(0.25, 1.5), self.speed, 1.0),
+            speed=fields.patch("speed", number(0.25, 2), self.speed, 1.0),
         )
 
     def _merge_transcription(self, value: Json, param: str) -> JsonObject:

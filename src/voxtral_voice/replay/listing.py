@@ -41,6 +41,7 @@ USUAL: Final[dict[str, object]] = {
     "finish": "stop",
     "grows": False,
     "words": (),
+    "places": (),
 }
 """What a field of this name says when there is nothing to say."""
 

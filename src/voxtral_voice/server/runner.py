@@ -31,6 +31,7 @@ from voxtral_voice.engines.base import (
     Message,
     Piece,
     Samples,
+    Speaker,
     Transcript,
     TranscriptStream,
 )
@@ -343,12 +344,12 @@ class Runner:
             self._group.create_task(self._tell(ev.ReplyFailed(job.reply_id, "responder", message)))
 
     async def _speak(self, reply_id: str, phrases: asyncio.Queue[ev.Speak], account: Account) -> None:
-        """One phrase after the other, until the reply is stopped."""
+        """One phrase after the other, until the reply is stopped. The first one decides which voice says them all."""
         by: ev.SpokenBy | None = None
         try:
             while True:
                 phrase = await phrases.get()
-                by = by or self._spoken_by(phrase)
+                by = by or spoken_by(self._runtime.engines.speaker, phrase.text, phrase.voice, phrase.language)
                 await self._speak_phrase(phrase, by, account)
                 self._runtime.worked("speaker")
                 await self._tell(ev.PhraseEnded(reply_id, phrase.phrase))
@@ -356,15 +357,8 @@ class Runner:
             message = self._runtime.failed("speaker", error)
             await self._tell(ev.ReplyFailed(reply_id, "speaker", message))
 
-    def _spoken_by(self, job: ev.Speak) -> ev.SpokenBy:
-        """Chosen by a reply's first phrase, for all of it. Raises EngineError for a voice that is not there."""
-        speaker = self._runtime.engines.speaker
-        asked, language = speaker.find(job.voice), language_of_text(job.text, job.language)
-        used = voice_for(speaker.voices, asked, language)
-        return ev.SpokenBy(job.voice, used.id, language, why(asked, used, language))
-
     async def _speak_phrase(self, job: ev.Speak, by: ev.SpokenBy, account: Account) -> None:
-        limit_s, samples = _longest_audio_s(job), 0
+        limit_s, samples, placed_to = _longest_audio_s(job), 0, 0
         language = language_of_text(job.text, by.language) or None
         speaker, told = self._runtime.engines.speaker, False
         speech = speaker.speak(job.text, voice=by.used, speed=job.speed, language=language)
@@ -380,12 +374,34 @@ class Runner:
                     made = f"more than {limit_s:g} s of audio for a phrase of {len(job.text)} characters"
                     raise EngineError("speaker", f"it made {made}")
                 words = tuple((word.word, word.start_ms, word.end_ms) for word in chunk.words)
-                await self._tell(ev.PhraseAudio(job.reply_id, job.phrase, chunk.samples, words, None if told else by))
+                places = _places(words, job.text, placed_to)
+                placed_to = places[-1] + len(words[-1][0]) if places else placed_to
+                who = None if told else by
+                await self._tell(ev.PhraseAudio(job.reply_id, job.phrase, chunk.samples, words, who, places))
                 told = True
 
 
 def _listened_to(pcm: bytes) -> Samples:
     return resample(pcm16_to_float(pcm), SPEAK_RATE_HZ, LISTEN_RATE_HZ)
+
+
+def spoken_by(speaker: Speaker, text: str, voice: str, language: str | None) -> ev.SpokenBy:
+    """Who says a text, whose voice and language these should be. Raises EngineError for a voice that is not there."""
+    asked, spoken = speaker.find(voice), language_of_text(text, language)
+    used = voice_for(speaker.voices, asked, spoken)
+    return ev.SpokenBy(voice, used.id, spoken, why(asked, used, spoken))
+
+
+def _places(words: ev.WordTimes, text: str, begin: int) -> tuple[int, ...]:
+    """Where each begins in the text, from `begin` on; () when one of them is not there."""
+    places: list[int] = []
+    for word, _, _ in words:
+        place = text.find(word, begin)
+        if place < 0:
+            return ()
+        places.append(place)
+        begin = place + len(word)
+    return tuple(places)
 
 
 def _longest_audio_s(job: ev.Speak) -> float:

@@ -16,7 +16,7 @@ from tests.server.caller import PATIENCE_S
 from tests.server.conftest import Server, Serving, quick
 from tests.server.rest.sdk import ask, problem
 from voxtral_voice.audio.pcm import pcm16_to_float
-from voxtral_voice.engines.base import SpeechChunk
+from voxtral_voice.engines.base import SpeechChunk, Voice
 from voxtral_voice.engines.fakes import Broken, FakeSpeaker
 from voxtral_voice.errors import RequestError
 from voxtral_voice.server import rest
@@ -82,6 +82,44 @@ async def test_voices_by_our_names_openai_s_and_as_an_object(serving: Serving) -
         for voice in ("hf_alpha", "marin", {"id": "af_bella"}, {"id": "coral"}, None):
             assert (await post(server, {**BODY, "input": "Hi.", "voice": voice})).status_code == 200
     assert asked == ["hf_alpha", "af_heart", "af_bella", "af_bella", "af_heart"]
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "used", "language", "why"),
+    [
+        ("Good morning, my friend.", "af_heart", "af_heart", "en", "asked"),
+        ("नमस्ते, आप कैसे हैं?", "am_michael", "hm_omega", "hi", "language"),
+        ("Je suis très content de vous voir.", "af_heart", "ff_siwis", "fr", "language"),
+        ("안녕하세요.", "af_heart", "af_heart", "ko", "no_voice"),
+        ("12", "af_heart", "af_heart", None, "asked"),
+    ],
+)
+async def test_a_voice_of_the_text_s_language_speaks_and_the_client_is_told(
+    serving: Serving, text: str, asked: str, used: str, language: str | None, why: str
+) -> None:
+    voice = {"asked": asked, "used": used, "language": language, "why": why}
+    async with serving() as server:
+        answer = await post(server, {**BODY, "input": text, "voice": asked})
+        assert (answer.status_code, orjson.loads(answer.headers["x-voxtral-voice"])) == (200, voice)
+        events = await post(server, {**BODY, "input": text, "voice": asked, "stream_format": "sse"})
+        assert orjson.loads(events.text.split("data: ")[-1])["voxtral_voice"] == {"voice": voice}
+
+
+async def test_a_voice_that_is_gone_meanwhile_is_an_error(serving: Serving) -> None:
+    class Gone(FakeSpeaker):
+        def find(self, name: str) -> Voice:
+            raise RequestError("speaker", f"There is no voice {name!r}.")
+
+    async with serving(quick(speaker=Gone(0, 0))) as server:
+        assert "There is no voice 'af_heart'." in (await post(server, {**BODY, "voice": "af_heart"})).text
+
+
+@pytest.mark.parametrize("text", ["?! ... !!", "😀 🎈👍🏽", "```\nprint('hi')\n```", " \n ", "| a | b |\n| c | d |"])
+async def test_code_tables_and_marks_are_not_spoken(serving: Serving, text: str) -> None:
+    async with serving() as server:
+        answer = await post(server, {**BODY, "input": text})
+        assert answer.status_code == 400
+        assert "there is nothing to say aloud in it" in answer.text
 
 
 async def test_the_first_phrase_is_sent_before_the_second_is_spoken(serving: Serving) -> None:

@@ -40,6 +40,8 @@ class Answer:
     """Not empty. May raise ApiError."""
     streamed: bool = False
     """Each piece is sent when it is made."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """More of them, ASCII."""
 
     @property
     def is_events(self) -> bool:
@@ -179,7 +181,7 @@ async def _send_rest(answer: Answer, pieces: AsyncGenerator[bytes, None], send: 
 
 
 def _headers(answer: Answer, size: int) -> list[tuple[bytes, bytes]]:
-    headers = [(b"content-type", answer.media_type.encode())]
+    headers = [(b"content-type", answer.media_type.encode()), *answer.headers]
     if answer.streamed:
         return [*headers, (b"x-accel-buffering", b"no")]  # nginx would wait for more
     return [*headers, (b"content-length", str(size).encode())]

@@ -9,8 +9,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from voxtral_voice.audio.pcm import Samples
+from voxtral_voice.conversation.events import SpokenBy
 from voxtral_voice.conversation.phrases import PhraseSplitter
 from voxtral_voice.engines.base import SPEAK_RATE_HZ
+from voxtral_voice.engines.spoken_language import language_of_text
 from voxtral_voice.errors import EngineError
 from voxtral_voice.server.rest import errors
 from voxtral_voice.server.rest.work import steps
@@ -19,17 +21,26 @@ from voxtral_voice.server.runner import (
     PHRASE_AUDIO_S,
     PHRASE_AUDIO_S_PER_CHAR,
     SPEAK_STEP_S,
+    spoken_by,
 )
 from voxtral_voice.server.runtime import Runtime
 
 
-async def spoken(runtime: Runtime, text: str, *, voice: str, speed: float) -> AsyncGenerator[Samples, None]:
+def speaking(runtime: Runtime, text: str, voice: str) -> SpokenBy:
+    """Who says all of it. Raises ApiError for a voice that is not there."""
+    try:
+        return spoken_by(runtime.engines.speaker, text, voice, None)
+    except EngineError as error:
+        raise errors.of_engine("speaker", error, runtime.failed("speaker", error)) from error
+
+
+async def spoken(runtime: Runtime, text: str, *, by: SpokenBy, speed: float) -> AsyncGenerator[Samples, None]:
     """24 kHz. Raises ApiError when the speaker fails, and when there is nothing to say aloud in the text."""
     splitter = PhraseSplitter()
     silent = True
     phrases = [cut.text for cut in (*splitter.feed(text), *splitter.finish()) if not cut.silent]
     for phrase in phrases:
-        async with aclosing(_phrase(runtime, phrase, voice, speed)) as chunks:
+        async with aclosing(_phrase(runtime, phrase, by, speed)) as chunks:
             async for samples in chunks:
                 silent = False
                 yield samples
@@ -37,9 +48,10 @@ async def spoken(runtime: Runtime, text: str, *, voice: str, speed: float) -> As
         raise errors.invalid("Invalid value for 'input': there is nothing to say aloud in it.", "input")
 
 
-async def _phrase(runtime: Runtime, text: str, voice: str, speed: float) -> AsyncGenerator[Samples, None]:
+async def _phrase(runtime: Runtime, text: str, by: SpokenBy, speed: float) -> AsyncGenerator[Samples, None]:
     limit_s, samples = _longest_s(text, speed), 0
-    speech = runtime.engines.speaker.speak(text, voice=voice, speed=speed)
+    language = language_of_text(text, by.language) or None
+    speech = runtime.engines.speaker.speak(text, voice=by.used, speed=speed, language=language)
     async with aclosing(speech), aclosing(steps(runtime, "speaker", speech, SPEAK_STEP_S)) as chunks:
         async for chunk in chunks:
             samples += chunk.samples.size

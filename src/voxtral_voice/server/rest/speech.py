@@ -12,16 +12,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import orjson
 import pybase64
 from starlette.requests import Request
 
-from voxtral_voice.realtime.fields import Fields, Json, choice, number, text
+from voxtral_voice.conversation.events import SpokenBy
+from voxtral_voice.realtime.fields import Fields, Json, JsonObject, choice, number, text
+from voxtral_voice.realtime.reply_events import OUR_FIELD
+from voxtral_voice.realtime.server_events import voice_object
 from voxtral_voice.realtime.voices import Voices
 from voxtral_voice.server.rest.bodies import json_fields
 from voxtral_voice.server.rest.edge import EVENTS, Answer, event
 from voxtral_voice.server.rest.encode import FORMATS, KINDS, Format
 from voxtral_voice.server.rest.models import Models
-from voxtral_voice.server.rest.speaking import spoken
+from voxtral_voice.server.rest.speaking import speaking, spoken
 from voxtral_voice.server.runtime import Runtime
 
 MOST_CHARS: Final = 4096
@@ -29,6 +33,8 @@ MOST_BYTES: Final = 256 * 1024
 """4096 characters of input and as many of instructions, at most twelve bytes each in JSON."""
 
 MOST_VOICE_CHARS: Final = 256
+VOICE_HEADER: Final = b"x-voxtral-voice"
+"""Which voice speaks, and why that one, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +53,11 @@ class Speech:
 
     async def handle(self, request: Request) -> Answer:
         wish = self._read(await json_fields(request), self._runtime.voices(request.state.who))
+        by = speaking(self._runtime, wish.text, wish.voice)
+        headers = ((VOICE_HEADER, orjson.dumps(voice_object(by))),)
         if wish.events:
-            return Answer(EVENTS, self._events(wish), streamed=True)
-        return Answer(KINDS[wish.format].media_type, self._encoded(wish), streamed=True)
+            return Answer(EVENTS, self._events(wish, by), streamed=True, headers=headers)
+        return Answer(KINDS[wish.format].media_type, self._encoded(wish, by), streamed=True, headers=headers)
 
     def _read(self, fields: Fields, voices: Voices) -> Wish:
         self._models.require("speaker", fields.required("model", text()))
@@ -61,9 +69,9 @@ class Speech:
             fields.optional("stream_format", choice("audio", "sse"), "audio") == "sse",
         )
 
-    async def _encoded(self, wish: Wish) -> AsyncGenerator[bytes, None]:
+    async def _encoded(self, wish: Wish, by: SpokenBy) -> AsyncGenerator[bytes, None]:
         encoder = await asyncio.to_thread(KINDS[wish.format].make)
-        speech = spoken(self._runtime, wish.text, voice=wish.voice, speed=wish.speed)
+        speech = spoken(self._runtime, wish.text, by=by, speed=wish.speed)
         async with aclosing(speech) as chunks:
             async for samples in chunks:
                 if data := await asyncio.to_thread(encoder.push, samples):
@@ -71,12 +79,13 @@ class Speech:
         if data := await asyncio.to_thread(encoder.finish):
             yield data
 
-    async def _events(self, wish: Wish) -> AsyncGenerator[bytes, None]:
-        async with aclosing(self._encoded(wish)) as pieces:
+    async def _events(self, wish: Wish, by: SpokenBy) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self._encoded(wish, by)) as pieces:
             async for data in pieces:
                 yield event({"type": "speech.audio.delta", "audio": pybase64.b64encode(data).decode()})
         none = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}  # a speaker counts no tokens
-        yield event({"type": "speech.audio.done", "usage": {**none}})
+        voice: JsonObject = {"voice": voice_object(by)}
+        yield event({"type": "speech.audio.done", "usage": {**none}, OUR_FIELD: voice})
 
 
 def _voice(voices: Voices, value: Json, param: str) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from starlette.requests import Request
 
 from voxtral_voice.audio.pcm import Samples
+from voxtral_voice.conversation.events import SpokenBy
 from voxtral_voice.engines.base import Voice
 from voxtral_voice.engines.voices import described
 from voxtral_voice.realtime.fields import FieldError, JsonObject
@@ -74,8 +75,9 @@ class VoiceList:
         yield data
 
     async def _spoken(self, name: str) -> bytes:
-        text = SENTENCES.get(self._runtime.engines.speaker.find(name).speaks, SENTENCES["en"])
-        async with aclosing(spoken(self._runtime, text, voice=name, speed=1.0)) as chunks:
+        language = self._runtime.engines.speaker.find(name).speaks
+        text, by = SENTENCES.get(language, SENTENCES["en"]), SpokenBy(name, name, language, "asked")
+        async with aclosing(spoken(self._runtime, text, by=by, speed=1.0)) as chunks:
             pieces = [samples async for samples in chunks]
         return await asyncio.to_thread(_encoded, np.concatenate(pieces))
 
