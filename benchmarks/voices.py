@@ -44,7 +44,7 @@ from benchmarks.spelling import letter_errors, sound_errors, word_errors
 from tests.e2e.speech import pitch_hz
 from voxtral_voice.audio.level import first_audible_sample, last_audible_sample
 from voxtral_voice.audio.loudness import loudness_lufs
-from voxtral_voice.audio.pcm import Samples
+from voxtral_voice.audio.pcm import Samples, float_to_pcm16
 from voxtral_voice.audio.resample import resample
 from voxtral_voice.bench import corpus
 from voxtral_voice.bench.machine import commit, machine
@@ -55,15 +55,14 @@ from voxtral_voice.engines.kokoro import Kokoro, language_of
 from voxtral_voice.engines.phonemes import Phonemizer
 from voxtral_voice.engines.student import VOICE as STUDENT_VOICE
 from voxtral_voice.engines.student import Student, WithStudent
-from voxtral_voice.engines.voices import DEFAULT_VOICES, VOICES
+from voxtral_voice.engines.voices import DEFAULT_VOICES, GAINS_DB, VOICES
 from voxtral_voice.engines.whisper import Whisper
 from voxtral_voice.weights import default_weights_dir
 
 ROOT: Final = Path(__file__).parents[1]
 CACHE: Final = ROOT / "build" / "voices"
-ENGINES: Final = ROOT / "src" / "voxtral_voice" / "engines"
-SPOKEN_BY: Final = ("kokoro*.py", "student.py", "trim.py", "voice*.py", "blends.py", "dequantised.py", "onnx_*.py")
-"""Sources on which speech depends besides its phonemes: when one of them changes, everything is spoken again."""
+PROBES: Final = (("af_bella", "One, two, three."), ("af_heart", "Four, five."), ("hf_alpha", "नमस्ते।"))
+"""(voice, text): when one of them sounds different, at any speed, everything is spoken again."""
 SPEEDS: Final = (0.5, 2.0)
 SPEED_SENTENCES: Final = 2
 PITCH_SENTENCES: Final = 6
@@ -324,7 +323,7 @@ class Studio:
         self._speaker = speaker
         self._transcriber = transcriber
         self._cache = cache
-        self._version = version()
+        self._version: str | None = None
         self._phonemizer = Phonemizer()
 
     async def round_trip(self, text: str, voice: str, language: str) -> Said:
@@ -338,19 +337,13 @@ class Studio:
         symbols = [
             each.symbols for phrase in phrases for each in self._phonemizer.read(phrase, language=read).utterances
         ]
-        key = _key(self._version, self._speaker.name, text, voice, speed, symbols)
+        key = _key(await self._same(), self._speaker.name, text, voice, GAINS_DB[voice], speed, symbols)
         path = self._cache / "spoken" / f"{voice}-{key}.flac"
         facts = path.with_suffix(".json")
         if not facts.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             before = time.process_time()
-            samples = np.concatenate(
-                [
-                    chunk.samples
-                    for phrase in phrases
-                    async for chunk in self._speaker.speak(phrase, voice=voice, speed=speed, language=language)
-                ]
-            )
+            samples = await self._made(phrases, voice, speed, language)
             spent_s = time.process_time() - before
             soundfile.write(path, samples, SPEAK_RATE_HZ, subtype="PCM_16")
             facts.write_text(
@@ -358,6 +351,22 @@ class Studio:
             )
         samples, _ = soundfile.read(path, dtype="float32")
         return Said(text, samples, json.loads(facts.read_text(encoding="utf-8"))["cpu_s"])
+
+    async def _made(self, phrases: Sequence[str], voice: str, speed: float, language: str | None) -> Samples:
+        return np.concatenate(
+            [
+                chunk.samples
+                for phrase in phrases
+                async for chunk in self._speaker.speak(phrase, voice=voice, speed=speed, language=language)
+            ]
+        )
+
+    async def _same(self) -> str:
+        """Of the engine: what it makes of the probes."""
+        if self._version is None:
+            made = [await self._made([text], voice, speed, None) for voice, text in PROBES for speed in (1.0, *SPEEDS)]
+            self._version = _key(*(hashlib.sha256(float_to_pcm16(sound)).hexdigest() for sound in made))
+        return self._version
 
     async def hear(self, samples: Samples, language: str) -> str:
         """samples: 24 kHz."""
@@ -375,12 +384,6 @@ def phrases_of(text: str) -> list[str]:
     """As the server speaks it."""
     splitter = PhraseSplitter()
     return [cut.text for cut in (*splitter.feed(text), *splitter.finish()) if not cut.silent]
-
-
-def version() -> str:
-    """Of all that makes speech of phonemes."""
-    files = sorted({path for pattern in SPOKEN_BY for path in ENGINES.glob(pattern)})
-    return _key(*(path.read_text(encoding="utf-8") for path in files))
 
 
 def _key(*parts: object) -> str:
