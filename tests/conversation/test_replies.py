@@ -252,3 +252,63 @@ def test_a_parked_answer_is_to_the_same_words_but_for_case_and_marks() -> None:
     mouth.replies.park()
     assert mouth.replies.has_parked("order, a PIZZA")
     assert not mouth.replies.has_parked("order a salad")
+
+
+# --- how it is spoken -------------------------------------------------------------------------------------------
+
+
+def speaks(mouth: Mouth) -> list[tuple[str, str | None]]:
+    return [(command.text, command.language) for command in mouth.take() if isinstance(command, ev.Speak)]
+
+
+def test_the_speaker_is_told_the_language_of_the_turn() -> None:
+    mouth = Mouth(language="fr")
+    mouth.replies.prepare(NONE, turn())
+    mouth.replies.text(ev.ReplyText(mouth.current.id, "Hello there. "), 1.3)
+    assert speaks(mouth) == [("Hello there.", "en")]
+    mouth.replies.drop()
+    mouth.replies.start(NONE, None, waits=False)
+    mouth.replies.text(ev.ReplyText(mouth.current.id, "Hello there. "), 1.3)
+    assert speaks(mouth) == [("Hello there.", "fr")]
+
+
+def test_code_is_not_for_the_speaker_and_what_is_behind_it_is_ready_at_the_release() -> None:
+    mouth = Mouth()
+    mouth.replies.prepare(NONE, turn())
+    mouth.replies.text(ev.ReplyText(mouth.current.id, "```\ncode\n```\nThat is all. And now you. 🙂"), 1.3)
+    mouth.replies.text_ended(ev.ReplyTextEnded(mouth.current.id), 1.3)
+    assert speaks(mouth) == [("That is all.", "en")]
+    mouth.replies.release(None)
+    assert speaks(mouth) == [(" And now you.", "en")]
+
+
+def test_a_written_reply_is_not_for_the_speaker() -> None:
+    mouth = Mouth(modality="text")
+    mouth.replies.start(NONE, None, waits=False)
+    mouth.replies.text(ev.ReplyText(mouth.current.id, "Hello there. How are you?"), 1.3)
+    assert speaks(mouth) == []
+
+
+def test_what_was_not_heard_is_said_in_the_same_language() -> None:
+    mouth = Mouth()
+    mouth.replies.start(NONE, turn(), waits=False)
+    mouth.say("Hi there. How are you today?", 1000, 1.0)
+    mouth.replies.send_due(1.0, held=False)
+    mouth.replies.stop(1.05, "turn_detected")
+    mouth.take()
+    assert mouth.replies.resume()
+    assert speaks(mouth) == [("Hi there.", "en"), (" How are you today?", "en")]
+
+
+def test_the_end_says_who_spoke_and_when_each_word_was_said() -> None:
+    mouth, by = Mouth(), ev.SpokenBy("af_heart", "hf_alpha", "hi", "language")
+    mouth.replies.start(NONE, None, waits=False)
+    reply_id = mouth.current.id
+    mouth.replies.text(ev.ReplyText(reply_id, "Hi there."), 1.0)
+    mouth.replies.text_ended(ev.ReplyTextEnded(reply_id), 1.0)
+    words = (("Hi", 0.0, 50.0), ("there.", 50.0, 100.0))
+    mouth.replies.phrase_audio(ev.PhraseAudio(reply_id, 0, sound(100), words, by, (0, 3)), 1.0)
+    mouth.replies.phrase_ended(ev.PhraseEnded(reply_id, 0), 1.0)
+    mouth.replies.send_due(1.0, held=False)
+    [ended] = [command for command in mouth.take() if isinstance(command, ev.ReplyEnded)]
+    assert (ended.by, ended.words) == (by, words)

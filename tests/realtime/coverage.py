@@ -653,7 +653,7 @@ SESSION: Final = (
     Row("audio.input.turn_detection: semantic_vad", "should", _semantic_vad),
     Row("audio.output.format", "must", _telephone_out),
     Row("audio.output.voice", "must", _voice, "Kokoro's, and OpenAI's names for them"),
-    Row("audio.output.speed", "should", _speed),
+    Row("audio.output.speed", "should", _speed, "0.25 to 2"),
     Row("a session of type transcription", "must", _transcribing, "also by `?intent=transcription`"),
 )
 
