@@ -22,8 +22,21 @@ WORDS = st.lists(st.integers(0, 5), max_size=40)
         ([1, 2, 3, 4, 1, 2, 3, 4], [1, 2, 3, 4, 1, 2, 3, 4]),
         ([7, 7, 7, 7, 7, 7, 7], [7, 7, 7, 7, 7, 7, 7]),
         ([7, 7, 7, 7, 7, 7, 7, 7, 1], [7, 7, 7, 7, 7, 7, 7, 7, 1]),
+        ([*range(8), *range(8), 0, 1], [*range(8)]),
+        ([*range(8), *range(7)], [*range(8), *range(7)]),
     ],
-    ids=["none", "empty", "one", "three", "last copy cut short", "twice", "too short", "not at the end"],
+    ids=[
+        "none",
+        "empty",
+        "one",
+        "three",
+        "last copy cut short",
+        "twice",
+        "too short",
+        "not at the end",
+        "a sentence twice and more",
+        "not yet twice",
+    ],
 )
 def test_at_the_length_limit_three_copies_are_a_loop(tokens: list[int], kept: list[int]) -> None:
     assert without_loop(tokens, hit_limit=True) == kept
