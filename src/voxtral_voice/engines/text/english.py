@@ -30,8 +30,8 @@ def english_rules(*, day_first: bool) -> tuple[Rule, ...]:
     """In order: what knows most of its match comes first."""
     return (
         *_fixed(),
-        *address_rules(WORDING),
         *phone_rules(one_by_one, "plus"),
+        *address_rules(WORDING),
         *_codes(),
         *date_rules(day_first=day_first),
         *time_rules(),
@@ -53,13 +53,22 @@ def _fixed() -> tuple[Rule, ...]:
     return (
         rule(r"(?<![\w)])(?:[:;=]['-]?[)(\]\[DPpOo/|*]+|<3|[xX]D)(?![\w/])", ""),
         rule(rf"(?<![\w/.$])(?:{one_of(words.ACRONYMS)})(?![\w/+#%]|[-.]\d|\.[a-z])", lambda m: words.ACRONYMS[m[0]]),
-        rule(r"(?<=[a-z] )A(?=[.,;:!?)]|\s+(?:is|was|or|and|to)\b|\s*$)|(?<!\w)A(?=\s(?:to|and|or)\s[B-Z]\b)", "eh"),
+        rule(r"(?<=[Tt]he )WHO(?!\w)", "W.H.O."),
+        rule(
+            r"(?<=[a-z] )A(?=[.,;:!?)]|\s+(?:is|was|or|and|to)\b|\s*$)"
+            r"|(?<!\w)A(?=[+-](?:\W|$)|\s(?:to|and|or)\s[B-Z]\b)",
+            "eh",
+        ),
     )
 
 
 def _codes() -> tuple[Rule, ...]:
     """Digits that count nothing."""
     return (
+        rule(r"(?<![\w-])\d{1,2}(?:-\d{1,2}){2,12}(?![\w-])", lambda m: ", ".join(map(number, m[0].split("-")))),
+        rule(r"(?<![A-Za-z])([A-Z])\.(\d{2,4})(?!\w)", lambda m: f"{m[1]} {pairs(m[2])}"),
+        rule(r"(?<![\w.])802\.11(?!\d)", "eight oh two dot eleven"),
+        rule(r"(?<=[A-Z]{2} )\d{5}(?!\w|[.,]\d)", lambda m: one_by_one(m[0])),
         rule(r"(?i)(?<=call |dial )\d{3}(?!\w|[.,-]\d)", lambda m: one_by_one(m[0])),
         rule(r"(?<![\w.-])\d{4}(?:[ -]\d{4}){2,4}(?![\w-])", _grouped),
         rule(r"(?<![\w.-])\d{3}-\d{2}-\d{4}(?![\w-])", _grouped),
@@ -126,8 +135,15 @@ _SAID: Final = rf"[\d{TAKEN}]"
 
 def _joined() -> tuple[Rule, ...]:
     return (
-        rule(rf"(?<={_SAID})(?<![A-Za-z]\d)[-–—](?=[$£€₹#~]?\.?{_SAID})|(?<={_SAID} )[-–](?= [$£€₹]?{_SAID})", "to"),
+        rule(
+            rf"(?<={_SAID})(?<![A-Za-z]\d)(?<![A-Za-z]\d\d)[-–—](?=[$£€₹#~]?\.?{_SAID})"
+            rf"|(?<={_SAID} )[-–](?= [$£€₹]?{_SAID})",
+            "to",
+        ),
         rule(rf"(?<![\w)\]%{TAKEN}])[-−](?=[$£€₹]?\.?{_SAID})", "minus"),
+        rule(r"(?<=\b[A-F])-(?=[\s.,;)]|$)", "minus"),
+        rule(r"(?<!\S)--(?=[a-z])", "dash dash"),
+        rule(r"(?<!\S)-(?=[A-Za-z](?!\w))", "dash"),
         rule(rf"(?<!\w)\+(?={_SAID})", "plus"),
         rule(rf"(?<!\w)~\s?(?={_SAID}|[$£€₹])", "about"),
         rule(rf"(?<=[\w{TAKEN})] )<(?= [\w{TAKEN}(])|<(?=\s?{_SAID})", "less than"),

@@ -36,6 +36,9 @@ def amount_rules() -> tuple[Rule, ...]:
         rule(r"(?<![\w.\"])(\d{1,3}(?:\.\d+)?)\"(?=[\s.,;)x×]|$)", _inches),
         rule(rf"{START}({NUMBER})(\s?)({_UNIT})(?:(?<=[a-z])\.(?=\s[a-z]))?", _unit),
         rule(rf"{START}({NUMBER})-({one_of(u for u in words.UNITS if u.isalpha() and len(u) > 1)})(?![\w/])", _measure),
+        rule(
+            rf"(?<!\w)({one_of(unit for unit in words.UNITS if '/' in unit)})(?![\w/])", lambda m: words.UNITS[m[1]][1]
+        ),
         rule(rf"(?<={TAKEN})\s?/\s?({one_of(words.PER)})(?![\w/])", lambda m: f"per {words.PER[m[1]]}"),
         rule(rf"(?<={TAKEN})/(?=[a-z]{{3,}})", "per"),
         rule(rf"{START}(?<!-)({NUMBER})([kKMB])(?![\w-])", _scaled),
@@ -128,7 +131,8 @@ def _is_decade(m: Match) -> bool:
         "late",
         "in",
     )
-    return len(m[1]) in (3, 4) or bool(age) or m.string[m.start() - 1 : m.start()] == "'"
+    is_part = m.string[max(0, m.start() - 6) : m.start()].lower().endswith(("mid-", "early-", "late-"))
+    return len(m[1]) in (3, 4) or bool(age) or is_part or m.string[m.start() - 1 : m.start()] == "'"
 
 
 def _measure(m: Match) -> str:
@@ -136,9 +140,14 @@ def _measure(m: Match) -> str:
     return f"{number(m[1])} {words.UNITS[m[2]][0]}"
 
 
+def _behind(m: Match) -> str:
+    return m.string[m.end() : m.end() + 16].lower()
+
+
 def _scaled(m: Match) -> str | None:
     """100K followers; but 4K video, a 7B model, 5K runs."""
     value = float(m[1].replace(",", ""))
-    if m[2] == "B" or ("." not in m[1] and value <= 10 and (m[2] != "M" or m.string[m.end() : m.end() + 1] != " ")):
+    counts = re.match(r"\s(?!(?:run|race|walk|video|screen|tv|monitor|display|resolution|gold)\b)[a-z]", _behind(m))
+    if m[2] == "B" or ("." not in m[1] and value <= 10 and (m[2] == "K" or counts is None)):
         return None
     return f"{number(m[1])} {words.SCALES[m[2]]}"

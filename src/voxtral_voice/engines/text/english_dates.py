@@ -29,6 +29,8 @@ def date_rules(*, day_first: bool) -> tuple[Rule, ...]:
             r"(?<![\w./-])(\d{1,2})([/-])(\d{1,2})\2(\d{4}|\d{2})(?![\w/-])",
             lambda m: _numbers_date(m[1], m[3], m[4], day_first=day_first),
         ),
+        rule(r"(?<![\w./-])(0?[1-9]|1[0-2])/((?:19|20)\d\d)(?![\w/-])", _month_of_year),
+        rule(rf"\b({_MONTH})\.?(\s)(\d{{1,2}})[-–](\d{{1,2}})(,?\s\d{{4}})?+(?![\w:%/])", _month_days),
         rule(rf"\b({_MONTH})\.?(\s)(\d{{1,2}})(?:st|nd|rd|th)?(,?\s\d{{4}})?+(?![\w:%]|[.,]\d|/)", _month_day),
         rule(
             rf"(?<![\w./:-])(\d{{1,2}})(?:st|nd|rd|th)?(\sof)?\s({_MONTH})\b\.?(,?\s\d{{4}}(?!\w))?+",
@@ -51,7 +53,7 @@ def is_day(month: int, day: int) -> bool:
 
 def _year(written: str) -> str:
     if len(written) == 2:
-        written = f"{'20' if int(written) < 50 else '19'}{written}"
+        written = f"{'20' if int(written) < 40 else '19'}{written}"
     return year(int(written)) if int(written) >= 1000 else cardinal(int(written))
 
 
@@ -82,6 +84,17 @@ def _month_day(m: Match) -> Parts | None:
     return (_month(m[1]), f"{day},", _year(m[4][-4:])) if m[4] else (_month(m[1]), day)
 
 
+def _month_of_year(m: Match) -> str:
+    return f"{words.MONTHS[int(m[1]) - 1]} {_year(m[2])}"
+
+
+def _month_days(m: Match) -> Parts | None:
+    if not 1 <= int(m[3]) < int(m[4]) <= 31:
+        return None
+    days = f"{ordinal(int(m[3]))} to {ordinal(int(m[4]))}"
+    return (_month(m[1]), f"{days},", _year(m[5][-4:])) if m[5] else (_month(m[1]), days)
+
+
 def _day_month(m: Match) -> Parts | None:
     if not 1 <= int(m[1]) <= 31:
         return None
@@ -101,6 +114,7 @@ def time_rules() -> tuple[Rule, ...]:
     return (
         rule(rf"(?<![\w.:/-])(\d{{1,2}}):(\d{{2}}):(\d{{2}})(?:\.\d+)?(\s?)({_NOON})?(?![\w:])", _clock_with_seconds),
         rule(rf"(?<![\w.:/$])(\d{{1,2}})[:.](\d{{2}})(\s?)({_NOON})", _clock_at_noon),
+        rule(r"(?<![\w.:/$])(\d{1,2}):00(?=\s(?:noon|midnight|o'clock)\b)", lambda m: cardinal(int(m[1]))),
         rule(r"(?<![\w.:/$])(\d{1,2}):(\d{2})(?![\w:]|\.\d|%)", lambda m: _clock_or_none(int(m[1]), int(m[2]))),
         rule(rf"(?<![\w.:/$])(\d{{1,2}})(\s?)({_NOON})", _hour),
         rule(r"(?<![\w.:/])(\d{1,4}):(\d{1,4})(?![\w:]|\.\d)", lambda m: f"{number(m[1])} to {number(m[2])}"),

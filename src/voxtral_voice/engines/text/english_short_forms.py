@@ -34,6 +34,10 @@ def short_form_rules() -> tuple[Rule, ...]:
         rule(rf"(?<![\w.])({one_of([*words.ANYWHERE, *(w.capitalize() for w in words.ANYWHERE)])})\.(?!\w)", _short),
         rule(rf"(?<=\b)({_CHAPTERS})(\s)({_ROMAN})(?![\w'])", _chapter),
         rule(rf"(?<![\w.])([A-Z][a-z]+)(\s)({_ROMAN})(?![\w'])", _ruler),
+        rule(
+            r"(?<![\w.])(?=[IVX]{2,6}(?![\w']))(X{0,3}(?:IX|IV|V?I{0,3}))(?!\w|\s(?:drip|fluid|line|bag|pole))",
+            lambda m: cardinal(roman(m[1])),
+        ),
     )
 
 

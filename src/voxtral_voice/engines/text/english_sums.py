@@ -11,7 +11,7 @@ from unicodedata import digit
 from voxtral_voice.engines.text import english_words as words
 from voxtral_voice.engines.text.english_dates import is_day
 from voxtral_voice.engines.text.english_numbers import cardinal, number, ordinal, plural
-from voxtral_voice.engines.text.rules import Match, Parts, Rule, one_of, rule
+from voxtral_voice.engines.text.rules import TAKEN, Match, Parts, Rule, one_of, rule
 
 
 def sum_rules() -> tuple[Rule, ...]:
@@ -22,7 +22,8 @@ def sum_rules() -> tuple[Rule, ...]:
         rule(r"(?<=[\w)²³])−(?=[\w(])|(?<=[\w)²³] )−(?= [\w(])", "minus"),
         rule(r"(?<=\d)/(?=\d++(?:\.\d++)?\s?=)|(?<=[\d)] )/(?= [\d(])", "divided by"),
         rule(r"(?<=[\w)])\*(?=[\w(])|(?<=[\w)] )\*(?= [\w(])", "times"),
-        rule(r"(?<=[\w)])(⁻?)([⁰¹²³⁴-⁹]{2,9}|[⁰¹⁴-⁹])", _power),
+        rule(r"(?<=[\w)])(⁻?)((?<=⁻)[⁰¹²³⁴-⁹]{1,9}|[⁰¹²³⁴-⁹]{2,9}|[⁰¹⁴-⁹])", _power),
+        rule(r"(?<![\w.])(\d{1,9}(?:\.\d{1,9})?)[eE]([+-]?)(\d{1,3})(?!\w)", _scientific),
         rule(r"\^\{?2\}?(?!\d)", "squared"),
         rule(r"\^\{?3\}?(?!\d)", "cubed"),
         rule(r"(?<=[\w)])(?:\^|\*\*)(?=[\w({-])", "to the power of"),
@@ -31,7 +32,13 @@ def sum_rules() -> tuple[Rule, ...]:
         rule(r"(?<=\w)\s?(?:<=|=<)\s?(?=[\w-])", "less than or equal to"),
         rule(r"(?<=\w)\s?>=\s?(?=[\w-])", "greater than or equal to"),
         rule(r"(?<=\w)\s?(?:!=|≠)\s?(?=[\w-])", "is not equal to"),
-        rule(r"(?<=\w)\s?==+\s?(?=[\w-])", "equals"),
+        rule(rf"(?<=[\w{TAKEN}])\s?==+\s?(?=[\w{TAKEN}-])", "equals"),
+    )
+
+
+def _scientific(m: Match) -> str:
+    return (
+        f"{number(m[1])} times ten to the power of {'minus ' if m[2] == '-' else ''}{number(m[3].lstrip('0') or '0')}"
     )
 
 
@@ -42,16 +49,29 @@ def _power(m: Match) -> str:
     return f"to the power of {'minus ' if m[1] else ''}{number(''.join(str(digit(c)) for c in m[2]))}"
 
 
+_LONG_UNITS: Final = one_of(unit for unit in words.UNITS if unit.isalpha() and len(unit) > 1 and unit != "in")
+_UNIT: Final = rf"(?:(?P<gap>\s?)(?P<unit>{_LONG_UNITS})(?![\w/]))?+"
 _PARTS: Final = {2: "half", 4: "quarter"}
 
 
 def fraction_rules() -> tuple[Rule, ...]:
     glyphs = one_of(words.FRACTIONS)
     return (
-        rule(rf"(\d++)?({glyphs})", lambda m: _mixed(m[1], *words.FRACTIONS[m[2]])),
-        rule(r"(?<![\w./:-])(\d{1,3})(\s)(\d{1,2})/(\d{1,3})(?![\w/]|[.-]\d)", _written_mixed),
-        rule(r"(?<![\w./:-])(\d{1,3})/(\d{1,3})(?![\w/]|[.-]\d)", lambda m: _slashed(int(m[1]), int(m[2]))),
+        rule(rf"(\d++)?({glyphs}){_UNIT}", _glyph),
+        rule(rf"(?<![\w./:-])(\d{{1,3}})(\s)(\d{{1,2}})/(\d{{1,3}})(?![\w/]|[.-]\d){_UNIT}", _written_mixed),
+        rule(rf"(?<![\w./:-])(\d{{1,3}})/(\d{{1,3}})(?![\w/]|[.-]\d){_UNIT}", _slashed),
     )
+
+
+def _unit(m: Match, *, is_one: bool) -> Parts:
+    """Of the fraction in front of it."""
+    name = m["unit"]
+    return (words.UNITS[name][0 if is_one else 1],) if name else ()
+
+
+def _glyph(m: Match) -> Parts | str:
+    said = (_mixed(m[1], *words.FRACTIONS[m[2]]), *_unit(m, is_one=not m[1]))
+    return said if m["gap"] else " ".join(said)
 
 
 def _fraction(upper: int, lower: int) -> str:
@@ -70,11 +90,16 @@ def _written_mixed(m: Match) -> Parts | None:
     upper, lower = int(m[3]), int(m[4])
     if not 0 < upper < lower or lower not in (2, 3, 4, 5, 6, 8, 10, 16, 32, 64):
         return None
-    return (number(m[1]), _mixed("0", upper, lower).removeprefix("zero "))
+    return (number(m[1]), _mixed("0", upper, lower).removeprefix("zero "), *_unit(m, is_one=False))
 
 
-def _slashed(upper: int, lower: int) -> str | None:
+def _slashed(m: Match) -> Parts | None:
     """A fraction, else a day of the year, else one number over another."""
+    said = _over(int(m[1]), int(m[2]))
+    return (said, *_unit(m, is_one=True))
+
+
+def _over(upper: int, lower: int) -> str:
     if lower == 10 and upper <= 10:
         return f"{cardinal(upper)} out of ten"
     if 0 < upper < lower and lower in (2, 3, 4, 5, 6, 7, 8, 9, 16, 32, 64, 100):

@@ -127,7 +127,8 @@ ANYWHERE: Final[Mapping[str, str]] = {
     "Jan": "January", "Feb": "February", "Mar": "March", "Apr": "April", "Jun": "June", "Jul": "July", "Aug": "August",
     "Sept": "September", "Sep": "September", "Oct": "October", "Nov": "November", "Dec": "December",
     "Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday", "Thurs": "Thursday",
-    "Fri": "Friday", "Ph.D": "PHD", "M.D": "MD", "B.A": "BA", "M.A": "MA", "B.Sc": "BSC", "M.Sc": "MSC",
+    "Fri": "Friday", "Sat": "Saturday", "Sun": "Sunday", "Ph.D": "PHD", "M.D": "MD", "B.A": "BA", "M.A": "MA",
+    "B.Sc": "BSC", "M.Sc": "MSC",
     "B.Tech": "B Tech",
     "a.m": "AM", "p.m": "PM", "A.M": "AM", "P.M": "PM",
 }  # fmt: skip
@@ -135,7 +136,7 @@ ANYWHERE: Final[Mapping[str, str]] = {
 ACRONYMS: Final[Mapping[str, str]] = {
     "JSON": "Jason", "README": "read me", "YAML": "yammel", "CUDA": "kooda", "WAV": "wave", "ISRO": "isro",
     "AIIMS": "aims", "GAN": "gan",
-    "GANs": "gans", "AWS": "A.W.S.", "IST": "I.S.T.", "SQLite": "SQ lite", "WHO": "W.H.O.", "PAN": "pan",
+    "GANs": "gans", "AWS": "A.W.S.", "IST": "I.S.T.", "SQLite": "SQ lite", "PAN": "pan",
     "TOML": "tommel",
     "UNHCR": "UNHCR", "NVIDIA": "en vidia", "ONNX": "onnix", "DRDO": "D.R.D.O.", "ASEAN": "asean",
     "SAARC": "sark", "BRICS": "bricks",

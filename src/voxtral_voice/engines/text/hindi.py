@@ -51,7 +51,7 @@ def hindi_rules() -> tuple[Rule, ...]:
 def _codes() -> tuple[Rule, ...]:
     return (
         rule(r"(?:(?<=पिन )|(?<=कोड )|(?<=ओटीपी ))\d{4,8}(?![\w,.-]*\d)", lambda m: one_by_one(m[0])),
-        rule(r"(?<![\w./-])(?:9/11|24[x×/]7)(?![\w/])", lambda m: "नौ ग्यारह" if m[0][0] == "9" else "चौबीस सात"),
+        rule(r"(?<![\w./-])(?:9/11|24[x×/]7)(?![\w/])", lambda m: "नौ ग्यारह" if m[0][0] == "9" else "ट्वेंटी फ़ोर सेवन"),
         rule(r"(?<![\w.-])\d{4}(?:[ -]\d{4}){2,4}(?![\w-])", lambda m: tuple(map(one_by_one, m[0].split()))),
         rule(r"(?<![\d.,])\d(?:,?\d){13,}+", lambda m: one_by_one(m[0])),
     )
@@ -71,7 +71,7 @@ def _date(y: str, m: str, d: str) -> str | None:
 
 def _year(written: str) -> str:
     if len(written) == 2:
-        written = f"{'20' if int(written) < 50 else '19'}{written}"
+        written = f"{'20' if int(written) < 40 else '19'}{written}"
     return year(int(written))
 
 
@@ -159,6 +159,7 @@ def _quantities() -> tuple[Rule, ...]:
         rule(rf"{START}({NUMBER})(\s?)({_SIGN})(?!\w|{_LETTER})", lambda m: _behind(m, words.CURRENCIES[m[3]][1])),
         rule(rf"{START}({NUMBER})/-(?!\w)", lambda m: f"{number(m[1])} रुपये"),
         rule(rf"{START}({NUMBER})(\s?)({_UNIT})", _unit),
+        rule(r"(?<![\w.])(\d{1,2})'(\d{1,2})\"?(?!\w)", lambda m: f"{number(m[1])} फ़ुट {number(m[2])} इंच"),
         rule(rf"{START}(\d++\.\d++)(?=\s(?:{_HALVED}))", lambda m: _counted(m[1])),
     )
 

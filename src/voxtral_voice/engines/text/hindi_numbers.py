@@ -45,7 +45,7 @@ def ordinal(n: int, ending: str) -> str:
     """ending: of the adjective, "ा", "ी" or "े": पहला, पाँचवीं, इक्कीसवें."""
     if n in _ORDINALS:
         return _ORDINALS[n] + ending
-    return f"{cardinal(n)}व{'ें' if ending == 'े' else 'ीं' if ending == 'ी' else 'ाँ'}"
+    return f"{'सौ' if n == 100 else cardinal(n)}व{'ें' if ending == 'े' else 'ीं' if ending == 'ी' else 'ाँ'}"
 
 
 def one_by_one(digits: str) -> str:

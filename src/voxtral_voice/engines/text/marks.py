@@ -115,6 +115,7 @@ _LEAD: Final = re.compile(
     r"(?P<item>(?P<heading>#{1,6}(?=\s|$))|(?:[-*+•◦‣▪●][ \t]+(?:\[[ xX]\][ \t]+)?)|(?=\d{1,3}[.)]\s))?"
 )
 """What stands in front of the words of a quotation, a heading, or an item of a list (whose number is read)."""
+_NUMBERED: Final = re.compile(r"\d{1,3}\)(?=\s)")
 _STOPPED: Final = re.compile(r"[.!?…।॥,;:—|][\"'”’)\]*_`]*$|^$")
 _CLOSERS: Final = " \t\r*_#`"
 
@@ -128,9 +129,8 @@ def _blocks(text: str) -> Iterator[tuple[int, int, str]]:
         if is_code[number] or _is_silent(lines, number):
             yield at, at + len(line), ""
         else:
-            ends = number + 1 < len(lines)
-            blank_next = ends and not lines[number + 1].strip()
-            yield from _line_edits(line, at, is_last=not ends, blank_next=blank_next)
+            following = lines[number + 1] if number + 1 < len(lines) else None
+            yield from _line_edits(line, at, following)
         at += len(line) + 1
 
 
@@ -159,14 +159,19 @@ def _is_silent(lines: Sequence[str], number: int) -> bool:
     return "|" in line and any(_TABLE_RULE.match(other) for other in around)
 
 
-def _line_edits(line: str, at: int, *, is_last: bool, blank_next: bool) -> Iterator[tuple[int, int, str]]:
+def _line_edits(line: str, at: int, following: str | None) -> Iterator[tuple[int, int, str]]:
+    """following: the next line, if there is one."""
     lead = _LEAD.match(line)
     assert lead is not None
-    yield at, at + lead.end(), ""
+    start = at + lead.end()
+    yield at, start, ""
     body = line[lead.end() :].rstrip(_CLOSERS)
-    is_block = lead.group("item") is not None and (lead.group("heading") is not None or not is_last)
-    if body and (is_block or blank_next) and not _STOPPED.search(body[-8:]):
-        yield at + lead.end() + len(body), at + lead.end() + len(body), "."
+    if number := _NUMBERED.match(body):
+        yield start + number.end() - 1, start + number.end(), "."
+    is_item = lead["heading"] is not None or (lead["item"] is not None and following is not None)
+    ends = following is not None and (not following.strip() or _RULE.match(following) is not None)
+    if body and (is_item or ends) and not _STOPPED.search(body[-8:]):
+        yield start + len(body), start + len(body), "."
 
 
 # --- inside a line ----------------------------------------------------------------------------------------------
@@ -193,7 +198,9 @@ def _inline(text: str) -> Iterator[tuple[int, int, str]]:
                 break
         else:
             tag = match.group("tag")
-            yield match.start(), match.end(), "" if tag is None or tag.lower() in _INSIDE_WORDS else ", "
+            parts = tag is not None and tag.lower() not in _INSIDE_WORDS
+            is_behind_word = text[max(0, match.start() - 2) : match.start()].rstrip()[-1:].isalnum()
+            yield match.start(), match.end(), ("," if is_behind_word else "") + " " if parts else ""
 
 
 _ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
@@ -209,7 +216,7 @@ def _entities(text: str) -> Iterator[tuple[int, int, str]]:
 _EMPHASIS: Final = re.compile(
     r"(?<![\w\\*])\*{1,3}+(?=[^\s*])|(?<=[^\s\\*])\*{1,3}+(?![\w*])"
     r"|(?<![^\W_])_++(?=\w)|(?<=[^\W_])_++(?![^\W_])"
-    r"|~~++|==(?=\w)|(?<=\w)==(?!=)|`++|\\(?=[\\`*_{}\[\]()#+.!|<>~$-])"
+    r"|~~++|(?<![\w=])==(?=\w)|(?<=\w)==(?![\w=])|`++|\\(?=[\\`*_{}\[\]()#+.!|<>~$-])"
 )
 
 

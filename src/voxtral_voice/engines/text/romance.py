@@ -243,7 +243,7 @@ def romance_rules(language: str) -> tuple[Rule, ...]:
     return (
         *_dates(words),
         rule(
-            rf"{_START}\d{{1,3}}(?:\.\d{{3}}){{2,}}(?![\d.]|,\d)|{_START}\d{{1,3}}(?:[\u00a0\u202f]\d{{3}})+(?!\d)",
+            rf"{_START}\d{{1,3}}(?:\.\d{{3}}){{2,}}(?:,\d++)?+(?![\d.])|{_START}\d{{1,3}}(?:[\u00a0\u202f]\d{{3}})+(?!\d)",
             _thousands,
         ),
         *address_rules(wording),
@@ -270,7 +270,7 @@ def romance_rules(language: str) -> tuple[Rule, ...]:
 
 
 def _thousands(m: Match) -> str:
-    return "".join(c for c in m[0] if c.isdigit())
+    return re.sub(r"[.\u00a0\u202f]", "", m[0])
 
 
 def _phone_group(digits: str, language: str) -> str:

@@ -20,7 +20,7 @@ _SCRIPT: Final = (
 )  # fmt: skip
 
 _QUANTITY: Final = re.compile(
-    r"[^\w]*+(?:(?:Rs\.?|USD|INR|EUR|GBP|US|No\.)[^\w]*+)?+\d[\d.,:/×–—-]*+"
+    r"[^\w]*+(?:(?:Rs\.?|USD|INR|EUR|GBP|US|No\.)[^\w]*+)?+\d[\d.,:/×÷–—²³+=-]*+(?:x\d\d?(?!\d))?+"
     r"(?:k[mgWHVB]\w?|[cm]m|m[lLsg]|[kKMGT]i?B|[KMG]bps|[MG]Hz|[mM]in|°?[CF]|[kK]m/h|kmph|km/h|[ap]\.?m\.?|[AP]M|st|nd|rd|th|"
     r"[mgslhLxKkM])?+[^\w]*+"
 )
@@ -28,6 +28,8 @@ _QUANTITY: Final = re.compile(
 _UNIT: Final = re.compile(
     r"(?:°?[CF]|°|k[mgW]|[cm]m|m[lLs]|[kKMGT]B|[KMG]bps|[MG]Hz|km/h|kmph|kWh|mg|am|pm|a\.m\.|p\.m\.|AM|PM|%|m|g|L|l)[^\w%]*"
 )
+_ITEM: Final = re.compile(r"\d{1,3}[.)]")
+"""In front of an item of a list."""
 _BARE: Final = re.compile(r"[\d.,]*\d[.,;:!?।)]*")
 _CURRENCY: Final = re.compile(r"\W*(?:Rs\.?|USD|INR|EUR|GBP)")
 _COUNTED: Final = re.compile(
@@ -56,7 +58,7 @@ def languages_of(words: Sequence[str], text_language: str) -> list[str]:
             before = i
             found.append(language)
         else:
-            found.append(_of_number(words, own, i, before, after[i]) or text_language)
+            found.append(_of_number(words, own, i, before, after[i], text_language) or text_language)
     return found
 
 
@@ -73,17 +75,19 @@ def _own(word: str, text_language: str) -> str | None:
 
 
 def _of_number(
-    words: Sequence[str], own: Sequence[str | None], at: int, before: int | None, after: str | None
+    words: Sequence[str], own: Sequence[str | None], at: int, before: int | None, after: str | None, text_language: str
 ) -> str | None:
     """In a text of two languages: that of the word before in the same clause, else of the one after; but a Hindi number
     stands before what Hindi counts, and behind a plain English word, and so does a Hindi amount behind a name ("balance
     500 है" and "GDP 7.5% है", but "iPhone 15 लो")."""
-    if before is None or after is None:
+    if before is None or _ITEM.fullmatch(words[at]):
         return own[before] if before is not None else after
-    if words[before][-1] in ",.;:!?।":
+    if after is not None and words[before][-1] in ",.;:!?।":
         return after
-    if own[before] != after and after == "hi":
+    hindi_follows = after == "hi" or (after is None and text_language == "hi" and "hi" in own)
+    if own[before] != "hi" and hindi_follows:
         follows = words[at + 1] if at + 1 < len(words) else ""
-        is_plain = own[at + 1] is not None and (words[before].islower() or not _BARE.fullmatch(words[at]))
+        is_last = after is None or own[at + 1] is not None
+        is_plain = is_last and (words[before].islower() or not _BARE.fullmatch(words[at]))
         return "hi" if _COUNTED.match(follows) or is_plain else own[before]
     return own[before]
