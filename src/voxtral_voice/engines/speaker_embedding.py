@@ -5,7 +5,7 @@ Knows: the speaker encoder's network and its file. Does not know: voices, what a
 Model: "Generalized End-to-End Loss for Speaker Verification" (Wan et al., 2018), as trained for Resemblyzer 0.1.4:
 40 mel bands -> three LSTM layers of 256 -> linear 256, ReLU, unit length; on windows of 1.6 s. The file is a PyTorch
 checkpoint of the time before zip files: pickles, then the numbers. Only names of containers are taken from the pickles;
-no code in them is run. Computed with numpy, 20 ms for a window.
+no code in them is run. The network is put together here and runs on one thread: 20 ms for a window.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import io
 import pickle
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
 
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, Samples
 from voxtral_voice.engines.log_mel import HOP_SAMPLES, mel_filters, power
@@ -36,30 +38,34 @@ MEL_BANDS: Final = 40
 LEVEL_DBFS: Final = -30.0
 """RMS of what the network was trained on; its spectrum is not logarithmic, so that level matters."""
 LAYERS: Final = 3
+OPSET: Final = 17
+IR_VERSION: Final = 8
 QUIET_DB: Final = 35.0
 """A 30 ms block that is so far below the loudest tenth is silence."""
 KEPT_SILENCE_BLOCKS: Final = 6
 """Of a longer silence so much is left on either side, as in the network's training."""
+_NO_CHECKPOINT: Final = (
+    pickle.UnpicklingError,
+    EOFError,
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    IndexError,
+)
+"""What reading a file that is none raises."""
 _BLOCK_SAMPLES: Final = 30 * LISTEN_RATE_HZ // 1000
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    of_input: Float32
-    """[in, 1024]: input, forget, cell and output gates of 256."""
-    of_state: Float32
-    """[256, 1024]"""
-    bias: Float32
-    """[1024]"""
 
 
 class SpeakerEncoder:
     """weights: by their names in the checkpoint."""
 
     def __init__(self, weights: Mapping[str, Float32]) -> None:
-        self._layers = tuple(_layer(weights, number) for number in range(LAYERS))
-        self._linear = np.ascontiguousarray(weights["linear.weight"].T)
-        self._bias = weights["linear.bias"]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        model = _network(weights).SerializeToString()
+        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     @classmethod
     def load(cls, path: Path) -> SpeakerEncoder:
@@ -68,7 +74,7 @@ class SpeakerEncoder:
             return cls(_read_checkpoint(path))
         except OSError as error:
             reason = error.strerror or str(error)
-        except (pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        except _NO_CHECKPOINT as error:
             reason = str(error) or type(error).__name__
         raise EngineError("speaker", f"{path} is no usable speaker encoder ({reason}): fetch the models again.")
 
@@ -84,10 +90,8 @@ class SpeakerEncoder:
 
     def _run(self, frames: Float32) -> Float32:
         """[n, 160, 40] -> [n, 256]."""
-        states = frames.swapaxes(0, 1)
-        for layer in self._layers:
-            states = _lstm(layer, states)
-        return unit(np.maximum(states[-1] @ self._linear + self._bias, 0))
+        (raw,) = self._session.run(None, {"frames": np.ascontiguousarray(frames.swapaxes(0, 1))})
+        return unit(raw)
 
 
 def unit(vectors: Float32) -> Float32:
@@ -110,29 +114,37 @@ def without_silence(audio: Samples) -> Samples:
 # --- the network ------------------------------------------------------------------------------------------------
 
 
-def _layer(weights: Mapping[str, Float32], number: int) -> _Layer:
-    return _Layer(
-        np.ascontiguousarray(weights[f"lstm.weight_ih_l{number}"].T),
-        np.ascontiguousarray(weights[f"lstm.weight_hh_l{number}"].T),
-        weights[f"lstm.bias_ih_l{number}"] + weights[f"lstm.bias_hh_l{number}"],
-    )
+def _network(weights: Mapping[str, Float32]) -> onnx.ModelProto:
+    """frames [160, n, 40] -> raw [n, 256]."""
+    nodes, constants, states = [], [numpy_helper.from_array(np.array([1]), "direction")], "frames"
+    for number in range(LAYERS):
+        constants += _constants(weights, number)
+        names = [states, *(f"{kind}{number}" for kind in ("w", "r", "b"))]
+        nodes.append(helper.make_node("LSTM", names, [f"all{number}", f"last{number}"], hidden_size=SIZE))
+        nodes.append(helper.make_node("Squeeze", [f"all{number}", "direction"], [f"states{number}"]))
+        states = f"states{number}"
+    nodes[-1] = helper.make_node("Squeeze", [f"last{LAYERS - 1}", "first"], ["state"])
+    constants += [numpy_helper.from_array(np.array([0]), "first")]
+    constants += [numpy_helper.from_array(weights[f"linear.{name}"], name) for name in ("weight", "bias")]
+    nodes.append(helper.make_node("Gemm", ["state", "weight", "bias"], ["linear"], transB=1))
+    nodes.append(helper.make_node("Relu", ["linear"], ["raw"]))
+    frames = helper.make_tensor_value_info("frames", TensorProto.FLOAT, [WINDOW_FRAMES, "n", MEL_BANDS])
+    raw = helper.make_tensor_value_info("raw", TensorProto.FLOAT, ["n", SIZE])
+    graph = helper.make_graph(nodes, "speaker encoder", [frames], [raw], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
 
 
-def _lstm(layer: _Layer, inputs: Float32) -> Float32:
-    """[steps, n, in] -> [steps, n, 256]."""
-    gates = inputs @ layer.of_input + layer.bias
-    hidden = cell = np.zeros((inputs.shape[1], SIZE), np.float32)
-    states = np.empty((*inputs.shape[:2], SIZE), np.float32)
-    for step, gate in enumerate(gates):
-        gate += hidden @ layer.of_state
-        write, forget, new, read = np.split(gate, 4, axis=1)
-        cell = _sigmoid(forget) * cell + _sigmoid(write) * np.tanh(new)
-        states[step] = hidden = _sigmoid(read) * np.tanh(cell)
-    return states
+def _constants(weights: Mapping[str, Float32], number: int) -> list[onnx.TensorProto]:
+    """Of one LSTM layer, for one direction. PyTorch has its gates in the order input, forget, cell, output; ONNX has
+    input, output, forget, cell."""
 
+    def ordered(name: str) -> Float32:
+        write, forget, new, read = np.split(weights[f"lstm.{name}_l{number}"], 4)
+        return np.concatenate([write, read, forget, new])
 
-def _sigmoid(values: Float32) -> Float32:
-    return np.asarray(0.5 * np.tanh(0.5 * values) + 0.5, np.float32)
+    bias = np.concatenate([ordered("bias_ih"), ordered("bias_hh")])
+    arrays = {"w": ordered("weight_ih"), "r": ordered("weight_hh"), "b": bias}
+    return [numpy_helper.from_array(array[None], f"{kind}{number}") for kind, array in arrays.items()]
 
 
 def _levelled(speech: Samples) -> Samples:

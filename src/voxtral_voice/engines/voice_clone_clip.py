@@ -25,7 +25,7 @@ SPEECH: Final = 0.5
 """Probability from which a frame is speech."""
 SURELY_NONE: Final = 0.1
 PAD_FRAMES: Final = 4
-"""Kept around speech (128 ms): first and last consonants are quiet. They count neither as speech nor as noise."""
+"""Kept around speech (128 ms): first and last consonants are quiet. They are no noise."""
 LEAST_SHARE: Final = 0.5
 """Of the frames that can be heard, speech. Music has less, talk with pauses more."""
 HEARD_DB: Final = 30.0
@@ -87,9 +87,10 @@ def _require_speech(is_speech: Flags, levels_db: npt.NDArray[np.float64]) -> Non
             f"Most of the recording is no speech ({speech_s:.1f} s of {_seconds(heard):.1f} s is): send one person "
             "talking, without music."
         )
-    if speech_s < LEAST_SPEECH_S:
+    usable_s = _seconds(_widened(is_speech))
+    if usable_s < LEAST_SPEECH_S:
         raise _refused(
-            f"The recording has {speech_s:.1f} s of speech: at least {LEAST_SPEECH_S:g} s are needed, and 10 to "
+            f"The recording has {usable_s:.1f} s of speech: at least {LEAST_SPEECH_S:g} s are needed, and 10 to "
             f"{MOST_SPEECH_S:g} s are better."
         )
 

@@ -164,7 +164,7 @@ async def test_nothing_is_done_without_a_name_and_consent(
         (
             recording("wav", np.concatenate((tone(3), silence(2)))),
             "unusable_recording",
-            "3.0 s of speech: at least 5 s",
+            "3.1 s of speech: at least 5 s",
         ),
         (recording("flac", tone(121, level=0.1)), "invalid_audio", "longer than 2 minutes"),
     ],

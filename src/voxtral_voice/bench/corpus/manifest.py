@@ -49,7 +49,7 @@ class Entry(BaseModel):
 
 
 class SourceFile(Entry):
-    name: Annotated[str, Field(pattern=r"^[a-z0-9-]+\.(wav|raw)$")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9-]+\.(wav|raw|g722)$")]
     """A .raw is 16-bit PCM, 16 kHz, mono."""
     member: str
     """Path inside the package."""
