@@ -3,15 +3,16 @@
 Knows: the model's inputs and outputs, which symbol became which stretch of audio. Does not know: how text becomes
 symbols (`phonemes`), what a voice is (`voice_styles`), where files come from, sessions.
 
-Model (kokoro-v1.0-int8.onnx): tokens int64 [1, n], style float32 [1, 256], speed float32 [1] -> audio float32
-[samples] at 24 kHz. Its duration predictor's result is not an output of the file, so one is added to the graph in
-memory: `frames` float32 [1, n], 25 ms each, one entry per token; their sum is the length of the audio.
+Model (kokoro-v1.0-int8.onnx, on a CPU as `kokoro_file` makes it of that): tokens int64 [1, n], style float32 [1, 256],
+speed float32 [1] or [n] -> audio float32 [samples] at 24 kHz. Its duration predictor's result is not an output of the
+file, so one is added to the graph in memory: `frames` float32 [1, n], 25 ms each, one entry per token; their sum is
+the length of the audio.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 )
 
 from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples, SpeechChunk, Voice, WordTime
+from voxtral_voice.engines.even_speed import SPEED, speeds
+from voxtral_voice.engines.kokoro_file import for_this_cpu
 from voxtral_voice.engines.phonemes import Phonemizer, Utterance
 from voxtral_voice.engines.placement import CPU, index
 from voxtral_voice.engines.trim import Trimmed, pause_after_ms, trim
@@ -146,7 +149,11 @@ class Kokoro:
     def _load(self) -> None:
         self._styles.load(self._first_voices)
         self._session = open_model(
-            self._model_path, extra_output=_FRAMES_OUTPUT, threads=self._threads, device=self._device
+            self._model_path,
+            extra_output=_FRAMES_OUTPUT,
+            threads=self._threads,
+            device=self._device,
+            prepare=partial(for_this_cpu, self._model_path, frames=_FRAMES_OUTPUT),
         )
         self._phonemizer.warm(self.find(self._first_voices[-1]).language)
         for language, text in _WARM_UP.items():
@@ -181,7 +188,7 @@ class Kokoro:
         feeds = {
             "tokens": np.array([utterance.ids], np.int64),
             "style": style,
-            "speed": np.array([speed], np.float32),
+            "speed": speed_of(running(self._session), len(utterance.ids), speed),
         }
         audio, frames = run_model(running(self._session), ["audio", _FRAMES_OUTPUT], feeds, stop)
         return audio, frames[0]
@@ -217,6 +224,12 @@ def run_model(
     return results
 
 
+def speed_of(session: onnxruntime.InferenceSession, tokens: int, speed: float) -> Samples:
+    """What the model's input takes: a value for each token, or, of a file as it was exported, one for all."""
+    (size,) = next(value.shape for value in session.get_inputs() if value.name == SPEED)
+    return np.array([speed], np.float32) if size == 1 else speeds(tokens, speed)
+
+
 def language_of(voice: Voice, told: str | None) -> str:
     """In which this voice reads a phrase: its own tag (British English) unless told of another language."""
     return voice.language if told in (None, voice.speaks) else told
@@ -250,9 +263,16 @@ def _word_times(utterance: Utterance, token_ms: Samples, trimmed: Trimmed) -> It
 # --- files ------------------------------------------------------------------------------------------
 
 
-def open_model(path: Path, *, extra_output: str, threads: int, device: str = CPU) -> onnxruntime.InferenceSession:
-    """A session whose threads sleep between runs, and that also returns one inner float tensor. Raises EngineError
-    naming the file, or the device that ONNX runtime cannot use."""
+def open_model(
+    path: Path,
+    *,
+    extra_output: str,
+    threads: int,
+    device: str = CPU,
+    prepare: Callable[[bytes], bytes] = bytes,
+) -> onnxruntime.InferenceSession:
+    """A session whose threads sleep between runs, and that also returns one inner float tensor. prepare: what is made
+    of the file for a CPU. Raises EngineError naming the file, or the device that ONNX runtime cannot use."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -260,7 +280,7 @@ def open_model(path: Path, *, extra_output: str, threads: int, device: str = CPU
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     chosen = providers(device)
     try:
-        data = read_file(path) if device == CPU else on_floats(read_file(path))
+        data = (prepare if device == CPU else on_floats)(read_file(path))
         session = onnxruntime.InferenceSession(with_output(data, extra_output), options, providers=chosen)
     except ONNX_ERRORS as error:
         reason = str(error).splitlines()[0][:200]

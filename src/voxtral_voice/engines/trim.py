@@ -29,9 +29,9 @@ CLAUSE_PAUSE_MS: Final = 100.0
 NO_PAUSE_MS: Final = 40.0
 """Behind a phrase that goes on without punctuation: only the last sound's decay."""
 
-_SENTENCE_ENDS: Final = ".!?…।॥"
-_CLAUSE_ENDS: Final = ",;:—–-"
-_CLOSERS: Final = "\"'”’)]*_»"
+_SENTENCE_ENDS: Final = ".!?…।॥。！？｡．"
+_CLAUSE_ENDS: Final = ",;:—–-、，；：､"
+_CLOSERS: Final = "\"'”’)]*_»›」』）】》"
 
 
 @dataclass(frozen=True, slots=True)
