@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from voxtral_voice.audio.loudness import loudness_lufs
 from voxtral_voice.audio.resample import resample
 from voxtral_voice.engines import voice_clone_space
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, SPEAK_RATE_HZ, Samples
@@ -62,8 +61,7 @@ def main() -> None:
     space = read_space(weights / "voices", sorted(VOICES))
     styles, phrases = made(space)
     cache = parser.parse_args().cache
-    spoken = listened(Studio(weights), space, styles, phrases, cache)
-    write(space, styles, phrases, spoken, Studio(weights))
+    write(space, styles, phrases, listened(Studio(weights), space, styles, phrases, cache))
 
 
 def made(space: Space) -> tuple[Floats, list[int]]:
@@ -154,7 +152,7 @@ def _save(path: Path, spoken: Spoken) -> None:
 # --- learning ---------------------------------------------------------------------------------------------------
 
 
-def write(space: Space, styles: Floats, phrases: list[int], spoken: Spoken, studio: Studio) -> None:
+def write(space: Space, styles: Floats, phrases: list[int], spoken: Spoken) -> None:
     of_table = len(PHRASES) * len(space.names)
     seen = np.array([name not in HELD_OUT for name in space.names for _ in PHRASES] + [True] * (len(styles) - of_table))
     points = (styles - space.centre) @ np.linalg.pinv(space.directions)
@@ -164,7 +162,6 @@ def write(space: Space, styles: Floats, phrases: list[int], spoken: Spoken, stud
     print(f"{len(inputs)} spoken; of those left out {left_out[0]:.0%} of the embeddings' variance is explained,")
     print(f"pitch is off by {left_out[1]:.2f} semitones (standard deviation {outputs[:, -1].std():.2f})")
     by_voice = spoken.embeddings[:of_table].reshape(len(space.names), len(PHRASES), -1)
-    heart = studio.say(PHRASES[1], space.styles(space.point_of(space.means[space.names.index("af_heart")])))
     np.savez_compressed(
         FILE,
         phrases=np.array(PHRASES),
@@ -172,7 +169,6 @@ def write(space: Space, styles: Floats, phrases: list[int], spoken: Spoken, stud
         voices=np.array(space.names),
         embeddings=unit(by_voice.mean(axis=1).astype(np.float32)).astype(np.float16),
         pitches=spoken.pitches[:of_table].reshape(-1, len(PHRASES)).mean(axis=1).astype(np.float16),
-        loudness_lufs=np.float32(loudness_lufs(heart, SPEAK_RATE_HZ)),
     )
     print(f"{FILE.name}: {FILE.stat().st_size:,} bytes")
 

@@ -62,7 +62,7 @@ def learned() -> Learned:
     by_style = np.zeros((256, 257))
     by_style[130, 256] = 2.0
     rows = np.full((4, 256), 1 / 16)
-    return Learned(("one", "two"), by_style, tuple(packs()), rows, np.array([2.0, 4.0, 6.0, 8.0]), -23.0)
+    return Learned(("one", "two"), by_style, tuple(packs()), rows, np.array([2.0, 4.0, 6.0, 8.0]))
 
 
 @pytest.fixture

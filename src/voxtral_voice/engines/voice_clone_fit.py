@@ -26,7 +26,7 @@ from voxtral_voice.engines.voice_clone import ClonedVoice
 from voxtral_voice.engines.voice_clone_clip import require_one_person
 from voxtral_voice.engines.voice_clone_search import PITCH_WEIGHT, Heard, Search, Vector
 from voxtral_voice.engines.voice_clone_space import Learned, Space, read_learned, read_space
-from voxtral_voice.engines.voices import VOICES, Styles
+from voxtral_voice.engines.voices import LOUDNESS_LUFS, VOICES, Styles
 from voxtral_voice.engines.worker import Worker
 from voxtral_voice.errors import EngineError, RequestError
 
@@ -34,8 +34,6 @@ ATTEMPTS: Final = 8
 """Each speaks two phrases."""
 CHECK: Final = "Please give the children a warm coat before they walk to school."
 """Is said by the finished voice: no search has heard it."""
-HEART_LUFS: Final = -22.7
-"""Loudness of `af_heart` in it, as the model makes it."""
 FEMALE_FROM_HZ: Final = 165.0
 """Of the table's voices, 28 of 30 female ones are above and 20 of 24 male ones below."""
 MOST_GAIN_DB: Final = 6.0
@@ -136,7 +134,7 @@ def _heard(tools: _Tools, said: Sequence[Samples]) -> Heard:
 def _checked(tools: _Tools, wanted: Heard, styles: Styles, check: Samples) -> ClonedVoice:
     """check: of CHECK, in these styles."""
     heard = _heard(tools, [check])
-    gain_db = HEART_LUFS - loudness_lufs(check, SPEAK_RATE_HZ)
+    gain_db = LOUDNESS_LUFS - loudness_lufs(check, SPEAK_RATE_HZ)
     hz = 100 * 2 ** (wanted.pitch / 12)
     return ClonedVoice(
         styles,

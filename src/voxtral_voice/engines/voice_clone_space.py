@@ -99,8 +99,6 @@ class Learned:
     """[voices, 256]: of the table's voices."""
     pitches: npt.NDArray[np.float64]
     """[voices], in semitones."""
-    loudness_lufs: float
-    """Of `af_heart` in the second phrase."""
 
     def response(self, space: Space) -> Vector:
         """[points, 257]"""
@@ -115,5 +113,4 @@ def read_learned() -> Learned:
             tuple(str(name) for name in data["voices"]),
             data["embeddings"].astype(np.float64),
             data["pitches"].astype(np.float64),
-            float(data["loudness_lufs"]),
         )
