@@ -57,11 +57,11 @@ def test_the_file_by_itself_is_off() -> None:
     assert made.sum() > 1.05 * np.maximum(natural(), 1).sum() / 2
 
 
-@pytest.mark.parametrize(("speed", "ends"), [(0.5, 1.0), (1.0, 1.0), (2.0, 2**0.25)])
-def test_the_silence_at_the_ends_changes_little(speed: float, ends: float) -> None:
+@pytest.mark.parametrize("speed", [0.5, 1.0, 2.0])
+def test_the_silence_at_the_ends_stays(speed: float) -> None:
     each = speeds(5, speed)
     assert each.dtype == np.float32
-    assert each.tolist() == pytest.approx([ends, speed, speed, speed, ends])
+    assert each.tolist() == pytest.approx([1, speed, speed, speed, 1])
 
 
 @pytest.mark.parametrize(("value", "found"), [("divided", "not rounded"), ("none", "not rounded")])

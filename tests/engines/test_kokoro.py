@@ -79,6 +79,8 @@ def test_word_times_follow_the_durations_and_the_trimmed_head() -> None:
         ("cd", 360, 660),
     ]
     assert chunk.samples.size == (10 + 700 + 40) * 24
+    later = chunk_of(utterance, audio, token_ms, "ab, cd", 1.0, before_ms=2000)
+    assert [time.start_ms for time in later.words] == [2010, 2360], "counted from the phrase's beginning"
 
 
 def test_a_fast_voice_pauses_less() -> None:

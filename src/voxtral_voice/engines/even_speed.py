@@ -52,10 +52,10 @@ def with_even_speed(model: onnx.ModelProto, frames: str) -> onnx.ModelProto:
 
 
 def speeds(tokens: int, speed: float) -> npt.NDArray[np.float32]:
-    """What such a model is fed. The silence at both ends changes little: the model lets sound grow into a longer one,
-    and swallows what is near a shorter one."""
+    """What such a model is fed. The silence at both ends stays as long as it is: sound grows into a longer one, and what
+    is near a shorter one is swallowed."""
     each = np.full(tokens, speed, np.float32)
-    each[[0, -1]] = max(speed, 1.0) ** 0.25
+    each[[0, -1]] = 1.0
     return each
 
 

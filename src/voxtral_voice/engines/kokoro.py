@@ -164,9 +164,12 @@ class Kokoro:
     def _chunks(
         self, text: str, voice: str, speed: float, language: str | None, stop: onnxruntime.RunOptions
     ) -> Iterator[SpeechChunk]:
+        made_ms = 0.0
         for utterance in read_phrase(self._phonemizer, text, language_of(self.find(voice), language)):
             audio, frames = self._run(utterance, voice, speed, stop)
-            yield chunk_of(utterance, audio, frames * FRAME_MS, text, speed)
+            chunk = chunk_of(utterance, audio, frames * FRAME_MS, text, speed, made_ms)
+            made_ms += chunk.samples.size * 1000 / SPEAK_RATE_HZ
+            yield chunk
 
     def _trial(self, text: str, styles: Styles, stop: onnxruntime.RunOptions) -> Samples:
         (utterance,) = read_phrase(self._phonemizer, text, "en-US")
@@ -243,19 +246,22 @@ def read_phrase(phonemizer: Phonemizer, text: str, language: str) -> tuple[Utter
     return reading.utterances
 
 
-def chunk_of(utterance: Utterance, audio: Samples, token_ms: Samples, text: str, speed: float) -> SpeechChunk:
-    """audio: 24 kHz, untrimmed. token_ms: length of each token. text: the phrase, for the pause behind it."""
+def chunk_of(
+    utterance: Utterance, audio: Samples, token_ms: Samples, text: str, speed: float, before_ms: float = 0.0
+) -> SpeechChunk:
+    """audio: 24 kHz, untrimmed. token_ms: length of each token. text: the phrase, for the pause behind it. before_ms:
+    what was made of the phrase before this piece."""
     spoken = utterance.words[-1].word if utterance.words else text
     trimmed = trim(audio, pause_ms=pause_after_ms(spoken) / max(speed, 1.0))
     if trimmed.samples.size == 0:
         raise EngineError("speaker", "The model made no sound for a phrase: its file may be damaged.")
-    return SpeechChunk(trimmed.samples, tuple(_word_times(utterance, token_ms, trimmed)))
+    return SpeechChunk(trimmed.samples, tuple(_word_times(utterance, token_ms, trimmed, before_ms)))
 
 
-def _word_times(utterance: Utterance, token_ms: Samples, trimmed: Trimmed) -> Iterator[WordTime]:
+def _word_times(utterance: Utterance, token_ms: Samples, trimmed: Trimmed, before_ms: float) -> Iterator[WordTime]:
     """Token 0 is the opening pad, so symbol i is token i + 1."""
     starts_ms = np.concatenate(([0.0], np.cumsum(token_ms, dtype=np.float64))) - WORD_TIMES_LATE_MS - trimmed.head_ms
-    times_ms = np.clip(starts_ms, 0.0, trimmed.samples.size * 1000 / SPEAK_RATE_HZ)
+    times_ms = before_ms + np.clip(starts_ms, 0.0, trimmed.samples.size * 1000 / SPEAK_RATE_HZ)
     for span in utterance.words:
         yield WordTime(span.word, float(times_ms[span.first + 1]), float(times_ms[span.end + 1]))
 

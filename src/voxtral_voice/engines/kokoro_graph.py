@@ -370,8 +370,8 @@ class _Writer:
         self._rows[node.output[0]] = self._add("Slice", stretched, *bounds)
 
     def _spectrum(self, node: onnx.NodeProto) -> None:
-        """Onesided, of a signal [1, samples]: [1, frames, bins, 2]. The first and the last bin are real; their imaginary
-        part is the least positive one: the angle of a negative is pi, as in PyTorch, and not by chance -pi."""
+        """Onesided, of a signal [1, samples]: [1, frames, bins, 2]. The first and the last bin are real; their
+        imaginary part is the least positive one: the angle of a negative is pi, as in PyTorch, not by chance -pi."""
         step, window, size = (self._graph.constant(node.input[i]) for i in (1, 2, 3))
         taps, bins = int(size.reshape(())), int(size.reshape(())) // 2 + 1
         angles = 2 * np.pi * np.arange(taps)[:, None] * np.arange(bins)[None] / taps

@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from voxtral_voice.engines.base import Samples, Speaker, SpeechChunk, Voice
+from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples, Speaker, SpeechChunk, Voice
 from voxtral_voice.engines.even_speed import with_even_speed
 from voxtral_voice.engines.kokoro import (
     FRAME_MS,
@@ -93,9 +93,12 @@ class Student:
             pass
 
     def _chunks(self, text: str, speed: float, language: str | None) -> Iterator[SpeechChunk]:
+        made_ms = 0.0
         for utterance in read_phrase(self._phonemizer, text, language_of(VOICES[VOICE], language)):
             audio, frames = self._run(utterance, speed)
-            yield chunk_of(utterance, audio, frames * FRAME_MS, text, speed)
+            chunk = chunk_of(utterance, audio, frames * FRAME_MS, text, speed, made_ms)
+            made_ms += chunk.samples.size * 1000 / SPEAK_RATE_HZ
+            yield chunk
 
     def _run(self, utterance: Utterance, speed: float) -> tuple[Samples, Samples]:
         """Audio, and the frames of each token."""
