@@ -101,7 +101,8 @@ half as long as its speech is never waited for."""
 FIRST, LATER = STAGES[0], STAGES[-1]
 MIN_LETTERS: Final = 5
 """Shorter phrases join the next: alone, "Sure!" and "No." of Kokoro's af_heart and "हाँ।" of hf_alpha are heard by
-Whisper as "Shu'er", "Now" and "हाभी"; what is longer is heard as what it is, and so are they in "Sure! It is easy."."""
+Whisper as "Shu'er", "Now" and "हाभी"; what is longer is heard as what it is, and so are they in "Sure! It is easy.".
+SmolLM2's first phrase (40 questions) is whole 0.05 tokens later so."""
 LETTERS_OF_UNSPACED: Final = 2
 LETTERS_OF_DIGIT: Final = 3
 """So many letters a character of Chinese or Japanese counts, or a digit."""

@@ -16,7 +16,7 @@ from voxtral_voice.bench.stub.plan import (
     tokens_of,
     words_of,
 )
-from voxtral_voice.conversation.phrases import PhraseSplitter
+from voxtral_voice.conversation.phrases import Cut, PhraseSplitter
 
 
 def many(count: int) -> StubPlan:
@@ -47,12 +47,12 @@ def test_the_first_phrase_that_we_would_speak_is_the_first_sentence() -> None:
     for made in plan.clips:
         reply = plan.reply(made.text)
         splitter, fed = PhraseSplitter(), 0
-        phrases: list[str] = []
+        phrases: list[Cut] = []
         for token in tokens_of(reply):
             fed += 1
             if phrases := splitter.feed(token):
                 break
-        assert phrases == [first_sentence(reply)]
+        assert phrases == [Cut(first_sentence(reply))]
         assert plan.known_ms(made.id).first_phrase_ms == pytest.approx((fed - 1) * 1000 / 60)
 
 
