@@ -209,7 +209,10 @@ class Talk(Client):
                 self.spoken.append(command)
                 sound = TONE[: 24 * min(1000, 60 * max(1, len(text) // 4))]
                 pieces = [sound[at : at + 6000] for at in range(0, len(sound), 6000)]
-                heard = [ev.PhraseAudio(reply_id, phrase, piece) for piece in pieces]
+                by = ev.SpokenBy(command.voice, command.voice, command.language or "", "asked")
+                times = tuple((word, 60.0 * place, 60.0 * place + 50) for place, word in enumerate(text.split()))
+                first = ev.PhraseAudio(reply_id, phrase, pieces[0], times, by)
+                heard = [first, *(ev.PhraseAudio(reply_id, phrase, piece) for piece in pieces[1:])]
                 self._add(reply_id, [*heard, ev.PhraseEnded(reply_id, phrase)], self._failure(reply_id, "speaker"))
             case ev.Abandon(owner) | ev.StopReply(owner):
                 self._stop(owner)

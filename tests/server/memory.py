@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, cast
 
+from starlette.datastructures import State
 from starlette.websockets import WebSocket
 
 from tests.realtime.client import Client
 from voxtral_voice.realtime.wire import Opening
+from voxtral_voice.server.auth import Who
 from voxtral_voice.server.connection import Connection
 from voxtral_voice.server.runtime import Runtime
 
@@ -27,6 +29,7 @@ class Line(Client):
     def __init__(self, *, judged: bool = True) -> None:
         super().__init__(judged=judged)
         self.scope: dict[str, Any] = {"subprotocols": []}
+        self.state = State({"who": Who()})
         self.closed: tuple[int, str] | None = None
         self.broken: list[Exception] = []
         """What was wrong with what came; the connection is not to notice."""
