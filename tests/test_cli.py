@@ -202,7 +202,7 @@ def test_models_list_shows_every_file(called: Called, capsys: pytest.CaptureFixt
     assert cli.main(["models", "list"]) == 0
     printed = capsys.readouterr().out
     assert "voices/af_heart.bin" in printed
-    assert "0 of 62 model files" in printed
+    assert "0 of 63 model files" in printed
 
 
 def test_models_pull_fetches_and_says_what_is_there(called: Called, capsys: pytest.CaptureFixture[str]) -> None:
@@ -214,7 +214,7 @@ def test_models_pull_fetches_and_says_what_is_there(called: Called, capsys: pyte
 def test_models_verify_fails_when_one_is_not_whole(called: Called, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["models", "verify", "--profile", "fake"]) == 0
     assert cli.main(["models", "verify"]) == 1
-    assert "62 of 62 model files are not whole" in capsys.readouterr().out
+    assert "63 of 63 model files are not whole" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("verdict", "status"), [("ok", 0), ("warning", 0), ("wrong", 1)])

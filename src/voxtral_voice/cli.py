@@ -26,7 +26,7 @@ import signal
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from voxtral_voice import __version__
 from voxtral_voice.config import API_KEY, Config, Loaded, Setting, as_toml, flag, keys, load
@@ -55,6 +55,8 @@ KEYS = ("-key", "-keys")
 LONGEST_ERROR = 300
 """In characters: a sentence may quote what somebody else's server or file says."""
 
+SERVER_HERE: Final = "http://127.0.0.1:8000"
+"""Where `serve` listens when nobody says otherwise."""
 Options = argparse.Namespace
 
 
@@ -191,6 +193,27 @@ def _keys_new(options: Options) -> int:
     return _print([line])
 
 
+def _clones_make(options: Options) -> int:
+    from voxtral_voice import clones
+
+    with clones.client(options.url, options.api_key) as server:
+        return _print(clones.made(server, options.clip, options.name, options.consent))
+
+
+def _clones_list(options: Options) -> int:
+    from voxtral_voice import clones
+
+    with clones.client(options.url, options.api_key) as server:
+        return _print(clones.listed(server))
+
+
+def _clones_delete(options: Options) -> int:
+    from voxtral_voice import clones
+
+    with clones.client(options.url, options.api_key) as server:
+        return _print(clones.deleted(server, options.voice))
+
+
 def _show_config(options: Options) -> int:
     return _print([as_toml(_loaded(options)).rstrip()])
 
@@ -262,6 +285,7 @@ def _parser() -> argparse.ArgumentParser:
     form = voices.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="as GET /v1/voices has them")
     form.add_argument("--samples", type=Path, metavar="FOLDER", help="write a page to listen to them instead")
+    _clones_command(commands)
     _keys_command(commands)
     _replay_command(commands)
     doctor = _command(commands, "doctor", _doctor, "say in plain words what is missing or wrong", "[--gpu] ")
@@ -274,6 +298,26 @@ def _key_of_the_server(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--api-key", default=os.environ.get(API_KEY), help=f"key of the server at --url (default: ${API_KEY})"
     )
+
+
+def _clones_command(commands: Any) -> None:
+    group = commands.add_parser("clones", help="make, list or delete cloned voices of a running server")
+    actions = group.add_subparsers(metavar="ACTION", required=True)
+
+    def action(name: str, run: Callable[[Options], int], text: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
+        parser.set_defaults(run=run, parser=parser)
+        parser.add_argument("--url", default=SERVER_HERE, help="the server (default: %(default)s)")
+        _key_of_the_server(parser)
+        return parser
+
+    make = action("make", _clones_make, "a voice of 5 to 30 s of one person's speech")
+    make.add_argument("clip", type=Path, metavar="FILE", help="the recording")
+    make.add_argument("--name", required=True, help="what you call the voice")
+    make.add_argument("--consent", required=True, help="a sentence: whose voice it is, and that they agree")
+    action("list", _clones_list, "your own voices there")
+    delete = action("delete", _clones_delete, "one of your voices, for good")
+    delete.add_argument("voice", metavar="ID", help="as 'clones list' has it")
 
 
 def _keys_command(commands: Any) -> None:
