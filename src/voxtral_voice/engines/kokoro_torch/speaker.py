@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples, SpeechChunk, Voice, WordTime
+from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples, SpeechChunk, Voice
 from voxtral_voice.engines.batch import Batches
 from voxtral_voice.engines.kokoro import FRAME_MS, check_speed, chunk_of, language_of, read_phrase
 from voxtral_voice.engines.phonemes import Phonemizer, Utterance
@@ -118,12 +118,13 @@ class KokoroTorch:
         tag = language_of(self.find(voice), language)
         check_speed(speed)
         _ = self._running
-        parts = await self._reader.run(lambda: list(self._read(text, voice, speed, tag)))
+        parts, gain = await self._reader.run(lambda: (list(self._read(text, voice, speed, tag)), self._gain(voice)))
         before_ms = 0.0
         for utterance, phrase in parts:
             plan, audio = await self._made(phrase)
-            chunk = await self._reader.run(partial(self._chunk, utterance, audio, plan, voice, text, speed))
-            yield SpeechChunk(chunk.samples, tuple(_later(time, before_ms) for time in chunk.words))
+            token_ms = np.array(plan.frames, np.float32) * FRAME_MS
+            chunk = await self._reader.run(partial(chunk_of, utterance, audio * gain, token_ms, text, speed, before_ms))
+            yield chunk
             before_ms += chunk.samples.size * 1000 / SPEAK_RATE_HZ
 
     async def try_styles(self, text: str, styles: Styles) -> Samples:
@@ -170,27 +171,20 @@ class KokoroTorch:
         for utterance in read_phrase(self._phonemizer, text, language):
             yield utterance, Phrase(utterance.ids, self._styles.style(voice, len(utterance.symbols))[0], speed)
 
+    def _gain(self, voice: str) -> np.float32:
+        return np.float32(10 ** (self._styles.gain_db(voice) / 20))
+
     def _trial(self, text: str, styles: Styles) -> Phrase:
         from voxtral_voice.engines.kokoro_torch.network import Phrase
 
         (utterance,) = read_phrase(self._phonemizer, text, "en-US")
         return Phrase(utterance.ids, styles[len(utterance.symbols) - 1][0], 1.0)
 
-    def _chunk(
-        self, utterance: Utterance, audio: Samples, plan: Plan, voice: str, text: str, speed: float
-    ) -> SpeechChunk:
-        loud = audio * np.float32(10 ** (self._styles.gain_db(voice) / 20))
-        return chunk_of(utterance, loud, np.array(plan.frames, np.float32) * FRAME_MS, text, speed)
-
     @property
     def _running(self) -> Kokoro:
         if self._model is None:
             raise EngineError(SEAM, "The speaker is not running: await start() before speak().")
         return self._model
-
-
-def _later(time: WordTime, by_ms: float) -> WordTime:
-    return WordTime(time.word, time.start_ms + by_ms, time.end_ms + by_ms)
 
 
 def _group(length: int, each: float) -> int:
