@@ -52,7 +52,7 @@ def with_even_speed(model: onnx.ModelProto, frames: str) -> onnx.ModelProto:
 
 
 def speeds(tokens: int, speed: float) -> npt.NDArray[np.float32]:
-    """What such a model is fed. The silence at both ends stays as long as it is: sound grows into a longer one, and what
+    """What such a model is fed. The silence at both ends stays as it is: sound grows into a longer one, and what
     is near a shorter one is swallowed."""
     each = np.full(tokens, speed, np.float32)
     each[[0, -1]] = 1.0
