@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
+from typing import Final
 
 import pytest
 
-from voxtral_voice.engines.voices import DEFAULT_VOICES, GAINS_DB, VOICES, known, one_of
+from voxtral_voice.engines import student
+from voxtral_voice.engines.voices import DEFAULT_VOICES, GAINS_DB, LOUDNESS_LUFS, VOICES, known, one_of
 from voxtral_voice.errors import EngineError
 from voxtral_voice.weights.catalogue import voices
+
+ROOT: Final = Path(__file__).parents[2]
 
 
 def test_every_voice_that_there_is_a_file_of_is_in_the_table() -> None:
@@ -61,5 +67,10 @@ def test_few_voices_are_all_named() -> None:
     assert one_of(["first", "second"], "secnod") == "one of second, first"
 
 
-def test_every_voice_has_a_gain() -> None:
-    assert GAINS_DB.keys() == VOICES.keys()
+def test_the_gains_are_those_that_were_measured() -> None:
+    measured = json.loads((ROOT / "benchmarks" / "voice_gains.json").read_text())
+    gains = {row["voice"]: row["gain_db"] for row in measured["voices"]}
+    assert {name: gains[name] for name in VOICES} == GAINS_DB
+    assert gains["student"] == student.GAIN_DB
+    assert measured["target_lufs"] == LOUDNESS_LUFS
+    assert measured["all_lufs_spread_lu"] <= 2

@@ -66,14 +66,14 @@ LOUDNESS_LUFS: Final = -23.0
 """Of every voice, as in EBU R 128. Kokoro's own lie between -26 and -16; at this level none clips, whatever it says."""
 
 _GAINS: Final = (
-    "af_heart=-0.6 af_bella=-1.2 af_nicole=-1.7 af_sarah=-2.4 hf_alpha=-7.1 hf_beta=-6.2 hm_omega=-6.7 hm_psi=-5.0 "
-    "af_aoede=-5.4 af_kore=-4.5 af_alloy=-2.1 af_nova=2.7 af_sky=0.1 af_jessica=-1.4 af_river=-2.4 am_fenrir=-4.2 "
-    "am_michael=0.4 am_puck=-4.8 am_echo=-1.5 am_eric=-2.2 am_liam=-1.8 am_onyx=-1.4 am_santa=-1.1 am_adam=-4.6 "
-    "bf_emma=-3.1 bf_isabella=-5.5 bf_alice=-2.6 bf_lily=-2.0 bm_fable=-1.0 bm_george=-1.5 bm_lewis=0.3 "
-    "bm_daniel=-1.8 ef_dora=0.3 em_alex=0.0 em_santa=-0.3 ff_siwis=-4.8 if_sara=-9.2 im_nicola=-4.1 jf_alpha=-3.6 "
-    "jf_gongitsune=-2.9 jf_tebukuro=-3.0 jf_nezumi=-3.3 jm_kumo=-3.3 pf_dora=0.0 pm_alex=-0.4 pm_santa=-0.4 "
-    "zf_xiaobei=-2.8 zf_xiaoni=-4.7 zf_xiaoxiao=-6.9 zf_xiaoyi=-4.4 zm_yunjian=-2.2 zm_yunxi=-1.2 zm_yunxia=-2.6 "
-    "zm_yunyang=0.4"
+    "af_heart=-0.8 af_bella=-1.5 af_nicole=-1.6 af_sarah=-2.7 hf_alpha=-7.2 hf_beta=-6.1 hm_omega=-6.8 hm_psi=-5.0 "
+    "af_aoede=-5.5 af_kore=-4.7 af_alloy=-2.3 af_nova=2.8 af_sky=-0.1 af_jessica=-1.8 af_river=-2.6 am_fenrir=-4.7 "
+    "am_michael=0.4 am_puck=-4.9 am_echo=-1.7 am_eric=-2.5 am_liam=-2.2 am_onyx=-1.5 am_santa=-1.2 am_adam=-5.1 "
+    "bf_emma=-3.4 bf_isabella=-5.9 bf_alice=-3.0 bf_lily=-2.4 bm_fable=-1.3 bm_george=-1.9 bm_lewis=-0.3 "
+    "bm_daniel=-2.1 ef_dora=-0.2 em_alex=-0.5 em_santa=-0.7 ff_siwis=-4.8 if_sara=-9.5 im_nicola=-4.2 jf_alpha=-3.9 "
+    "jf_gongitsune=-3.1 jf_tebukuro=-3.3 jf_nezumi=-3.4 jm_kumo=-3.2 pf_dora=-0.5 pm_alex=-0.8 pm_santa=-0.7 "
+    "zf_xiaobei=-3.2 zf_xiaoni=-5.1 zf_xiaoxiao=-7.2 zf_xiaoyi=-4.7 zm_yunjian=-2.6 zm_yunxi=-1.5 zm_yunxia=-3.2 "
+    "zm_yunyang=0.0"
 )
 GAINS_DB: Final[Mapping[str, float]] = MappingProxyType(
     {name: float(gain) for name, _, gain in (entry.partition("=") for entry in _GAINS.split())}
