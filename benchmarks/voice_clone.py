@@ -1,6 +1,7 @@
 """How near a cloned voice comes to the person: against every voice of the table, and the person's own other half.
 
     nice python -m benchmarks.voice_clone [--out benchmarks/voice_clone.json]
+    python -m benchmarks.voice_clone --table        # of the result, as docs/cloning.md has it
 
 Recorded people (benchmarks/voice_clone.toml), and voices of the table that were left out of what was learned and of
 the space (`voice_clone_learn.HELD_OUT`), are cloned as the server does it, on one thread. Then the clone and all voices
@@ -239,11 +240,36 @@ async def run() -> dict[str, Any]:
     return {"commit": commit(), "machine": machine(), "command": "python -m benchmarks.voice_clone", "voices": found}
 
 
+def table(result: Mapping[str, Any]) -> str:
+    """Markdown."""
+    rows = [
+        "| who | nearest stock voice | clone | own other half | pitch off, stock / clone / own | "
+        "spectrum off, dB | WER | CPU |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in result["voices"].items():
+        stock, clone, own = (row[kind] for kind in ("stock", "clone", "own"))
+        pitches, spectra = (
+            " / ".join(f"{kind[key]:.1f}" for kind in (stock, clone, own)) for key in ("pitch", "spectrum_db")
+        )
+        rows.append(
+            f"| {name}: {row['what']}, {row['clip_s']:.0f} s | {stock['similarity']:.2f} ({row['nearest']}) | "
+            f"**{clone['similarity']:.2f}** | {own['similarity']:.2f} | {pitches} | {spectra} | {row['wer']:.0%} | "
+            f"{row['cpu_s']:.0f} s |"
+        )
+    return "\n".join(rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Likeness of cloned voices.")
     parser.add_argument("--out", type=Path, default=HERE / "voice_clone.json")
+    parser.add_argument("--table", action="store_true", help="print the table of the result that is there")
+    options = parser.parse_args()
+    out: Path = options.out
+    if options.table:
+        print(table(json.loads(out.read_text(encoding="utf-8"))))
+        return
     onnxruntime.set_default_logger_severity(3)
-    out: Path = parser.parse_args().out
     out.write_text(json.dumps(asyncio.run(run()), indent=2) + "\n", encoding="utf-8")
 
 

@@ -87,8 +87,7 @@ class KokoroCloner:
             styles = tools.space.styles(search.next)
             said = [await self._speaker.try_styles(phrase, styles) for phrase in tools.learned.phrases]
             search.tell(await self._worker.run(partial(_heard, tools, said)))
-        assert search.best is not None
-        styles = tools.space.styles(search.best.point)
+        styles = tools.space.styles(search.found)
         check = await self._speaker.try_styles(CHECK, styles)
         return await self._worker.run(partial(_checked, tools, wanted, styles, check))
 

@@ -4,9 +4,11 @@ Knows: points of a space of voices, how a style changes what is heard (learned o
 not know: models, audio, files.
 
 What is heard of a style is a speaker embedding (256 numbers) and a pitch (semitones). The response of both to the style
-is taken to be linear, with a prior that keeps voices where those of the table are: each step is the most likely style
-given what the best attempt so far missed (Gauss-Newton with a Gaussian prior), and each attempt corrects the response
-along the way it went (Broyden, 1965). An attempt that is no better halves the next step.
+is taken to be linear, with a prior that keeps the voice near the one it began at, as near as voices of the table are to
+each other: each step is the most likely style given what the best attempt so far missed (Gauss-Newton with a Gaussian
+prior), and each attempt corrects the response along the way it went (Broyden, 1965). An attempt that is no better
+halves the next step. What is found is the mean of the best few: what each of them owes to the words that it said, and not to
+the voice, is mostly lost in it.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ PITCH_ERROR: Final = 0.5
 """Semitones."""
 PITCH_WEIGHT: Final = 0.01
 """A semitone off costs as much as so much less likeness."""
-_MOST_DAMPING: Final = 1.0
+BEST: Final = 3
+"""Attempts whose mean is what is found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +58,23 @@ class Attempt:
 
 class Search:
     """response: [points, 257], how much what is heard changes with the point. wanted: of the clip. start: the first
-    attempt. In the space of points the voices of the table have mean 0 and variance 1."""
+    attempt, and the middle of the prior. In the space of points the voices of the table have mean 0 and variance 1."""
 
     def __init__(self, response: Vector, wanted: Heard, start: Vector) -> None:
         self._response = response.copy()
         self._wanted = wanted
+        self._start = start
         self._next = start
-        self._step = _MOST_DAMPING
+        self._step = 1.0
         self._last: Attempt | None = None
-        self.best: Attempt | None = None
+        self._best: list[Attempt] = []
+        """The best first."""
+
+    @property
+    def found(self) -> Vector:
+        """After at least one attempt."""
+        found: Vector = np.mean([attempt.point for attempt in self._best], axis=0)
+        return found
 
     @property
     def next(self) -> Vector:
@@ -76,12 +87,9 @@ class Search:
         if self._last is not None:
             self._correct(self._last, attempt)
         self._last = attempt
-        if self.best is None or attempt.score > self.best.score:
-            self.best = attempt
-            self._step = min(_MOST_DAMPING, 1.3 * self._step)
-        else:
-            self._step /= 2
-        self._next = self.best.point + self._step * self._way_from(self.best)
+        self._best = sorted([*self._best, attempt], key=lambda known: -known.score)[:BEST]
+        self._step = min(1.0, 1.3 * self._step) if self._best[0] is attempt else self._step / 2
+        self._next = self._best[0].point + self._step * self._way_from(self._best[0])
         return attempt
 
     def _attempt(self, heard: Heard) -> Attempt:
@@ -98,6 +106,6 @@ class Search:
         weighted = self._response * precision
         missing = self._wanted.vector - attempt.heard.vector
         way: Vector = np.linalg.solve(
-            weighted @ self._response.T + np.eye(len(attempt.point)), weighted @ missing - attempt.point
+            weighted @ self._response.T + np.eye(len(attempt.point)), weighted @ missing - (attempt.point - self._start)
         )
         return way
