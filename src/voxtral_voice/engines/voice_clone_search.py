@@ -7,8 +7,8 @@ What is heard of a style is a speaker embedding (256 numbers) and a pitch (semit
 is taken to be linear, with a prior that keeps the voice near the one it began at, as near as voices of the table are to
 each other: each step is the most likely style given what the best attempt so far missed (Gauss-Newton with a Gaussian
 prior), and each attempt corrects the response along the way it went (Broyden, 1965). An attempt that is no better
-halves the next step. What is found is the mean of the best few: what each of them owes to the words that it said, and not to
-the voice, is mostly lost in it.
+halves the next step. What is found is the mean of the best few: what each of them owes to the words that it said, and
+not to the voice, is mostly lost in it.
 """
 
 from __future__ import annotations
