@@ -34,6 +34,7 @@ from voxtral_voice.engines.even_speed import SPEED, speeds
 from voxtral_voice.engines.kokoro_file import for_this_cpu
 from voxtral_voice.engines.phonemes import Phonemizer, Utterance
 from voxtral_voice.engines.placement import CPU, index
+from voxtral_voice.engines.short_loudness import evened
 from voxtral_voice.engines.trim import Trimmed, pause_after_ms, trim
 from voxtral_voice.engines.voice_styles import VoiceStyles, read_file
 from voxtral_voice.engines.voices import DEFAULT_VOICES, VOICES, Styles, StyleSource
@@ -255,7 +256,7 @@ def chunk_of(
     trimmed = trim(audio, pause_ms=pause_after_ms(spoken) / max(speed, 1.0))
     if trimmed.samples.size == 0:
         raise EngineError("speaker", "The model made no sound for a phrase: its file may be damaged.")
-    return SpeechChunk(trimmed.samples, tuple(_word_times(utterance, token_ms, trimmed, before_ms)))
+    return SpeechChunk(evened(trimmed.samples), tuple(_word_times(utterance, token_ms, trimmed, before_ms)))
 
 
 def _word_times(utterance: Utterance, token_ms: Samples, trimmed: Trimmed, before_ms: float) -> Iterator[WordTime]:
