@@ -62,7 +62,12 @@ from voxtral_voice.weights import default_weights_dir
 ROOT: Final = Path(__file__).parents[1]
 CACHE: Final = ROOT / "build" / "voices"
 PROBES: Final = (("af_bella", "One, two, three."), ("af_heart", "Four, five."), ("hf_alpha", "नमस्ते।"))
-"""(voice, text): when one of them sounds different, at any speed, everything is spoken again."""
+"""(voice, text): when one of them sounds different at a speed, everything is spoken again at that speed."""
+HEARING: Final = "".join(
+    (ROOT / "src" / "voxtral_voice" / "engines" / name).read_text(encoding="utf-8")
+    for name in ("whisper.py", "repetition.py", "log_mel.py")
+)
+"""When one of them changes, everything is heard again."""
 SPEEDS: Final = (0.5, 2.0)
 SPEED_SENTENCES: Final = 2
 PITCH_SENTENCES: Final = 6
@@ -323,7 +328,7 @@ class Studio:
         self._speaker = speaker
         self._transcriber = transcriber
         self._cache = cache
-        self._version: str | None = None
+        self._versions: dict[float, str] = {}
         self._phonemizer = Phonemizer()
 
     async def round_trip(self, text: str, voice: str, language: str) -> Said:
@@ -337,7 +342,7 @@ class Studio:
         symbols = [
             each.symbols for phrase in phrases for each in self._phonemizer.read(phrase, language=read).utterances
         ]
-        key = _key(await self._same(), self._speaker.name, text, voice, GAINS_DB[voice], speed, symbols)
+        key = _key(await self._same(speed), self._speaker.name, text, voice, GAINS_DB[voice], speed, symbols)
         path = self._cache / "spoken" / f"{voice}-{key}.flac"
         facts = path.with_suffix(".json")
         if not facts.is_file():
@@ -361,16 +366,16 @@ class Studio:
             ]
         )
 
-    async def _same(self) -> str:
+    async def _same(self, speed: float) -> str:
         """Of the engine: what it makes of the probes."""
-        if self._version is None:
-            made = [await self._made([text], voice, speed, None) for voice, text in PROBES for speed in (1.0, *SPEEDS)]
-            self._version = _key(*(hashlib.sha256(float_to_pcm16(sound)).hexdigest() for sound in made))
-        return self._version
+        if speed not in self._versions:
+            made = [await self._made([text], voice, speed, None) for voice, text in PROBES]
+            self._versions[speed] = _key(*(hashlib.sha256(float_to_pcm16(sound)).hexdigest() for sound in made))
+        return self._versions[speed]
 
     async def hear(self, samples: Samples, language: str) -> str:
         """samples: 24 kHz."""
-        key = _key(self._transcriber.name, language, hashlib.sha256(samples.tobytes()).hexdigest())
+        key = _key(self._transcriber.name, HEARING, language, hashlib.sha256(samples.tobytes()).hexdigest())
         path = self._cache / "heard" / f"{key}.txt"
         if not path.is_file():
             audio = resample(samples, SPEAK_RATE_HZ, LISTEN_RATE_HZ)
