@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -83,9 +84,9 @@ def test_word_times_follow_the_durations_and_the_trimmed_head() -> None:
     assert [time.start_ms for time in later.words] == [2010, 2360], "counted from the phrase's beginning"
 
 
-def test_a_fast_voice_pauses_less() -> None:
-    natural, fast = (chunk_of(Utterance("a."), tone(300), np.zeros(4, np.float32), "A.", s) for s in (1.0, 2.0))
-    assert natural.samples.size - fast.samples.size == 125 * 24
+def test_a_fast_voice_pauses_less_and_a_slow_one_more() -> None:
+    sizes = [chunk_of(Utterance("a."), tone(300), np.zeros(4, np.float32), "A.", s).samples.size for s in (0.5, 1, 2)]
+    assert [before - after for before, after in pairwise(sizes)] == [250 * 24, 125 * 24]
 
 
 def test_silence_is_not_passed_off_as_speech() -> None:

@@ -253,7 +253,7 @@ def chunk_of(
     """audio: 24 kHz, untrimmed. token_ms: length of each token. text: the phrase, for the pause behind it. before_ms:
     what was made of the phrase before this piece."""
     spoken = utterance.words[-1].word if utterance.words else text
-    trimmed = trim(audio, pause_ms=pause_after_ms(spoken) / max(speed, 1.0))
+    trimmed = trim(audio, pause_ms=pause_after_ms(spoken) / speed)
     if trimmed.samples.size == 0:
         raise EngineError("speaker", "The model made no sound for a phrase: its file may be damaged.")
     return SpeechChunk(evened(trimmed.samples), tuple(_word_times(utterance, token_ms, trimmed, before_ms)))
