@@ -272,8 +272,8 @@ class Noting(FakeSpeaker):
         text: str,
         *,
         voice: str,
-        speed: float,
-        language: str | None = None,  # noqa: ARG002
+        speed: float,  # noqa: ARG002
+        language: str | None = None,
     ) -> AsyncGenerator[SpeechChunk, None]:
         self.asked.append((text, voice, language))
         for number, word in enumerate(self._words or [text]):
