@@ -62,6 +62,7 @@ def test_every_sample_has_its_file_and_its_name(folder: Path) -> None:
     assert len({*files}) == len(names)
     assert sorted(files) == sorted(f"audio/{path.name}" for path in (folder / "audio").iterdir())
     assert "5 < 6 & **bold**" in page.words
+    assert page.all("p", "lang") == ["hi", "en-US", "hi", "hi", "hi", "en-US"]
 
 
 def test_the_files_are_speech_at_their_speed(folder: Path) -> None:

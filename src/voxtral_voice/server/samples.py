@@ -73,6 +73,8 @@ class Sample:
     """What stands beside it."""
     voice: str
     text: str
+    language: str = ""
+    """Of the text: a BCP 47 tag; "" when it is not known."""
     speed: float = 1.0
     number: int = 0
     """On the page."""
@@ -154,7 +156,7 @@ def _numbered(section: Section, numbers: Iterator[int]) -> Section:
 
 
 def _of_language(tag: str, voices: Iterable[Voice]) -> Section:
-    samples = (Sample(_told(voice), voice.id, _sentence(voice)) for voice in voices if voice.language == tag)
+    samples = (Sample(_told(voice), voice.id, _sentence(voice), tag) for voice in voices if voice.language == tag)
     return Section(NAMES.get(tag, tag), tuple(samples))
 
 
@@ -175,20 +177,21 @@ def _blends(named: Mapping[str, Voice], speaker: Speaker) -> Iterator[Sample]:
                 voice = speaker.find(blend)
             except RequestError:  # a speaker elsewhere may know none
                 continue
-            yield Sample(blend, voice.id, _sentence(voice))
+            yield Sample(blend, voice.id, _sentence(voice), voice.language)
 
 
 def _speeds(named: Mapping[str, Voice]) -> Iterator[Sample]:
     for name in SPEED_VOICES:
         if name in named:
             for speed in SPEEDS:
-                yield Sample(f"{name} at speed {speed:g}", name, _sentence(named[name]), speed)
+                voice = named[name]
+                yield Sample(f"{name} at speed {speed:g}", name, _sentence(voice), voice.language, speed)
 
 
 def _tricky(named: Mapping[str, Voice]) -> Iterator[Sample]:
     for number, (name, text) in enumerate(TRICKY, 1):
         if name in named:
-            yield Sample(f"text {number}, {name}", name, text)
+            yield Sample(f"text {number}, {name}", name, text, named[name].language)
 
 
 # --- the page -----------------------------------------------------------------------------------------------------
@@ -212,5 +215,6 @@ def _section(number: int, section: Section) -> str:
 
 def _item(sample: Sample) -> str:
     name, text, source = escape(sample.name), escape(sample.text), escape(sample.file)
+    language = f' lang="{escape(sample.language)}"' if sample.language else ""
     player = f'<audio controls preload="none" src="{source}" aria-label="{name}"></audio>'
-    return f'<li><p class="name">{name}</p><p class="text">{text}</p>{player}</li>'
+    return f'<li><p class="name">{name}</p><p class="text"{language}>{text}</p>{player}</li>'
