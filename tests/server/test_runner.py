@@ -289,7 +289,12 @@ def said_by(b: Bench) -> list[ev.SpokenBy | None]:
     [
         ("af_heart", "en", ("Hello there.", "And so on."), "af_heart", ("en", "en")),
         ("af_heart", None, ("Hello there.",), "af_heart", ("en",)),
-        ("af_heart", None, ("42",), "af_heart", (None,)),
+        ("af_heart", None, ("42",), "af_heart", ("en",)),
+        ("af_heart", None, ("No.", "Come on!"), "af_heart", ("en", "en")),  # one small word changes no voice
+        ("ff_siwis", None, ("No.", "Merci."), "ff_siwis", ("fr", "fr")),
+        ("af_heart", None, ("Merci beaucoup.",), "ff_siwis", ("fr",)),
+        ("af_heart", "hi", ("मैंने laptop order कर दिया है।",), "hf_alpha", ("hi",)),
+        ("af_heart", None, ("मैंने laptop order कर दिया है।",), "hf_alpha", ("hi",)),
         ("af_heart", "en", ("नमस्ते।", "The word is good."), "hf_alpha", ("hi", "en")),
         ("am_michael", "hi", ("नमस्ते।", "42"), "hm_omega", ("hi", "hi")),
         ("hf_beta", "hi", ("Sure, my friend.",), "hf_beta", ("en",)),

@@ -386,8 +386,10 @@ def _listened_to(pcm: bytes) -> Samples:
 
 
 def spoken_by(speaker: Speaker, text: str, voice: str, language: str | None) -> ev.SpokenBy:
-    """Who says a text, whose voice and language these should be. Raises EngineError for a voice that is not there."""
-    asked, spoken = speaker.find(voice), language_of_text(text, language)
+    """Who says a text, whose voice and language these should be; None: the voice's own is to be expected. Raises
+    EngineError for a voice that is not there."""
+    asked = speaker.find(voice)
+    spoken = language_of_text(text, language or asked.speaks or None)
     used = voice_for(speaker.voices, asked, spoken)
     return ev.SpokenBy(voice, used.id, spoken, why(asked, used, spoken))
 

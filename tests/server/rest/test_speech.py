@@ -91,7 +91,11 @@ async def test_voices_by_our_names_openai_s_and_as_an_object(serving: Serving) -
         ("नमस्ते, आप कैसे हैं?", "am_michael", "hm_omega", "hi", "language"),
         ("Je suis très content de vous voir.", "af_heart", "ff_siwis", "fr", "language"),
         ("안녕하세요.", "af_heart", "af_heart", "ko", "no_voice"),
-        ("12", "af_heart", "af_heart", None, "asked"),
+        ("12", "af_heart", "af_heart", "en", "asked"),
+        ("1e999", "af_heart", "af_heart", "en", "asked"),
+        ("No.", "af_heart", "af_heart", "en", "asked"),
+        ("No.", "ff_siwis", "ff_siwis", "fr", "asked"),
+        ("मैंने laptop order कर दिया है", "af_heart", "hf_alpha", "hi", "language"),
     ],
 )
 async def test_a_voice_of_the_text_s_language_speaks_and_the_client_is_told(
