@@ -31,6 +31,28 @@ def test_others_are_asked_for() -> None:
     assert VOICES.resolve("af_bella:1,af_heart:1", "voice") == "af_bella:0.5,af_heart:0.5"
 
 
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("coral:1,af_heart:1", "af_bella:1,af_heart:1"),
+        ("coral:0.5, marin", "af_bella:0.5,af_heart"),
+        ("af_heart, echo:2", "af_heart,am_michael:2"),
+        ("coral:1", "af_bella:1"),
+        ("fable:1,af_heart", "fable:1,af_heart"),  # nothing like it is there, and a blend has no default
+        ("darth, :", "darth, :"),
+    ],
+)
+def test_openai_names_in_a_blend(name: str, asked: str) -> None:
+    found: list[str] = []
+
+    def note(name: str) -> str:
+        found.append(name)
+        return name
+
+    assert Voices(VOICES.names, VOICES.default, note).resolve(name, "voice") == asked
+    assert found == [asked]
+
+
 def test_other_names_are_refused_with_the_reason() -> None:
     with pytest.raises(FieldError) as caught:
         VOICES.resolve("darth", "session.audio.output.voice")

@@ -51,8 +51,17 @@ class Voices:
         if name in self.names:
             return name
         if name in OPENAI_VOICES:
-            return next((voice for voice in OPENAI_VOICES[name] if voice in self.names), self.default)
+            return self._meant(name) or self.default
         try:
-            return self._find(name)
+            return self._find(",".join(map(self._part, name.split(","))))
         except VoiceError as error:
             raise FieldError(Problem("invalid_value", f"Invalid value for '{param}': {error}", param)) from error
+
+    def _part(self, part: str) -> str:
+        """Of a blend, with the name of a voice in place of OpenAI's."""
+        name, colon, weight = part.partition(":")
+        return (self._meant(name.strip()) or name) + colon + weight
+
+    def _meant(self, name: str) -> str | None:
+        """By a name of OpenAI's; None: nothing like it is there."""
+        return next((voice for voice in OPENAI_VOICES.get(name, ()) if voice in self.names), None)
