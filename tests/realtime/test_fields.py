@@ -143,6 +143,8 @@ def test_a_shape_wants_its_required_keys() -> None:
 def test_long_values_are_cut_in_messages() -> None:
     assert f.shown("a" * 1000) == '"' + "a" * 55 + "..."
     assert f.shown("short") == '"short"'
+    assert f.shown("\ud800") == '"\\ud800"'
+    assert f.shown(2**70) == str(2**70)
 
 
 def test_unsupported_says_what_to_do() -> None:

@@ -9,6 +9,7 @@ Problem on the wire, and an HTTP error at the server's endpoints.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -89,7 +90,10 @@ def shown(value: Json) -> str:
         return "an object"
     if isinstance(value, list):
         return "an array"
-    text = orjson.dumps(value).decode()
+    try:
+        text = orjson.dumps(value).decode()
+    except TypeError:  # half a surrogate pair, which JSON cannot have; a whole number of more than 64 bits
+        text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:56]}..."
 
 

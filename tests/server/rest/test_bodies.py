@@ -68,6 +68,28 @@ async def test_bad_forms(
         assert told(await post(server, content, "/v1/audio/transcriptions", headers=headers)) == expected
 
 
+@pytest.mark.parametrize(
+    ("charset", "value"),
+    [
+        ("unicode_escape", b"\\ud800"),
+        ("raw_unicode_escape", b"\\ud800"),
+        ("utf-7", b"+2AA-"),
+        ("punycode", b"\xff-\xff"),
+        ("undefined", b"x"),
+        ('"utf-16"', b"x"),
+    ],
+)
+async def test_a_form_that_is_not_utf_8(serving: Serving, charset: str, value: bytes) -> None:
+    content = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n' + value + b"\r\n--b--\r\n"
+    headers = {"content-type": f"{FORM['content-type']}; charset={charset}"}
+    async with serving() as server:
+        answer = await post(server, content, "/v1/audio/transcriptions", headers=headers)
+        assert told(answer) == (400, "invalid_form", None)
+        headers = {"content-type": f"{FORM['content-type']}; charset=UTF-8"}
+        answer = await post(server, content, "/v1/audio/transcriptions", headers=headers)
+        assert told(answer) == (400, "missing_required_parameter", "model")
+
+
 WAV = recording("wav", tone(0.5))
 
 

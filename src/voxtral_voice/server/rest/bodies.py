@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import orjson
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,6 +19,8 @@ from voxtral_voice.realtime.fields import FieldError, Fields, Json, Problem, inv
 from voxtral_voice.server.rest import errors
 
 logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of what the client is told
+UTF_8: Final = ("utf-8", "utf8")
+"""Forms are in it; Python's other codecs (utf-7, punycode, unicode_escape, ...) make text that is none, or raise."""
 MOST_FORM_FIELDS: Final = 64
 MOST_FIELD_BYTES: Final = 64 * 1024
 """Of a form's field that is no file: a prompt is the longest."""
@@ -44,6 +47,8 @@ async def form(request: Request) -> FormData:
     kind = _kind(request)
     if kind != "multipart/form-data":
         raise errors.wrong_type("multipart/form-data", kind)
+    if _charset(request) not in UTF_8:
+        raise errors.invalid("The form cannot be read: its charset has to be utf-8.", None, "invalid_form")
     try:
         return await request.form(max_files=1, max_fields=MOST_FORM_FIELDS, max_part_size=MOST_FIELD_BYTES)
     except HTTPException as error:  # what Starlette makes of a form that it cannot read
@@ -94,6 +99,12 @@ def yes(value: Json, param: str) -> bool:
 def refused(param: str, why: str) -> FieldError:
     """For what the API has and this server does not. why: a sentence that says what to do."""
     return FieldError(Problem("invalid_value", f"'{param}' is not supported: {why}", param))
+
+
+def _charset(request: Request) -> str:
+    """Of a form, read as Starlette does, which decodes the fields with it."""
+    _, options = parse_options_header(request.headers["content-type"])
+    return options.get(b"charset", b"utf-8").decode("latin-1").lower()
 
 
 def _kind(request: Request) -> str:
