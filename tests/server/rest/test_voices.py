@@ -134,16 +134,24 @@ async def test_a_sample_is_a_sentence_of_the_voice_s_language(serving: Serving) 
         assert said.replace(" ", "") == voices_module.SENTENCES[voice.speaks].replace(" ", "")
 
 
-async def test_a_sample_is_spoken_once_and_the_oldest_goes(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voices_module, "MOST_KEPT", 2)
+async def test_a_sample_of_a_stock_voice_is_spoken_once_and_a_blend_s_each_time(serving: Serving) -> None:
     speaker = Noting()
     async with serving(quick(speaker=speaker)) as server:
         spoken = []
-        for voice in ("af_heart", "af_heart", "hf_alpha", "af_heart", "ff_siwis", "af_heart", "hf_alpha"):
+        for voice in ("af_heart", "af_heart", BLEND, "hf_alpha", BLEND, "af_heart"):
             before = len(speaker.asked)
             await get(server, f"/v1/voices/{voice}/sample")
             spoken.append(len(speaker.asked) > before)
-    assert spoken == [True, False, True, False, True, False, True]
+    assert spoken == [True, False, True, True, True, False]
+
+
+async def test_who_asks_for_a_sample_while_it_is_made_waits_for_it(serving: Serving) -> None:
+    speaker = Noting()
+    async with serving(quick(speaker=speaker)) as server:
+        answers = await asyncio.gather(*(get(server, "/v1/voices/af_heart/sample") for _ in range(4)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    assert [name for name, _ in speaker.asked] == ["af_heart"] * 2  # its two phrases, once
 
 
 async def test_a_sample_needs_the_key_like_everything(serving: Serving) -> None:

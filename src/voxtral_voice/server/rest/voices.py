@@ -7,7 +7,7 @@ voices are made or deleted, how speech is made or encoded.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
@@ -40,15 +40,15 @@ SENTENCES: Final = {
 """By ISO 639-1."""
 FORMAT: Final = KINDS["mp3"]
 """Every browser decodes it, and three seconds are 25 kB."""
-MOST_KEPT: Final = 128
-"""Samples in memory: those of all stock voices, and some blends; 3 MB. Full: the one that was asked for longest ago
-goes."""
 
 
 class VoiceList:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._kept: dict[str, bytes] = {}
+        """Of stock voices, whose number bounds it: 54 samples are 1.4 MB. A blend's is spoken each time, and so is a
+        cloned voice's, of which nothing stays behind."""
+        self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def list(self, request: Request) -> Answer:
         """The default ones first, the client's own last."""
@@ -66,13 +66,13 @@ class VoiceList:
         return Answer(FORMAT.media_type, self._sample(voice))
 
     async def _sample(self, voice: str) -> AsyncGenerator[bytes, None]:
-        data = self._kept.get(voice) or await self._spoken(voice)
-        if voice in self._runtime.engines.speaker.voices:  # of a cloned one nothing stays behind
-            self._kept[voice] = data
-            self._kept.move_to_end(voice)
-            if len(self._kept) > MOST_KEPT:
-                self._kept.popitem(last=False)
-        yield data
+        if voice not in self._runtime.engines.speaker.voices:
+            yield await self._spoken(voice)
+            return
+        async with self._making[voice]:  # who asks meanwhile waits for it
+            if voice not in self._kept:
+                self._kept[voice] = await self._spoken(voice)
+        yield self._kept[voice]
 
     async def _spoken(self, name: str) -> bytes:
         language = self._runtime.engines.speaker.find(name).speaks
