@@ -14,7 +14,7 @@ from hibari.voices import voice_path
 
 from voxtral_voice.audio.loudness import loudness_lufs
 from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples, SpeechChunk
-from voxtral_voice.engines.kokoro import Kokoro, chunk_of, language_of, open_model
+from voxtral_voice.engines.kokoro import Kokoro, at_speed, chunk_of, language_of, open_model
 from voxtral_voice.engines.phonemes import Utterance, WordSpan
 from voxtral_voice.engines.student import Student
 from voxtral_voice.engines.voice_styles import VoiceStyles
@@ -263,3 +263,10 @@ async def test_a_speaker_closed_early_stops(running_kokoro: Kokoro) -> None:
 
     assert [chunk async for chunk in first_piece()]
     assert await say(running_kokoro, "Hello.", "af_heart")
+
+
+@pytest.mark.parametrize(("speed", "ratio"), [(0.5, 1.0), (1.25, 1.0), (2.5, 2.0)])
+def test_what_is_faster_than_a_model_speaks_is_done_to_its_sound(speed: float, ratio: float) -> None:
+    audio, token_ms = at_speed(tone(600), np.array([100, 500], np.float32), speed)
+    assert audio.size == round(600 * 24 / ratio)
+    assert token_ms.tolist() == [100 / ratio, 500 / ratio]

@@ -29,6 +29,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
     RuntimeException,
 )
 
+from voxtral_voice.audio.faster import faster
 from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples, SpeechChunk, Voice, WordTime
 from voxtral_voice.engines.even_speed import SPEED, speeds
 from voxtral_voice.engines.kokoro_file import for_this_cpu
@@ -36,10 +37,10 @@ from voxtral_voice.engines.phonemes import Phonemizer, Utterance
 from voxtral_voice.engines.placement import CPU, index
 from voxtral_voice.engines.short_loudness import evened
 from voxtral_voice.engines.trim import Trimmed, pause_after_ms, trim
-from voxtral_voice.engines.voice_styles import VoiceStyles, read_file
+from voxtral_voice.engines.voice_styles import Sound, VoiceStyles, read_file
 from voxtral_voice.engines.voices import DEFAULT_VOICES, VOICES, Styles, StyleSource
 from voxtral_voice.engines.worker import Worker
-from voxtral_voice.errors import EngineError
+from voxtral_voice.errors import EngineError, RequestError
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,9 @@ WORD_TIMES_LATE_MS: Final = 40.0
 """Durations put a word's onset 15 to 60 ms behind its onset in the audio, Kokoro's and the student's alike."""
 MIN_SPEED: Final = 0.25
 MAX_SPEED: Final = 4.0
+FASTEST: Final = 1.25
+"""At which the models speak themselves. No token of theirs is shorter than 25 ms, so that at twice the speed a phrase
+was 5 to 25 % too long; what is asked for beyond is done to the sound (`audio/faster.py`)."""
 CUDA: Final = "CUDAExecutionProvider"
 _FRAMES_OUTPUT: Final = "/encoder/Clip_output_0"
 _WARM_UP: Final[Mapping[str, str]] = {"en": "Hello.", "hi": "नमस्ते।"}
@@ -166,9 +170,12 @@ class Kokoro:
         self, text: str, voice: str, speed: float, language: str | None, stop: onnxruntime.RunOptions
     ) -> Iterator[SpeechChunk]:
         made_ms = 0.0
-        for utterance in read_phrase(self._phonemizer, text, language_of(self.find(voice), language)):
-            audio, frames = self._run(utterance, voice, speed, stop)
-            chunk = chunk_of(utterance, audio, frames * FRAME_MS, text, speed, made_ms)
+        utterances = read_phrase(self._phonemizer, text, language_of(self.find(voice), language))
+        sounds = [self._styles.sound(voice, len(utterance.symbols)) for utterance in utterances]
+        for utterance, sound in zip(utterances, sounds, strict=True):
+            audio, frames = self._run(utterance, sound, min(speed, FASTEST), stop)
+            audio, token_ms = at_speed(audio, frames * FRAME_MS, speed)
+            chunk = chunk_of(utterance, audio, token_ms, text, speed, made_ms, shared=sound.shared)
             made_ms += chunk.samples.size * 1000 / SPEAK_RATE_HZ
             yield chunk
 
@@ -178,12 +185,11 @@ class Kokoro:
         return self._run_in(utterance, style, 1.0, stop)[0]
 
     def _run(
-        self, utterance: Utterance, voice: str, speed: float, stop: onnxruntime.RunOptions
+        self, utterance: Utterance, sound: Sound, speed: float, stop: onnxruntime.RunOptions
     ) -> tuple[Samples, Samples]:
         """Audio, and the frames of each token."""
-        style = self._styles.style(voice, len(utterance.symbols))
-        audio, frames = self._run_in(utterance, style, speed, stop)
-        return audio * np.float32(10 ** (self._styles.gain_db(voice) / 20)), frames
+        audio, frames = self._run_in(utterance, sound.style, speed, stop)
+        return audio * sound.gain, frames
 
     def _run_in(
         self, utterance: Utterance, style: Styles, speed: float, stop: onnxruntime.RunOptions
@@ -228,6 +234,12 @@ def run_model(
     return results
 
 
+def at_speed(audio: Samples, token_ms: Samples, speed: float) -> tuple[Samples, Samples]:
+    """What a model spoke at `speed`, or at FASTEST, and the length of each token: now at `speed`."""
+    ratio = max(speed / FASTEST, 1.0)
+    return faster(audio, ratio, SPEAK_RATE_HZ), token_ms / np.float32(ratio)
+
+
 def speed_of(session: onnxruntime.InferenceSession, tokens: int, speed: float) -> Samples:
     """What the model's input takes: a value for each token, or, of a file as it was exported, one for all."""
     (size,) = next(value.shape for value in session.get_inputs() if value.name == SPEED)
@@ -248,15 +260,29 @@ def read_phrase(phonemizer: Phonemizer, text: str, language: str) -> tuple[Utter
 
 
 def chunk_of(
-    utterance: Utterance, audio: Samples, token_ms: Samples, text: str, speed: float, before_ms: float = 0.0
+    utterance: Utterance,
+    audio: Samples,
+    token_ms: Samples,
+    text: str,
+    speed: float,
+    before_ms: float = 0.0,
+    *,
+    shared: bool = True,
 ) -> SpeechChunk:
     """audio: 24 kHz, untrimmed. token_ms: length of each token. text: the phrase, for the pause behind it. before_ms:
-    what was made of the phrase before this piece."""
+    what was made of the phrase before this piece. shared: by a voice that is everybody's; another's silence is no
+    fault of the model. Raises EngineError for silence."""
     spoken = utterance.words[-1].word if utterance.words else text
     trimmed = trim(audio, pause_ms=pause_after_ms(spoken) / speed)
     if trimmed.samples.size == 0:
-        raise EngineError("speaker", "The model made no sound for a phrase: its file may be damaged.")
+        raise _silent(shared)
     return SpeechChunk(evened(trimmed.samples), tuple(_word_times(utterance, token_ms, trimmed, before_ms)))
+
+
+def _silent(shared: bool) -> EngineError:
+    if shared:
+        return EngineError("speaker", "The model made no sound for a phrase: its file may be damaged.")
+    return RequestError("speaker", "The voice made no sound for a phrase: it may be damaged. Choose another voice.")
 
 
 def _word_times(utterance: Utterance, token_ms: Samples, trimmed: Trimmed, before_ms: float) -> Iterator[WordTime]:

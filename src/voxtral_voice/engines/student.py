@@ -21,7 +21,9 @@ import onnxruntime
 from voxtral_voice.engines.base import SPEAK_RATE_HZ, Samples, Speaker, SpeechChunk, Voice
 from voxtral_voice.engines.even_speed import with_even_speed
 from voxtral_voice.engines.kokoro import (
+    FASTEST,
     FRAME_MS,
+    at_speed,
     check_speed,
     chunk_of,
     language_of,
@@ -95,8 +97,9 @@ class Student:
     def _chunks(self, text: str, speed: float, language: str | None) -> Iterator[SpeechChunk]:
         made_ms = 0.0
         for utterance in read_phrase(self._phonemizer, text, language_of(VOICES[VOICE], language)):
-            audio, frames = self._run(utterance, speed)
-            chunk = chunk_of(utterance, audio, frames * FRAME_MS, text, speed, made_ms)
+            audio, frames = self._run(utterance, min(speed, FASTEST))
+            audio, token_ms = at_speed(audio, frames * FRAME_MS, speed)
+            chunk = chunk_of(utterance, audio, token_ms, text, speed, made_ms)
             made_ms += chunk.samples.size * 1000 / SPEAK_RATE_HZ
             yield chunk
 
