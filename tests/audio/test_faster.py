@@ -14,7 +14,8 @@ RATE_HZ = 24_000
 def tone(seconds: float, hz: float = 120) -> Samples:
     at = np.arange(round(RATE_HZ * seconds)) / RATE_HZ
     waves = [np.sin(2 * np.pi * k * hz * at) / k for k in range(1, 6)]
-    return (np.sum(waves, axis=0) / 3).astype(np.float32)
+    made: Samples = (np.sum(waves, axis=0) / 3).astype(np.float32)
+    return made
 
 
 @pytest.mark.parametrize("ratio", [1.1, 1.6, 3.2])
