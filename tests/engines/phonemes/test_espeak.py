@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -80,3 +82,35 @@ def test_several_threads_may_read_several_languages() -> None:
         together = list(pool.map(lambda job: said(job[1], job[0]), work))
     alone = {job: said(job[1], job[0]) for job in texts}
     assert together == [alone[job] for job in work]
+
+
+_HOSTILE = """
+import random
+from voxtral_voice.engines.phonemes import Phonemizer
+
+SIGNS = "abdeinorstuéñœßSTकनडसािौ्ं''--%.,:0159 \u200d_°"
+chance, phonemizer = random.Random(7), Phonemizer()
+texts = ["'s" * 200, "s'" * 900, "1.1," * 90, "ड" * 400, "999 " * 90, "a'-" * 300]
+for _ in range(20):
+    pattern = "".join(chance.choices(SIGNS, k=chance.randint(1, 9)))
+    texts.append((pattern * 500)[: chance.randint(100, 500)])
+for language in ("es", "fr", "hi", "it", "pt"):
+    for text in texts:
+        phonemizer.read(text, language=language)
+print("all read")
+"""
+"""What overflows espeak-ng's buffers ends its process: not that of the tests."""
+
+
+def test_no_text_ends_the_process() -> None:
+    child = subprocess.run([sys.executable, "-c", _HOSTILE], capture_output=True, text=True, timeout=300, check=False)
+    assert (child.returncode, child.stdout) == (0, "all read\n"), child.stderr
+
+
+def test_a_word_that_nobody_would_write_is_cut_and_read_whole() -> None:
+    assert " " not in said("anticonstitutionnellement", "fr")
+    assert said("la" * 100, "es").replace("ˈ", "").replace("ˌ", "").replace(" ", "") == "la" * 100
+
+
+def test_a_long_clause_is_read_in_parts() -> None:
+    assert said("casa " * 150, "es") == " ".join(["kˈasa"] * 150)

@@ -13,7 +13,7 @@ import ctypes
 import functools
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 from unicodedata import normalize
 
@@ -37,6 +37,13 @@ _RESPELT: Final = (
 _WITHOUT_SCHWA: Final = dict(zip(normalize("NFC", _WRITTEN).split(), _RESPELT.split(), strict=True))
 """Hindi words in which espeak keeps a vowel that nobody says."""
 _HINDI_WORD: Final = re.compile(r"[\u0900-\u0963\u0970-\u097f]+")
+_MOST_LETTERS: Final = 48
+"""Of a word, with its apostrophes and hyphens. espeak-ng ends the process when the endings of one word overflow a
+buffer of its own: "'s" does so when it stands there 68 times (136 letters). The longest names of places have 45."""
+_MOST_AT_ONCE: Final = 240
+"""Characters. espeak-ng has one buffer of 800 bytes for a clause, into which it writes names of signs as well, and a
+list of 1000 phonemes."""
+_SAFE_WORD: Final = re.compile(rf"\S{{1,{_MOST_LETTERS}}}")
 _DASH: Final = re.compile(r"(?<!\S)-(?!\S)|–")
 _LANGUAGE_MARK: Final = re.compile(r"\([\^a-z-]+\)")
 """espeak's own, around a word that it reads as another language."""
@@ -88,10 +95,23 @@ class ByEspeak:
         body = text.strip()
         if not body:
             return text[:1]
-        symbols = _LANGUAGE_MARK.sub("", _espeak().phonemes(body, ESPEAK_VOICES[self._language]))
+        voice = ESPEAK_VOICES[self._language]
+        symbols = " ".join(_espeak().phonemes(piece, voice) for piece in _safe_pieces(body))
+        symbols = _LANGUAGE_MARK.sub("", symbols)
         for espeak, kokoro in _KOKORO_OF_ESPEAK:
             symbols = symbols.replace(espeak, kokoro)
         return f"{text[: len(text) - len(text.lstrip())]}{symbols}{text[len(text.rstrip()) :]}"
+
+
+def _safe_pieces(text: str) -> Iterator[str]:
+    """All of the text, in pieces that espeak-ng has room for; a word that no person would write is cut."""
+    piece = ""
+    for word in _SAFE_WORD.findall(text):
+        if piece and len(piece) + 1 + len(word) > _MOST_AT_ONCE:
+            yield piece
+            piece = ""
+        piece = f"{piece} {word}" if piece else word
+    yield piece
 
 
 def _stop(match: re.Match[str]) -> str:
