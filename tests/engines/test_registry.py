@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from voxtral_voice.engines import whisper
 from voxtral_voice.engines.fakes import FakeResponder, FakeSpeaker, FakeTranscriber
 from voxtral_voice.engines.intents import Intents
 from voxtral_voice.engines.placement import Listen
-from voxtral_voice.engines.registry import EmbeddedOptions, embedded, fake, fake_with, gpu
+from voxtral_voice.engines.registry import EmbeddedOptions, embedded, fake, fake_with, gpu, heard
 from voxtral_voice.engines.remote import Remote, RemoteParts
 from voxtral_voice.engines.voices import VOICES
 from voxtral_voice.engines.voxtral_parts import VoxtralOptions
+from voxtral_voice.engines.whisper import Whisper
 from voxtral_voice.errors import EngineError
 
 
@@ -344,6 +346,38 @@ def test_scripted_engines_and_remote_ones() -> None:
     names = fake_with(RemoteParts(speaker=Remote("http://there/v1", "m"), voices=("nova",))).names()
     assert names["speaker"] == "m at http://there/v1"
     assert names["responder"] == "fake responder"
+
+
+@pytest.mark.parametrize(
+    ("voice", "others"),
+    [
+        ("af_heart", ()),
+        ("hf_alpha:1,af_heart:1", ()),
+        ("ff_siwis", ("fr",)),
+        ("ef_dora:2,af_heart:1", ("es",)),
+        ("voice_0123456789abcdef0123", ()),
+        ("nova", ()),
+    ],
+)
+def test_the_language_of_the_server_s_voice_is_heard(voice: str, others: tuple[str, ...]) -> None:
+    assert heard(voice) == ("en", "hi", *others)
+
+
+@pytest.mark.models
+async def test_the_embedded_profile_hears_it(
+    model_files: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[str, ...]] = []
+
+    class Noted(Whisper):
+        def __init__(self, model_dir: Path, *, threads: int, languages: tuple[str, ...]) -> None:
+            made.append(languages)
+            super().__init__(model_dir, threads=threads, languages=languages)
+
+    monkeypatch.setattr(whisper, "Whisper", Noted)
+    engines = embedded(model_files, EmbeddedOptions(voice="ff_siwis"))
+    await engines.aclose()
+    assert made == [("en", "hi", "fr")]
 
 
 @pytest.mark.models

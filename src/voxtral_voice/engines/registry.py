@@ -29,9 +29,9 @@ from voxtral_voice.engines.remote import RemoteParts
 from voxtral_voice.engines.silence_alone import SilenceAlone
 from voxtral_voice.engines.speaker_backend import SpeakerBackend
 from voxtral_voice.engines.voice_clone import VoiceCloner
-from voxtral_voice.engines.voices import DEFAULT_VOICES, VOICES, StyleSource
+from voxtral_voice.engines.voices import DEFAULT_VOICES, VOICES, StyleSource, voice_or_blend
 from voxtral_voice.engines.voxtral_parts import Model, Process, VoxtralOptions, parts
-from voxtral_voice.errors import EngineError
+from voxtral_voice.errors import EngineError, RequestError
 
 if TYPE_CHECKING:
     from voxtral_voice.engines.kokoro import Kokoro
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from voxtral_voice.engines.phonemes import Phonemizer
 
 LANGUAGES: Final = tuple(dict.fromkeys(VOICES[voice].speaks for voice in DEFAULT_VOICES))
-"""What the transcriber may hear when it is not told: those of the default voices."""
+"""What the transcriber may hear when it is not told: those of the default voices, and that of the server's voice."""
 NOTHING_REMOTE: Final = RemoteParts()
 WHISPER_FILES: Final = tuple(
     f"whisper-base/{name}" for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt")
@@ -265,7 +265,17 @@ def _remote_speaker(remote: RemoteParts) -> Speaker | None:
 def _embedded_transcriber(locate: Callable[[str], Path], options: EmbeddedOptions) -> Transcriber:
     from voxtral_voice.engines.whisper import Whisper
 
-    return Whisper(_folder(locate, WHISPER_FILES), threads=options.transcriber_threads, languages=LANGUAGES)
+    languages = heard(options.voice)
+    return Whisper(_folder(locate, WHISPER_FILES), threads=options.transcriber_threads, languages=languages)
+
+
+def heard(voice: str) -> tuple[str, ...]:
+    """What the transcriber may hear when it is not told, on a server that speaks with this voice."""
+    try:
+        own = voice_or_blend(voice).speaks
+    except RequestError:  # a cloned one, or one of a speaker elsewhere: of no language that we know
+        return LANGUAGES
+    return tuple(dict.fromkeys((*LANGUAGES, own)))
 
 
 def _embedded_responder(locate: Callable[[str], Path], options: EmbeddedOptions) -> Responder:
