@@ -39,22 +39,19 @@ class Studio:
         self._kokoro = Kokoro(locate("kokoro-v1.0-int8.onnx"), voice.parent)
         model, *_ = [locate(name) for name in WHISPER_FILES]
         self._whisper = Whisper(model.parent)
-        self._said: dict[tuple[str, str], Samples] = {}
+        self._said: dict[tuple[str, str, float], Samples] = {}
 
     async def start(self) -> None:
         await self._kokoro.start()
         await self._whisper.start()
 
-    @property
-    def kokoro(self) -> Kokoro:
-        return self._kokoro
-
-    async def say(self, text: str, voice: str = "am_michael") -> Samples:
+    async def say(self, text: str, voice: str = "am_michael", speed: float = 1.0) -> Samples:
         """24 kHz."""
-        if (text, voice) not in self._said:
-            pieces = [chunk.samples async for chunk in self._kokoro.speak(text, voice=voice, speed=1.0)]
-            self._said[text, voice] = np.concatenate(pieces)
-        return self._said[text, voice]
+        key = text, voice, speed
+        if key not in self._said:
+            pieces = [chunk.samples async for chunk in self._kokoro.speak(text, voice=voice, speed=speed)]
+            self._said[key] = np.concatenate(pieces)
+        return self._said[key]
 
     async def hear(self, samples: Samples, language: str = "en") -> str:
         """samples: 24 kHz. What Whisper base writes."""

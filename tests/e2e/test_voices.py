@@ -1,4 +1,4 @@
-"""All eight voices, as the server speaks with them: written down again by Whisper, and their pitch.
+"""All eight voices, as the server speaks with them: written down again by Whisper, their pitch, loudness and speed.
 
 English is compared by words, Hindi by letters: Whisper base knows little Hindi, and writes most words a letter or two
 off. `benchmarks/voices.py` has the figures; here are bounds that a voice without its language's phonemes is far from.
@@ -15,7 +15,10 @@ import pytest
 
 from tests.e2e.caller import Reply, calling
 from tests.e2e.speech import Studio, letter_errors, pitch_hz, studio_of, word_errors
-from voxtral_voice.audio.level import rms_dbfs
+from voxtral_voice.audio.level import first_audible_sample, last_audible_sample, rms_dbfs
+from voxtral_voice.audio.loudness import loudness_lufs
+from voxtral_voice.audio.pcm import Samples
+from voxtral_voice.engines.base import SPEAK_RATE_HZ
 from voxtral_voice.engines.voices import DEFAULT_VOICES, VOICES
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(300)]
@@ -27,6 +30,8 @@ TEXTS: Final = {
 }
 """The Hindi one is among those that Whisper base hears best, whoever says them."""
 ANOTHER_HINDI_TEXT: Final = "आज शाम को हम सब साथ में खाना खाएंगे, चलो बाहर चलते हैं।"
+SHORT_TEXTS: Final = {"en": "The last reader leaves the old library.", "hi": "मुझे कल सुबह दिल्ली जाना है।"}
+LOUDEST_APART_LU: Final = 2.0
 DEFAULTS: Final = tuple(VOICES[voice] for voice in DEFAULT_VOICES)
 MALE_BELOW_HZ: Final = 165
 """The Hindi men speak at 135 to 160 Hz, the women at 180 to 220. Among the English ones are women only."""
@@ -75,6 +80,28 @@ def test_men_and_women_are_told_apart_by_their_pitch(spoken: Mapping[str, Reply]
     pitches = {voice.id: pitch_hz(spoken[voice.id].audio) for voice in DEFAULTS if voice.speaks == "hi"}
     deep = {voice for voice, hz in pitches.items() if hz < MALE_BELOW_HZ}
     assert deep == {voice.id for voice in DEFAULTS if voice.gender == "male"}, pitches
+
+
+@embedded
+def test_all_voices_are_as_loud_as_each_other(spoken: Mapping[str, Reply]) -> None:
+    """The table of gains was made of other sentences."""
+    loudness = {voice: loudness_lufs(reply.audio, SPEAK_RATE_HZ) for voice, reply in spoken.items()}
+    assert max(loudness.values()) - min(loudness.values()) <= LOUDEST_APART_LU, loudness
+
+
+@pytest.mark.parametrize("voice", ["am_michael", "hf_beta"])
+def test_speech_takes_the_time_that_was_asked_for(studio: Studio, voice: str) -> None:
+    text = SHORT_TEXTS[VOICES[voice].speaks]
+    usual, slow, fast = (_span(asyncio.run(studio.say(text, voice, speed))) for speed in (1.0, 0.5, 2.0))
+    assert slow / usual == pytest.approx(2, rel=0.05)
+    assert fast / usual == pytest.approx(1 / 2, rel=0.05)
+
+
+def _span(samples: Samples) -> int:
+    first, last = first_audible_sample(samples, SPEAK_RATE_HZ), last_audible_sample(samples, SPEAK_RATE_HZ)
+    assert first is not None
+    assert last is not None
+    return last - first
 
 
 @embedded
