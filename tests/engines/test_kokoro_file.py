@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -69,13 +72,42 @@ def test_another_source_or_processor_takes_its_place(
     assert len(kept(tmp_path)) == 1
 
 
-def test_what_was_changed_on_the_disk_is_made_again(tmp_path: Path, source: bytes, writings: list[bool]) -> None:
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: bytes([data[0] ^ 1]) + data[1:]])
+def test_what_was_changed_on_the_disk_is_made_again(
+    tmp_path: Path, source: bytes, writings: list[bool], change: Callable[[bytes], bytes]
+) -> None:
     first = for_this_cpu(tmp_path / "k.onnx", source, FRAMES)
     (file,) = kept(tmp_path)
-    file.write_bytes(first[:-1])
+    file.write_bytes(change(first))
     assert for_this_cpu(tmp_path / "k.onnx", source, FRAMES) == first
     assert kept(tmp_path) == [file]
     assert file.read_bytes() == first
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path, source: bytes, writings: list[bool]) -> None:
+    for_this_cpu(tmp_path / "k.onnx", source, FRAMES)
+    (file,) = kept(tmp_path)
+    left, written = (tmp_path / f"{file.name}.{pid}.part" for pid in (1, 2))
+    other = tmp_path / "other.onnx.1.part"
+    for part in (left, written, other):
+        part.write_bytes(b"half")
+    with written.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for_this_cpu(tmp_path / "k.onnx", source, FRAMES)
+        assert kept(tmp_path) == sorted((file, written, other))
+    for_this_cpu(tmp_path / "k.onnx", source, FRAMES)
+    assert kept(tmp_path) == sorted((file, other))
+
+
+def test_a_folder_that_is_full_keeps_nothing(
+    tmp_path: Path, source: bytes, writings: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert for_this_cpu(tmp_path / "k.onnx", source, FRAMES)
+    assert not kept(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_no_fault(tmp_path: Path, source: bytes, writings: list[bool]) -> None:

@@ -6,11 +6,14 @@ without overflow, where the result is kept. Does not know: how it is run.
 It is kept in the folder of the file as `<name>-cpu-<source>-<content>.onnx`: `source` is the hash of the catalogue's
 file, of the code that rewrites it and of the processor's kind; `content` that of the file itself. What does not fit is
 made again; where nothing can be written it is made at each start (1.4 CPU-seconds); where it cannot be made the
-catalogue's file speaks, half as fast.
+catalogue's file speaks, half as fast. While it is written it is a `.part`, locked by its writer: one that nobody locks
+is of a process that was killed, and is removed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import logging
 import os
@@ -28,12 +31,14 @@ from voxtral_voice.engines import even_speed, kokoro_graph, onnx_patterns
 log = logging.getLogger(__name__)
 
 _HASH_LETTERS: Final = 16
+PART: Final = ".part"
 
 
 def for_this_cpu(path: Path, source: bytes, frames: str) -> bytes:
     """The model to run. path: of the catalogue's file. source: its bytes. frames: the value that says how long each
     token is. Never fails: at worst it is the source."""
     signed = signed_is_exact()
+    _remove_abandoned(path.parent, f"{path.stem}-cpu-")
     prefix = f"{path.stem}-cpu-{_source_hash(source, signed)}-"
     kept = _kept(path.parent, prefix)
     if kept is not None:
@@ -87,12 +92,24 @@ def _kept(folder: Path, prefix: str) -> bytes | None:
 
 def _keep(folder: Path, stem: str, name: str, made: bytes) -> None:
     """In the place of what an earlier version kept. A folder that cannot be written to is no fault."""
-    part = folder / f"{name}.{os.getpid()}.part"
+    part = folder / f"{name}.{os.getpid()}{PART}"
     try:
-        part.write_bytes(made)
-        for old in folder.glob(f"{stem}*-*.onnx"):
-            old.unlink()
-        part.replace(folder / name)
+        with part.open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.write(made)
+            file.flush()
+            for old in folder.glob(f"{stem}*-*.onnx"):
+                old.unlink()
+            part.replace(folder / name)
     except OSError as error:
         log.info("%s is made again at each start (%s)", name, error.strerror)
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def _remove_abandoned(folder: Path, stem: str) -> None:
+    """Parts of processes that were killed: 92 MB each. The system gives up a process's locks with it."""
+    for part in folder.glob(f"{stem}*{PART}"):
+        with contextlib.suppress(OSError), part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
