@@ -89,3 +89,50 @@ def test_the_command(words: list[str], tmp_path: Path, capsys: pytest.CaptureFix
     words = [str(tmp_path / word) if word == "a.wav" else word for word in words]
     assert main(["clones", *words, "--url", "http://127.0.0.1:1"]) == 1
     assert "does not answer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("voice_id", ["", "..", "../models", "a?b#c", "voice 1", "голос"])
+def test_only_what_is_an_id_is_deleted(voice_id: str) -> None:
+    asked: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, json={"deleted": True})
+
+    with pytest.raises(TalkError, match="is no id of a cloned voice"):
+        lines(clones.deleted(server(handle), voice_id))
+    assert not asked
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "nonsense", "", "ftp://there", "http://", "http://there:port"])
+def test_an_address_that_can_be_none(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["clones", "list", "--url", url]) == 1
+    assert "is no address of a server" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["ключ", "a\nb"])
+def test_a_key_that_can_be_none(key: str) -> None:
+    with pytest.raises(TalkError, match="letters that no key can have"):
+        clones.client("http://there:1", key)
+
+
+def test_names_move_no_cursor(tmp_path: Path) -> None:
+    voice = {**VOICE, "name": "A\x1b[2J\nB"}
+    answer = server(lambda request: httpx.Response(200, json=voice if request.method == "POST" else {"data": [voice]}))
+    assert lines(clones.listed(answer)) == "voice_1  2027-01-15  A\\x1b[2J\\nB"
+    clip = tmp_path / "a.wav"
+    clip.write_bytes(b"x")
+    assert next(clones.made(answer, clip, "A", CONSENT)) == "voice_1  A\\x1b[2J\\nB"
+
+
+@pytest.mark.parametrize("answer", [[], {}, {"data": 3}, {"data": [{**VOICE, "created_at": 1e30}]}])
+def test_an_answer_of_another_kind_of_server(answer: object) -> None:
+    with pytest.raises(TalkError, match="is not what"):
+        lines(clones.listed(server(lambda _: httpx.Response(200, json=answer))))
+
+
+def test_what_is_no_text(tmp_path: Path) -> None:
+    clip = tmp_path / "a.wav"
+    clip.write_bytes(b"x")
+    with pytest.raises(TalkError, match="no text in UTF-8"):
+        lines(clones.made(server(lambda _: httpx.Response(500)), clip, "\udcff", CONSENT))

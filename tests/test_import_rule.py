@@ -35,10 +35,12 @@ ROOMS: Final[dict[str, set[str]]] = {
     "server": {"audio", "config", "conversation", "engines", "errors", "models", "observe", "realtime", "replay"},
     "bench": {"audio", "engines", "errors", "weights"},
     "voices": {"config", "engines", "errors"},
+    "clones": {"errors", "terminal"},
     "talk": {"audio", "bench", "config", "errors", "server", "terminal"},
     "doctor": {"config", "engines", "errors", "models", "weights"},
     "cli": {
         "bench",
+        "clones",
         "config",
         "doctor",
         "errors",
