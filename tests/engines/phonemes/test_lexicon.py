@@ -56,6 +56,13 @@ def test_words_of_one_language_are_not_those_of_another() -> None:
     assert applied("मोदीजी", "hi") == [("मोदीजी", None)]
 
 
+@pytest.mark.parametrize("longer", ["रामा", "रामू,", "राम्", "महाराम", "रामं", "राम\u200d"])
+def test_marks_belong_to_a_word(longer: str) -> None:
+    lexicon = Lexicon({"hi": {"राम": "mˈoː"}})
+    assert [s.symbols for s in lexicon.applied(Stretch("hi", longer, 0))] == [None]
+    assert [s.symbols for s in lexicon.applied(Stretch("hi", "राम,", 0))] == ["mˈoː"]
+
+
 def test_words_as_written_are_known() -> None:
     assert LEXICON.holds("**Anh**,")
     assert LEXICON.holds("「東京」")
@@ -109,6 +116,29 @@ def test_a_file_is_read(tmp_path: Path) -> None:
 def test_every_mistake_is_one_sentence_with_its_line(tmp_path: Path, text: str, mistake: str) -> None:
     with pytest.raises(EngineError, match=mistake):
         read(tmp_path, text)
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    assert read(tmp_path, '\ufeffAnh = "ˈæn"\n').holds("Anh")
+
+
+@pytest.mark.parametrize("value", ["[" * 50_000, "1" * 10_000])
+def test_values_beyond_all_bounds_are_one_sentence(tmp_path: Path, value: str) -> None:
+    with pytest.raises(EngineError, match=r"holds other things than words and phonemes\.$"):
+        read(tmp_path, f"a = {value}")
+
+
+def test_mistakes_beyond_those_told_are_only_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sought: list[str] = []
+
+    def line(text: str, table: str, word: str) -> int:
+        sought.append(word)
+        return 1
+
+    monkeypatch.setattr("voxtral_voice.engines.phonemes.lexicon._line", line)
+    with pytest.raises(EngineError, match="There are 500 mistakes in all"):
+        read(tmp_path, "\n".join(f"w{i} = 1" for i in range(500)))
+    assert sought == ["w0", "w1", "w2", "w3", "w4"]
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ _KOKORO_OF_IPA: Final = (
 """What Kokoro writes with one symbol, and what is easily typed."""
 _MOST_SYMBOLS: Final = 100
 """Of one word; half of what is spoken at once."""
+_IN_WORD: Final = r"[\w\u0300-\u036f\u0900-\u0963\u200c\u200d]"
+"""Letters, and the marks and joiners inside of words: to `re` the vowel signs of Devanagari are no letters."""
 _HISSING: Final = "szʃʒʧʤ"
 _VOICELESS: Final = "ptkfθ"
 
@@ -107,7 +109,7 @@ def _pattern(words: Iterable[str], language: Language) -> re.Pattern[str]:
     if language in ("ja", "zh"):
         return re.compile(f"(?P<word>{any_word})", re.IGNORECASE)
     ending = "(?P<ending>'?s)?" if language in ("en", "en-GB") else ""
-    return re.compile(rf"(?<!\w)(?P<word>{any_word}){ending}(?!\w)", re.IGNORECASE)
+    return re.compile(rf"(?<!{_IN_WORD})(?P<word>{any_word}){ending}(?!{_IN_WORD})", re.IGNORECASE)
 
 
 def _has_sound(text: str) -> bool:
@@ -136,23 +138,25 @@ _MOST_MISTAKES: Final = 5
 def read_lexicon(path: Path) -> Lexicon:
     """Raises EngineError with one sentence for each mistake, naming its line."""
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
         content = tomllib.loads(text)
     except OSError as error:
         raise EngineError("speaker", f"The lexicon {path} cannot be read ({error.strerror}).") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         hint = "a word with other letters than a to z stands in quotes"
         raise EngineError("speaker", f"The lexicon {path} is no TOML: {error} ({hint}).") from error
+    except (RecursionError, ValueError) as error:  # brackets in brackets, a number of thousands of digits
+        raise EngineError("speaker", f"The lexicon {path} holds other things than words and phonemes.") from error
     tables = _tables(content)
-    mistakes = [
-        f"{path}, line {_line(text, table, word)}: {mistake}"
+    if mistakes := [
+        (table, word, mistake)
         for table, words in tables.items()
         for word, symbols in words.items()
         if (mistake := _mistake(table, word, symbols))
-    ]
-    if mistakes:
+    ]:
+        told = [f"{path}, line {_line(text, *place)}: {mistake}" for *place, mistake in mistakes[:_MOST_MISTAKES]]
         more = [f"There are {len(mistakes)} mistakes in all."] if len(mistakes) > _MOST_MISTAKES else []
-        raise EngineError("speaker", " ".join(mistakes[:_MOST_MISTAKES] + more))
+        raise EngineError("speaker", " ".join(told + more))
     return Lexicon(
         {
             table: {plain(word).strip(): _in_kokoros(str(symbols)) for word, symbols in words.items()}
