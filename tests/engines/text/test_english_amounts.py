@@ -31,6 +31,8 @@ from tests.engines.text.spoken import spoken
         ("50¢", "fifty cents"),
         ("$ 5", "five dollars"),
         ("-$5", "minus five dollars"),
+        ("$-5", "minus five dollars"),
+        ("$-5.50 million", "minus five point five zero million dollars"),
         ("$1.2345", "one point two three four five dollars"),
     ],
 )

@@ -26,6 +26,7 @@ from tests.engines.text.spoken import spoken
         ("Mr. and Mrs. Day", "Mister and Missus Day"),
         ("Ph.D. at 5", "PHD at five"),
         ("approx. 5", "approximately five"),
+        ("the XIV century", "the fourteenth century"),
     ],
 )
 def test_abbreviations(written: str, said: str) -> None:

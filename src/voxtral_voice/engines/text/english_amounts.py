@@ -24,6 +24,7 @@ def amount_rules() -> tuple[Rule, ...]:
         rule(rf"(?<![\w$])({_SIGN})({NUMBER})[-–](?:(?:{_SIGN}))?({NUMBER}){_SCALE}", _money_range),
         rule(rf"{START}(\d++),(\d\d)(\s?)(€)(?!\w)", lambda m: _money_behind(m[4], f"{m[1]}.{m[2]}", m[3])),
         rule(rf"(?<![\w$])({_SIGN})(\s?)({NUMBER}){_SCALE}", lambda m: _money(m[1], m[3], m[2], m[4], m[5])),
+        rule(rf"(?<![\w$])({_SIGN})[-−]({NUMBER}){_SCALE}", _money_below_zero),
         rule(rf"(?<![\w.])({_CODE})(\s?)({NUMBER}){_SCALE}(?:/-)?", _code_money),
         rule(rf"{START}({NUMBER})(\s?)({_SIGN})(?!\w)", lambda m: _money_behind(m[3], m[1], m[2])),
         rule(
@@ -56,7 +57,7 @@ def _is_one(amount: str) -> bool:
     return amount in ("1", "1.0", "1.00")
 
 
-def _money(sign: str, amount: str, gap: str, scale_gap: str | None, scale: str | None) -> Parts | str:
+def _money(sign: str, amount: str, gap: str, scale_gap: str | None, scale: str | None) -> Parts:
     one, many, cent, cents = words.CURRENCIES[sign]
     amount = amount.removeprefix("0") if amount.startswith("0.") else amount
     if scale:
@@ -65,6 +66,11 @@ def _money(sign: str, amount: str, gap: str, scale_gap: str | None, scale: str |
     else:
         said = (_amount(amount, one, many, cent, cents),)
     return ("", *said) if gap else said
+
+
+def _money_below_zero(m: Match) -> Parts:
+    first, *rest = _money(m[1], m[2], "", m[3], m[4])
+    return (f"minus {first}", *rest)
 
 
 def _amount(amount: str, one: str, many: str, cent: str, cents: str) -> str:

@@ -32,6 +32,7 @@ def short_form_rules() -> tuple[Rule, ...]:
         rule(rf"(?<![\w.])({one_of(words.BARE_BEFORE_NAMES)})(?=\s[A-Z][a-z])", lambda m: words.BEFORE_NAMES[m[1]]),
         rule(rf"(?<=[\w,] )({one_of(words.BEHIND_NAMES)})\.(?!\w)", _behind_name),
         rule(rf"(?<![\w.])({one_of([*words.ANYWHERE, *(w.capitalize() for w in words.ANYWHERE)])})\.(?!\w)", _short),
+        rule(rf"(?<![\w.])(?=[IVX])({_ROMAN})(?=\s(?:century|centuries)\b)", lambda m: ordinal(roman(m[1]))),
         rule(rf"(?<=\b)({_CHAPTERS})(\s)({_ROMAN})(?![\w'])", _chapter),
         rule(rf"(?<![\w.])([A-Z][a-z]+)(\s)({_ROMAN})(?![\w'])", _ruler),
         rule(

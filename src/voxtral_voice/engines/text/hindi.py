@@ -92,13 +92,20 @@ def _is_clock(m: Match) -> bool:
     return int(m[1]) <= 24 and int(m[2]) < 60
 
 
+def _quarters(hour: int, minute: int) -> str | None:
+    """The whole hour, or half and quarter of an hour of twelve: behind पौने बारह comes पौने एक. None: said in minutes."""
+    if minute and (minute % 15 or hour > 12):
+        return None
+    return "पौने एक" if (hour, minute) == (12, 45) else half_and_quarter(hour, minute // 15)
+
+
 def _clock_behind(m: Match) -> Parts | str | None:
     """With the word बजे behind it, which minutes do without."""
     if not _is_clock(m):
         return None
     hour, minute = int(m[1]), int(m[2])
-    if minute % 15 == 0:
-        said: Parts = (half_and_quarter(hour, minute // 15), m[4])
+    if words_of_quarters := _quarters(hour, minute):
+        said: Parts = (words_of_quarters, m[4])
     else:
         said = (
             f"{cardinal(hour)} बजकर",
@@ -111,9 +118,9 @@ def _clock(m: Match) -> str | None:
     if not _is_clock(m):
         return None
     hour, minute = int(m[1]), int(m[2])
-    if minute % 15 == 0 and hour:
-        is_at = re.match(r"\s+पर(?!\w)", m.string[m.end() : m.end() + 5])
-        return half_and_quarter(hour, minute // 15) + ("" if is_at else " बजे")
+    if hour and (said := _quarters(hour, minute)):
+        is_at = re.match(rf"\s+पर(?!\w|{_LETTER})", m.string[m.end() : m.end() + 5])
+        return said + ("" if is_at else " बजे")
     return f"{cardinal(hour)} बजकर {cardinal(minute)} मिनट"
 
 
@@ -156,6 +163,7 @@ def _quantities() -> tuple[Rule, ...]:
     return (
         rule(rf"(?<!\w)({_SIGN})({NUMBER})[-–](?:{_SIGN})?({NUMBER}){_SCALE}", _money_range),
         rule(rf"(?<!\w)({_SIGN})(\s?)({NUMBER}){_SCALE}(?:/-)?", _money),
+        rule(rf"(?<!\w)({_SIGN})()[-−]({NUMBER}){_SCALE}", _below_zero),
         rule(rf"{START}({NUMBER})(\s?)({_SIGN})(?!\w|{_LETTER})", lambda m: _behind(m, words.CURRENCIES[m[3]][1])),
         rule(rf"{START}({NUMBER})/-(?!\w)", lambda m: f"{number(m[1])} रुपये"),
         rule(rf"{START}({NUMBER})(\s?)({_UNIT})", _unit),
@@ -168,7 +176,7 @@ _POSTPOSITION: Final = re.compile(r"\s+(?:का|की|के|में|से|
 """In front of one a word in -ा ends in -े."""
 
 
-def _money(m: Match) -> Parts | str:
+def _money(m: Match) -> Parts:
     one, many, hundredths = words.CURRENCIES[m[1]]
     if _POSTPOSITION.match(m.string, m.end()):
         one = many
@@ -178,6 +186,11 @@ def _money(m: Match) -> Parts | str:
     else:
         said = (_amount(m[3], one, many, hundredths),)
     return ("", *said) if m[2] else said
+
+
+def _below_zero(m: Match) -> Parts:
+    first, *rest = _money(m)
+    return (f"माइनस {first}", *rest)
 
 
 def _amount(amount: str, one: str, many: str, hundredths: str) -> str:
@@ -263,7 +276,7 @@ def _joined() -> tuple[Rule, ...]:
         rule(rf"(?<!\w)\+(?={_SAID})", "प्लस"),
         rule(rf"(?<!\w)~\s?(?={_SAID}|[$£€₹])", "लगभग"),
         rule(rf"#\s?(?={_SAID})", "नंबर"),
-        rule(r"(?<!\w)और/या(?!\w)", "और या"),
+        rule(rf"(?<!\w)और/या(?!\w|{_LETTER})", "और या"),
         rule(r"(?<=[\u0900-\u097f])\s?/\s?(?=[\u0900-\u097f])", "या"),
     )
 
