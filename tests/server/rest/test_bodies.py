@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import tempfile
 from typing import Any
 
 import httpx
@@ -165,3 +167,16 @@ async def test_without_a_key_nothing_is_read(serving: Serving) -> None:
         assert problem(caught.value) == (401, "invalid_api_key", None)
         answer = await post(server, BODY, headers={"authorization": "Bearer sk-other"})
         assert answer.status_code == 200
+
+
+async def test_a_temporary_folder_that_is_full(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/the/folder")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+    async with serving() as server:
+        content = head + bytes(2 << 20) + b"\r\n--b--\r\n"
+        answer = await post(server, content, "/v1/audio/transcriptions", headers=FORM)
+        assert told(answer) == (507, "insufficient_storage", None)
+        assert "/the/folder" not in answer.text

@@ -15,6 +15,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from voxtral_voice.observe import log
 from voxtral_voice.realtime.fields import FieldError, Fields, Json, Problem, invalid
 from voxtral_voice.server.rest import errors
 
@@ -43,7 +44,7 @@ async def json_fields(request: Request, *, may_be_empty: bool = False) -> Fields
 
 
 async def form(request: Request) -> FormData:
-    """A form with at most one file; closed with the request. Raises ApiError for what is none."""
+    """A form with at most one file; closed with the request. Raises ApiError for what is none, or cannot be held."""
     kind = _kind(request)
     if kind != "multipart/form-data":
         raise errors.wrong_type("multipart/form-data", kind)
@@ -53,6 +54,9 @@ async def form(request: Request) -> FormData:
         return await request.form(max_files=1, max_fields=MOST_FORM_FIELDS, max_part_size=MOST_FIELD_BYTES)
     except HTTPException as error:  # what Starlette makes of a form that it cannot read
         raise errors.invalid(f"The form cannot be read: {_reason(error)}", None, "invalid_form") from error
+    except OSError as error:  # a large file goes into a temporary one
+        log.event("upload_not_kept", "error", reason=str(error))
+        raise errors.no_room() from error
 
 
 def _reason(error: HTTPException) -> str:

@@ -23,6 +23,7 @@ _TYPES: Final[Mapping[int, str]] = {
     429: "rate_limit_error",
     500: "server_error",
     503: "server_error",
+    507: "server_error",
 }
 """By status; else the request is invalid."""
 PATH_CHARS: Final = 100
@@ -87,6 +88,11 @@ def too_large(most_bytes: int) -> ApiError:
     return ApiError(413, f"The request is larger than {most_bytes:,} bytes.", code="request_too_large")
 
 
+def no_room() -> ApiError:
+    message = "The server has no room for the file now: its temporary folder cannot be written to."
+    return ApiError(507, message, code="insufficient_storage")
+
+
 def too_slow(seconds: float) -> ApiError:
     return ApiError(
         408, f"The request came too slowly: nothing more, or too little, in {seconds:g} s.", code="request_timeout"
@@ -100,3 +106,8 @@ def wrong_type(expected: str, got: str) -> ApiError:
 
 def busy(most: int) -> ApiError:
     return ApiError(429, f"{most} such requests are already being worked on; try again.", code="rate_limit_exceeded")
+
+
+def busy_with_yours() -> ApiError:
+    message = "A voice of yours is being made already; send the next one when it is there."
+    return ApiError(429, message, code="rate_limit_exceeded")
