@@ -34,11 +34,11 @@ def write(folder: Path, name: str, value: float) -> None:
 
 
 def test_a_voice_file_is_510_styles(tmp_path: Path) -> None:
-    styles = np.arange(510 * 256, dtype=np.float32)
+    styles = np.arange(510 * 256, dtype=np.float32) / (510 * 64)
     (tmp_path / "v.bin").write_bytes(styles.tobytes())
     read = read_styles(tmp_path / "v.bin")
     assert read.shape == (510, 1, 256)
-    assert read[1, 0, 0] == 256
+    assert read[1, 0, 0] == np.float32(256 / (510 * 64))
 
 
 def test_a_voice_file_of_the_wrong_size_is_named(tmp_path: Path) -> None:
@@ -48,9 +48,10 @@ def test_a_voice_file_of_the_wrong_size_is_named(tmp_path: Path) -> None:
     assert caught.value.engine == "speaker"
 
 
-def test_a_voice_file_of_garbage_is_named(tmp_path: Path) -> None:
-    (tmp_path / "v.bin").write_bytes(b"\xff" * 522_240)
-    with pytest.raises(EngineError, match=r"v\.bin is damaged \(values that are no numbers\)"):
+@pytest.mark.parametrize("value", [np.nan, np.inf, 8.5e37, -6.5])
+def test_a_voice_file_of_garbage_is_named(tmp_path: Path, value: float) -> None:
+    write(tmp_path, "v", value)
+    with pytest.raises(RequestError, match=r"v\.bin is damaged \(values that no voice has\)"):
         read_styles(tmp_path / "v.bin")
 
 
@@ -101,6 +102,26 @@ def test_a_client_is_not_told_where_the_file_is(tmp_path: Path) -> None:
         VoiceStyles(tmp_path).style("bf_emma", 1)
     assert str(tmp_path) not in caught.value.told
     assert "bf_emma cannot be used now" in caught.value.told
+
+
+class Deleted(Cloned):
+    """It was there a moment ago."""
+
+    def gain_db(self, name: str) -> float | None:  # noqa: ARG002
+        return None
+
+
+def test_style_and_gain_come_together(tmp_path: Path) -> None:
+    styles = VoiceStyles(tmp_path, Cloned())
+    write(tmp_path, "af_heart", 1)
+    mine, stock = styles.sound("voice_1", 3), styles.sound("af_heart", 3)
+    assert (mine.style[0, 0], mine.shared) == (7, False)
+    assert mine.gain == pytest.approx(10 ** (-3 / 20))
+    assert (stock.style[0, 0], stock.shared) == (1, True)
+    assert not styles.sound("af_heart:0.9, voice_1:0.1", 3).shared
+    for name in ("voice_1", "voice_1:0.5,af_heart:0.5"):
+        with pytest.raises(RequestError, match="no voice 'voice_1'"):
+            VoiceStyles(tmp_path, Deleted()).sound(name, 3)
 
 
 def test_voices_of_another_source(tmp_path: Path) -> None:

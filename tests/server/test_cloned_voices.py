@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import stat
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import pytest
 
 from voxtral_voice.engines.voice_clone import ClonedVoice
 from voxtral_voice.engines.voice_styles import STYLE_SHAPE
-from voxtral_voice.errors import RequestError, ServerError
+from voxtral_voice.errors import EngineError, RequestError, ServerError
 from voxtral_voice.server import cloned_voices
 from voxtral_voice.server.cloned_voices import ID, ClonedVoices, StoreFull
 
@@ -79,8 +82,7 @@ def test_a_deleted_voice_is_gone_at_once_and_says_so(store: ClonedVoices, tmp_pa
     assert not store.delete(record.id, "ada")
     assert list((tmp_path / "voices").iterdir()) == []
     assert store.owned_by("ada") == ()
-    assert store.gain_db(record.id) is None
-    for ask in (store.voice, store.styles):
+    for ask in (store.voice, store.styles, store.gain_db):
         with pytest.raises(RequestError, match="it may have been deleted"):
             ask(record.id)
 
@@ -108,15 +110,17 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-def without_an_owner(path: Path) -> None:
-    head, _, data = path.read_bytes().partition(b"\n")
-    fields: dict[str, Any] = json.loads(head)
-    del fields["owner"]
-    path.write_bytes(json.dumps(fields).encode() + b"\n" + data)
+def another_owner(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'"ada"', b'"eve"'))
 
 
-def a_list(path: Path) -> None:
-    path.write_bytes(b"[]\n" + path.read_bytes().partition(b"\n")[2])
+def huge(path: Path) -> None:
+    with path.open("ab") as file:
+        file.truncate(10**12)
+
+
+def brackets(path: Path) -> None:
+    path.write_bytes(b"[" * 100_000)
 
 
 def a_folder(path: Path) -> None:
@@ -128,7 +132,7 @@ def renamed(path: Path) -> None:
     path.rename(path.with_name(f"voice_{20 * '0'}.voice"))
 
 
-@pytest.mark.parametrize("harm", [cut, flip, empty, without_an_owner, a_list, a_folder, renamed])
+@pytest.mark.parametrize("harm", [cut, flip, empty, another_owner, huge, brackets, a_folder, renamed])
 def test_a_damaged_file_costs_its_voice_alone(
     store: ClonedVoices, tmp_path: Path, caplog: pytest.LogCaptureFixture, harm: Any
 ) -> None:
@@ -140,9 +144,129 @@ def test_a_damaged_file_costs_its_voice_alone(
     assert [record.message for record in caplog.records] == ["cloned_voice_skipped"]
 
 
-def test_values_that_are_no_numbers_are_damage(store: ClonedVoices, tmp_path: Path) -> None:
-    store.add("ada", "bad", CONSENT, a_clone(float("nan")))
-    assert ClonedVoices(tmp_path / "voices").owned_by("ada") == ()
+def forge(path: Path, head: bytes | None = None, *, times: float = 1, **fields: Any) -> None:
+    """The file as a program would write it that knows how, and writes nonsense."""
+    old, _, rest = path.read_bytes().partition(b"\n")
+    styles = np.frombuffer(rest[:-32], "<f4") * np.float32(times)
+    content = (head or json.dumps({**json.loads(old), **fields}).encode()) + b"\n" + styles.tobytes()
+    path.write_bytes(content + hashlib.sha256(content).digest())
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"head": b"[]"},
+        {"head": b"[" * 50_000},
+        {"head": b"{}"},
+        {"id": "../af_heart"},
+        {"name": "a\nb\x1b[31m"},
+        {"name": {"a": 1}},
+        {"name": 65 * "n"},
+        {"owner": None},
+        {"created_at": "yesterday"},
+        {"created_at": -1},
+        {"created_at": 10**12},
+        {"consent": ""},
+        {"gender": "x"},
+        {"gain_db": "loud"},
+        {"gain_db": float("nan")},
+        {"gain_db": 200.0},
+        {"pitch_hz": None},
+        {"similarity": 7.0},
+        {"more": 1},
+        {"times": 50},
+        {"times": float("nan")},
+    ],
+    ids=str,
+)
+def test_what_no_voice_can_be_is_skipped_in_one_line(
+    store: ClonedVoices, tmp_path: Path, caplog: pytest.LogCaptureFixture, field: dict[str, Any]
+) -> None:
+    good, bad = (store.add("ada", name, CONSENT, a_clone()) for name in ("good", "bad"))
+    forge(tmp_path / "voices" / f"{bad.id}.voice", **field)
+    with caplog.at_level(logging.ERROR):
+        again = ClonedVoices(tmp_path / "voices")
+    assert again.owned_by("ada") == (good,)
+    assert [record.message for record in caplog.records] == ["cloned_voice_skipped"]
+    assert "\x1b" not in caplog.text
+
+
+def test_what_a_forger_changes_within_reason_is_a_voice(store: ClonedVoices, tmp_path: Path) -> None:
+    record = store.add("ada", "good", CONSENT, a_clone())
+    forge(tmp_path / "voices" / f"{record.id}.voice", name="Ada", gain_db=-4.0)
+    (again,) = ClonedVoices(tmp_path / "voices").owned_by("ada")
+    assert (again.name, again.gain_db) == ("Ada", -4.0)
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [(a_clone(float("nan")), "its styles are no voice's"), (replace(a_clone(), gain_db=float("inf")), "gain_db: ")],
+)
+def test_what_could_not_be_read_again_is_not_kept(
+    store: ClonedVoices, tmp_path: Path, made: ClonedVoice, why: str
+) -> None:
+    with pytest.raises(EngineError, match=rf"The voice that was made is none \({why}"):
+        store.add("ada", "bad", CONSENT, made)
+    assert store.owned_by("ada") == ()
+    assert not (tmp_path / "voices").exists()
+
+
+# --- what happens to a file while the server runs
+
+
+def reread(store: ClonedVoices, tmp_path: Path) -> tuple[str, ClonedVoices, Path]:
+    """A voice of a server that was started again: its styles are not in memory."""
+    record = store.add("ada", "1", CONSENT, a_clone())
+    return record.id, ClonedVoices(tmp_path / "voices"), tmp_path / "voices" / f"{record.id}.voice"
+
+
+def test_a_voice_that_is_deleted_while_it_is_read_leaves_nothing_in_memory(
+    store: ClonedVoices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voice, again, _ = reread(store, tmp_path)
+    read = cloned_voices._read
+
+    def overtaken(path: Path) -> Any:
+        whole = read(path)
+        assert again.delete(voice, "ada")
+        return whole
+
+    monkeypatch.setattr(cloned_voices, "_read", overtaken)
+    with pytest.raises(RequestError, match="it may have been deleted"):
+        again.styles(voice)
+    assert again._styles == {}
+
+
+def test_a_file_that_somebody_removed_is_a_voice_that_is_not_there(store: ClonedVoices, tmp_path: Path) -> None:
+    voice, again, path = reread(store, tmp_path)
+    path.unlink()
+    with pytest.raises(RequestError, match="it may have been deleted"):
+        again.styles(voice)
+
+
+@pytest.mark.parametrize("harm", [cut, flip, empty, a_folder])
+def test_a_file_that_is_damaged_later_is_told_without_its_path(store: ClonedVoices, tmp_path: Path, harm: Any) -> None:
+    voice, again, path = reread(store, tmp_path)
+    harm(path)
+    with pytest.raises(RequestError, match=f"The voice {voice} is damaged: delete it") as caught:
+        again.styles(voice)
+    assert str(tmp_path) not in caught.value.told
+
+
+def test_who_speaks_does_not_wait_for_the_disk(
+    store: ClonedVoices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voice, again, _ = reread(store, tmp_path)
+    heard: list[bool] = []
+
+    def slow(_: int) -> None:
+        asking = threading.Thread(target=lambda: heard.append(again.styles(voice) is not None))
+        asking.start()
+        asking.join(10)
+
+    monkeypatch.setattr("os.fsync", slow)
+    again.add("ada", "2", CONSENT, a_clone())
+    assert heard == [True]
 
 
 def test_what_a_stopped_server_left_half_written_is_removed(store: ClonedVoices, tmp_path: Path) -> None:

@@ -10,17 +10,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from voxtral_voice.engines.base import Voice
-from voxtral_voice.engines.blends import is_blend, parse
-from voxtral_voice.engines.voices import GAINS_DB, Styles, StyleSource, stock
+from voxtral_voice.engines.blends import is_blend, names_in, parse
+from voxtral_voice.engines.voices import GAINS_DB, VOICES, Styles, StyleSource, stock
 from voxtral_voice.errors import EngineError, RequestError
 
 STYLE_SHAPE: Final = (510, 1, 256)
+FARTHEST: Final = 6.4
+"""From 0, of any number of a style: twice what the farthest one of all 54 voices is. Beyond it the model makes noise or
+nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """All that a run needs of a voice. What is deleted meanwhile can be spoken to its end."""
+
+    style: Styles = field(repr=False)
+    """float32 [1, 256]"""
+    gain: np.float32
+    """The audio times this has LOUDNESS_LUFS."""
+    shared: bool
+    """It is everybody's: of the table, as are all parts of a blend."""
 
 
 class VoiceStyles:
@@ -43,6 +59,12 @@ class VoiceStyles:
         for name in names:
             self.style(name, 1)
 
+    def sound(self, name: str, symbols: int) -> Sound:
+        """For a phrase of 1 to 510 symbols. Raises RequestError naming a file that is damaged, and for a voice that was
+        deleted."""
+        shared = all(part in VOICES for part in names_in(name))
+        return Sound(self.style(name, symbols), np.float32(10 ** (self.gain_db(name) / 20)), shared)
+
     def style(self, name: str, symbols: int) -> Styles:
         """float32 [1, 256] for a phrase of 1 to 510 symbols. Raises RequestError naming a file that is damaged."""
         if is_blend(name):
@@ -57,7 +79,7 @@ class VoiceStyles:
         if is_blend(name):
             return sum(part.weight * self.gain_db(part.voice.id) for part in parse(name, self._alone).parts)
         other = self._others.gain_db(name) if self._others else None
-        return GAINS_DB[name] if other is None else other
+        return GAINS_DB[stock(name).id] if other is None else other
 
     def _alone(self, name: str) -> Voice:
         """What is no blend."""
@@ -84,9 +106,14 @@ def read_styles(path: Path) -> Styles:
     if len(data) != size:
         raise _unusable(path, f"is damaged ({len(data)} bytes, not {size})")
     styles = np.frombuffer(data, "<f4").reshape(STYLE_SHAPE)
-    if not np.isfinite(styles).all():
-        raise _unusable(path, "is damaged (values that are no numbers)")
+    if not are_of_a_voice(styles):
+        raise _unusable(path, "is damaged (values that no voice has)")
     return styles
+
+
+def are_of_a_voice(styles: Styles) -> bool:
+    """They are numbers, and near those of the voices that the model learned."""
+    return bool((np.abs(styles) <= FARTHEST).all())  # no comparison holds for what is no number
 
 
 def read_file(path: Path) -> bytes:

@@ -2,9 +2,9 @@
 
 Knows: files, owners, limits. Does not know: how a voice is made (`engines.voice_clone_fit`), HTTP.
 
-One file per voice, `<id>.voice`: a line of JSON, then the styles (float32 [510, 1, 256], little-endian), whose sha256
-is in the line. The folder is 0700, a file 0600 and written whole or not at all. A file that is damaged is left alone
-and its voice is not there. The clip that a voice was made of is never among them.
+One file per voice, `<id>.voice`: a line of JSON (a Record), then the styles (float32 [510, 1, 256], little-endian),
+then the sha256 of both. The folder is 0700, a file 0600 and written whole or not at all. A file that is damaged is left
+alone and its voice is not there. The clip that a voice was made of is never among them.
 
 It is a `StyleSource` of the speaker. `add` and `delete` block; the rest may be asked from any thread.
 """
@@ -13,22 +13,22 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 import numpy as np
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from voxtral_voice.engines.base import Voice
 from voxtral_voice.engines.voice_clone import ClonedVoice
-from voxtral_voice.engines.voice_styles import STYLE_SHAPE
+from voxtral_voice.engines.voice_styles import STYLE_SHAPE, are_of_a_voice
 from voxtral_voice.engines.voices import Styles
 from voxtral_voice.errors import EngineError, RequestError, ServerError
 from voxtral_voice.observe import log
@@ -41,32 +41,58 @@ MOST_OF_ONE_OWNER: Final = 20
 MOST: Final = 500
 """Of all owners: 260 MB on disk, and as much memory when all are in use."""
 
+DIGEST_BYTES: Final = 32
+MOST_BYTES: Final = 600_000
+"""Of a file; what has more is not read."""
+LONGEST_NAME: Final = 64
+LONGEST_CONSENT: Final = 1000
+MOST_GAIN_DB: Final = 40.0
+"""Either way: the stock voices need 10 at most."""
+LAST_SECOND: Final = 253_402_300_799
+"""Of the year 9999, which is the last that a date can tell."""
+
 Clock = Callable[[], float]
 """Unix seconds."""
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it has characters that cannot be shown")
+    return text
+
+
+Shown = Annotated[str, AfterValidator(_printable)]
+"""Goes to terminals and pages as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of a cloned voice besides its sound."""
+    """What is known of a cloned voice besides its sound; in a file nothing else counts as one."""
 
-    id: str
-    name: str
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    id: Annotated[str, Field(pattern=f"^{ID.pattern}$")]
+    name: Annotated[Shown, Field(min_length=1, max_length=LONGEST_NAME)]
     """As its owner calls it."""
-    owner: str
+    owner: Annotated[Shown, Field(max_length=LONGEST_NAME)]
     """Name of the key; "" on a server without keys."""
-    created_at: int
+    created_at: Annotated[int, Field(ge=0, le=LAST_SECOND)]
     """Unix seconds; the consent was given then."""
-    consent: str
+    consent: Annotated[Shown, Field(min_length=1, max_length=LONGEST_CONSENT)]
     """The sentence that was agreed to."""
     gender: Literal["female", "male"]
-    gain_db: float
-    pitch_hz: float
-    similarity: float
+    gain_db: Annotated[float, Field(ge=-MOST_GAIN_DB, le=MOST_GAIN_DB)]
+    pitch_hz: Annotated[float, Field(gt=0, le=2000)]
+    similarity: Annotated[float, Field(ge=-1.01, le=1.01)]
+    """A cosine, as exact as float32."""
 
     @property
     def voice(self) -> Voice:
         """Of no language: it reads every one."""
         return Voice(self.id, "", self.gender)
+
+
+_RECORDS: Final = TypeAdapter(Record)
 
 
 class StoreFull(RequestError):  # noqa: N818 - a state of the store, told to a client
@@ -82,10 +108,12 @@ class ClonedVoices:
     def __init__(self, folder: Path, clock: Clock = time.time) -> None:
         self._folder = folder
         self._clock = clock
+        self._changing = threading.Lock()
+        """Of the folder: may be held for as long as a disk takes."""
         self._lock = threading.Lock()
-        """Of what changes the folder."""
+        """Of what is in memory: whoever speaks waits for it."""
         self._styles: dict[str, Styles] = {}
-        """Those that were used."""
+        """Those that were used, of `_records` alone."""
         self._records = {record.id: record for record in _kept(folder)}
 
     # --- who may use what
@@ -116,15 +144,31 @@ class ClonedVoices:
         return record.voice if record else None
 
     def styles(self, name: str) -> Styles | None:
+        """Raises RequestError for one that is not there any more, or whose file is damaged."""
         if self.voice(name) is None:
             return None
-        if name not in self._styles:
-            self._styles[name] = _read(self._folder / f"{name}{SUFFIX}")[1]
-        return self._styles[name]
+        kept = self._styles.get(name)
+        return self._now_used(name) if kept is None else kept
 
     def gain_db(self, name: str) -> float | None:
+        """Raises RequestError for one that is not there any more."""
         record = self._records.get(name)
+        if record is None and ID.fullmatch(name):
+            raise _no_voice(name)
         return record.gain_db if record else None
+
+    def _now_used(self, name: str) -> Styles:
+        try:
+            styles = _read(self._folder / f"{name}{SUFFIX}")[1]
+        except FileNotFoundError as error:
+            raise _no_voice(name) from error
+        except (OSError, ValueError) as error:
+            log.event("cloned_voice_damaged", "error", voice=name, reason=_reason(error))
+            raise RequestError("speaker", f"The voice {name} is damaged: delete it, and clone it again.") from error
+        with self._lock:
+            if name not in self._records:  # deleted while it was read
+                raise _no_voice(name)
+            return self._styles.setdefault(name, styles)
 
     # --- changes
 
@@ -136,8 +180,8 @@ class ClonedVoices:
             raise StoreFull("This server has no room for another cloned voice.")
 
     def add(self, owner: str, name: str, consent: str, made: ClonedVoice) -> Record:
-        """Raises StoreFull; ServerError when it cannot be written."""
-        with self._lock:
+        """Raises StoreFull; ServerError when it cannot be written; EngineError for what no voice can be."""
+        with self._changing:
             self.check_room(owner)
             record = Record(
                 f"voice_{secrets.token_hex(10)}",
@@ -150,19 +194,21 @@ class ClonedVoices:
                 made.pitch_hz,
                 made.similarity,
             )
-            _write(self._folder / f"{record.id}{SUFFIX}", record, made.styles)
-            self._records = {**self._records, record.id: record}
+            _write(self._folder / f"{record.id}{SUFFIX}", _packed(record, made.styles))
+            with self._lock:
+                self._records = {**self._records, record.id: record}
         log.event("voice_cloned", voice=record.id, similarity=round(record.similarity, 3))
         return record
 
     def delete(self, voice_id: str, owner: str) -> bool:
         """False when there is no such voice of theirs. Raises ServerError when the file cannot be removed; the voice is
         gone all the same until the server starts again."""
-        with self._lock:
+        with self._changing:
             if self.get(voice_id, owner) is None:
                 return False
-            self._records = {key: record for key, record in self._records.items() if key != voice_id}
-            self._styles.pop(voice_id, None)
+            with self._lock:
+                self._records = {key: record for key, record in self._records.items() if key != voice_id}
+                self._styles.pop(voice_id, None)
             try:
                 (self._folder / f"{voice_id}{SUFFIX}").unlink(missing_ok=True)
             except OSError as error:
@@ -197,37 +243,58 @@ def _checked(path: Path) -> Record | None:
     """Says in the log why there is none."""
     try:
         record = _read(path)[0]
-    except EngineError as error:
-        log.event("cloned_voice_skipped", "error", file=path.name, reason=str(error))
+    except (OSError, ValueError) as error:
+        log.event("cloned_voice_skipped", "error", file=path.name, reason=_reason(error))
         return None
     return record
 
 
+def _reason(error: Exception) -> str:
+    """Without what stands in the file: it may be anything."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_input=False, include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'its head'}: {first['msg']}"[:200]
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 def _read(path: Path) -> tuple[Record, Styles]:
-    """Raises EngineError for a file that is damaged, or not the one that its name says."""
-    try:
-        head, _, data = path.read_bytes().partition(b"\n")
-        fields: dict[str, Any] = json.loads(head)
-        digest = fields.pop("sha256")
-        record = Record(**fields)
-        styles = np.frombuffer(data, "<f4").reshape(STYLE_SHAPE)
-    except OSError as error:
-        raise EngineError("speaker", f"{path} cannot be read ({error.strerror}).") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise EngineError("speaker", f"{path} is damaged: {str(error)[:100]}.") from error
-    if record.id != path.stem or hashlib.sha256(data).hexdigest() != digest or not np.isfinite(styles).all():
-        raise EngineError("speaker", f"{path} is damaged: it is not what was written.")
+    """Raises OSError; ValueError for a file that is damaged, or not the one that its name says."""
+    with path.open("rb") as file:
+        record, styles = _unpacked(file.read(MOST_BYTES))
+    if record.id != path.stem:
+        raise ValueError("it is the file of another voice")
     return record, styles
 
 
-def _write(path: Path, record: Record, styles: Styles) -> None:
-    data = np.ascontiguousarray(styles, "<f4").tobytes()
-    head = json.dumps({**asdict(record), "sha256": hashlib.sha256(data).hexdigest()})
+def _packed(record: Record, styles: Styles) -> bytes:
+    """What can be read again. Raises EngineError for what no voice can be."""
+    content = _RECORDS.dump_json(record) + b"\n" + np.ascontiguousarray(styles, "<f4").tobytes()
+    content += hashlib.sha256(content).digest()
+    try:
+        _unpacked(content)
+    except ValueError as error:
+        raise EngineError("speaker", f"The voice that was made is none ({_reason(error)}).") from error
+    return content
+
+
+def _unpacked(content: bytes) -> tuple[Record, Styles]:
+    """Raises ValueError."""
+    content, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
+    if hashlib.sha256(content).digest() != digest:
+        raise ValueError("it is not what was written")
+    head, _, data = content.partition(b"\n")
+    styles = np.frombuffer(data, "<f4").reshape(STYLE_SHAPE)
+    if not are_of_a_voice(styles):
+        raise ValueError("its styles are no voice's")
+    return _RECORDS.validate_json(head), styles
+
+
+def _write(path: Path, content: bytes) -> None:
     new = path.with_suffix(HALF)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(head.encode() + b"\n" + data)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from voxtral_voice.engines.base import Samples, SpeechChunk
+from voxtral_voice.engines.base import Samples, SpeechChunk, Voice
 from voxtral_voice.engines.kokoro_torch.speaker import FRAMES_AT_ONCE, KokoroTorch
-from voxtral_voice.engines.voices import DEFAULT_VOICES
-from voxtral_voice.errors import EngineError
+from voxtral_voice.engines.voices import DEFAULT_VOICES, Styles
+from voxtral_voice.errors import EngineError, RequestError
 
 if TYPE_CHECKING:
     from voxtral_voice.engines.kokoro_torch.network import Kokoro, Phrase, Plan
@@ -39,7 +39,7 @@ def voices_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def started(monkeypatch: pytest.MonkeyPatch, voices_dir: Path, model: object, together: int = 4) -> KokoroTorch:
     monkeypatch.setattr("voxtral_voice.engines.kokoro_torch.weights.load", lambda *_: model)
-    speaker = KokoroTorch(Path("kokoro.onnx"), voices_dir, "cpu", together=together)
+    speaker = KokoroTorch(Path("kokoro.onnx"), voices_dir, "cpu", others=Mine(), together=together)
     await speaker.start()
     return speaker
 
@@ -143,6 +143,7 @@ class Scripted:
         self.begun, self.go_on = threading.Event(), threading.Event()
         self.go_on.set()
         self.fails = False
+        self.level = 0.1
 
     def plan(self, phrases: Sequence[Phrase]) -> list[Plan]:
         import torch
@@ -159,7 +160,7 @@ class Scripted:
         assert self.go_on.wait(10)
         if self.fails:
             raise RuntimeError("CUDA error: an illegal memory access\nmore")
-        return [np.full(600 * plan.length, 0.1, np.float32) for plan in plans]
+        return [np.full(600 * plan.length, self.level, np.float32) for plan in plans]
 
     async def busy(self, speaker: KokoroTorch) -> asyncio.Task[list[SpeechChunk]]:
         """It makes a sound until `go_on`; nothing is counted yet."""
@@ -169,6 +170,19 @@ class Scripted:
         await asyncio.to_thread(self.begun.wait, 10)
         self.plans, self.sounds = [], []
         return task
+
+
+class Mine:
+    """One voice besides the table's."""
+
+    def voice(self, name: str) -> Voice | None:
+        return Voice(name, "en-US", "") if name == "voice_1" else None
+
+    def styles(self, name: str) -> Styles | None:
+        return np.zeros((510, 1, 256), np.float32) if name == "voice_1" else None
+
+    def gain_db(self, name: str) -> float | None:
+        return 0.0 if name == "voice_1" else None
 
 
 @pytest.fixture
@@ -282,3 +296,12 @@ def test_torch_is_imported_when_it_starts_and_not_before() -> None:
     code = "import sys, voxtral_voice.engines.registry, voxtral_voice.engines.kokoro_torch.speaker as s\n"
     code += "s.KokoroTorch(s.Path('m'), s.Path('v'), 'cuda:0')\nsys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+async def test_silence_is_the_fault_of_a_voice_that_is_not_everybody_s(script: KokoroTorch, scripted: Scripted) -> None:
+    scripted.level = 0.0
+    with pytest.raises(RequestError, match="The voice made no sound"):
+        await say(script, SHORT, "voice_1")
+    with pytest.raises(EngineError, match="The model made no sound") as caught:
+        await say(script, SHORT)
+    assert not isinstance(caught.value, RequestError)

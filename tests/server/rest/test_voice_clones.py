@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import httpx
@@ -16,6 +19,8 @@ from tests.server.caller import PATIENCE_S, calling
 from tests.server.conftest import Server, Serving, quick, quick_config
 from tests.server.rest.sdk import recording, silence, tone
 from voxtral_voice.engines.fakes import Broken, FakeCloner, FakeSpeaker
+from voxtral_voice.engines.kokoro import Kokoro
+from voxtral_voice.engines.voices import DEFAULT_VOICES
 from voxtral_voice.errors import EngineError, RequestError, ServerError
 from voxtral_voice.server import cloned_voices, run
 from voxtral_voice.server.cloned_voices import ClonedVoices
@@ -38,14 +43,17 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClonedVoices:
 @pytest.fixture
 def cloning(serving: Serving, store: ClonedVoices) -> Any:
     @asynccontextmanager
-    async def clone(cloner: Any = None) -> AsyncIterator[Client]:
+    async def clone(cloner: Any = None, speaker: Any = None) -> AsyncIterator[Client]:
         config = quick_config()
         keys = config.server.model_copy(update={"api_keys": SecretStr(f"{ADA},{EVE}")})
         engines = quick(
-            cloner=cloner or FakeCloner(latency_ms=0), speaker=FakeSpeaker(0, realtime_factor=0, others=store)
+            cloner=cloner or FakeCloner(latency_ms=0),
+            speaker=speaker or FakeSpeaker(0, realtime_factor=0, others=store),
         )
         async with serving(engines, config.model_copy(update={"server": keys})) as server:
             yield Client(server)
+            assert (await server.get("/readyz")).status_code == 200
+            assert speaker is None or server.runtime.failing == {}
 
     return clone
 
@@ -129,6 +137,107 @@ async def test_a_session_of_another_cannot_have_it(cloning: Any) -> None:
             await caller.send("session.update", session={"type": "realtime", "audio": {"output": {"voice": voice}}})
             error = (await caller.until("error"))["error"]
             assert (error["param"], error["code"]) == ("session.audio.output.voice", "invalid_value")
+
+
+# --- Kokoro, but for its model
+
+
+class Network:
+    """What ONNX runtime gives Kokoro: 100 ms of a tone for each token, or silence."""
+
+    def __init__(self) -> None:
+        self.level = 0.3
+        self.begun, self.may_end = threading.Event(), threading.Event()
+        self.may_end.set()
+
+    def get_inputs(self) -> list[Any]:
+        return [SimpleNamespace(name="speed", shape=[1])]
+
+    def run(self, _: object, feeds: dict[str, Any], __: object) -> list[Any]:
+        self.begun.set()
+        assert self.may_end.wait(PATIENCE_S)
+        count = feeds["tokens"].shape[1]
+        sound = self.level * np.sin(np.arange(count * 2400) / 10)
+        return [sound.astype(np.float32), np.full((1, count), 4, np.float32)]
+
+
+class ModelLess(Kokoro):
+    def __init__(self, folder: Path, store: ClonedVoices) -> None:
+        for name in DEFAULT_VOICES:
+            (folder / f"{name}.bin").write_bytes(bytes(522_240))
+        super().__init__(folder / "none.onnx", folder, others=store)
+        self.network = Network()
+
+    def _load(self) -> None:
+        self._styles.load(DEFAULT_VOICES)
+        self._session = self.network  # type: ignore[assignment]
+
+
+@pytest.fixture
+def kokoro(tmp_path: Path, store: ClonedVoices) -> ModelLess:
+    return ModelLess(tmp_path, store)
+
+
+@asynccontextmanager
+async def held(network: Network) -> AsyncIterator[None]:
+    """Inside, a run has begun and does not end."""
+    await asyncio.to_thread(network.begun.wait, PATIENCE_S)
+    try:
+        yield
+    finally:
+        network.may_end.set()
+
+
+@pytest.mark.parametrize("spelling", ["{}", "af_heart:0.5,{}:0.5"])
+async def test_a_phrase_under_way_is_spoken_when_its_voice_is_deleted(
+    cloning: Any, kokoro: ModelLess, store: ClonedVoices, spelling: str
+) -> None:
+    async with cloning(speaker=kokoro) as client:
+        voice = await client.created()
+        kokoro.network.may_end.clear()
+        speaking = asyncio.create_task(client.speak(spelling.format(voice)))
+        async with held(kokoro.network):
+            assert (await client.request("DELETE", f"/voices/{voice}")).status_code == 200
+        answer = await speaking
+        assert answer.status_code == 200
+        assert len(answer.content) > 10_000
+        assert store._styles == {}
+        assert problem(await client.speak(spelling.format(voice))) == (400, "invalid_value", "voice")
+
+
+async def test_a_session_goes_on_when_its_voice_is_deleted_while_it_speaks(cloning: Any, kokoro: ModelLess) -> None:
+    async with cloning(speaker=kokoro) as client:
+        voice = await client.created()
+        async with calling(client.url, additional_headers=bearer(ADA)) as caller:
+            await caller.update(audio={"output": {"voice": voice}})
+            kokoro.network.may_end.clear()
+            turn = asyncio.create_task(caller.turn())
+            async with held(kokoro.network):
+                assert (await client.request("DELETE", f"/voices/{voice}")).status_code == 200
+            failed = (await turn)["response"]  # at its second phrase
+            assert "may have been deleted" in failed["status_details"]["error"]["message"]
+            assert caller.count("response.output_audio.delta") > 0
+            await caller.update(audio={"output": {"voice": "af_bella"}})
+            assert (await caller.turn())["response"]["status"] == "completed"
+
+
+@pytest.mark.parametrize("spelling", ["{}", "af_heart:0.9,{}:0.1"])
+async def test_a_voice_without_a_sound_is_no_fault_of_the_speaker(
+    cloning: Any, kokoro: ModelLess, spelling: str
+) -> None:
+    async with cloning(speaker=kokoro) as client:
+        voice = spelling.format(await client.created())
+        kokoro.network.level = 0.0
+        answer = await client.speak(voice)
+        assert answer.status_code == 400
+        assert "The voice made no sound" in answer.json()["error"]["message"]
+        async with calling(client.url, additional_headers=bearer(ADA)) as caller:
+            await caller.update(audio={"output": {"voice": voice}})
+            failed = (await caller.turn())["response"]
+            assert failed["status"] == "failed"
+            assert "The voice made no sound" in failed["status_details"]["error"]["message"]
+            kokoro.network.level = 0.3
+            assert (await caller.turn())["response"]["status"] == "completed"
 
 
 @pytest.mark.parametrize(

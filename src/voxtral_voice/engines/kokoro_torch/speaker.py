@@ -29,7 +29,7 @@ from voxtral_voice.engines.batch import Batches
 from voxtral_voice.engines.kokoro import FRAME_MS, check_speed, chunk_of, language_of, read_phrase
 from voxtral_voice.engines.phonemes import Phonemizer, Utterance
 from voxtral_voice.engines.placement import CPU
-from voxtral_voice.engines.voice_styles import VoiceStyles
+from voxtral_voice.engines.voice_styles import Sound, VoiceStyles
 from voxtral_voice.engines.voices import DEFAULT_VOICES, VOICES, Styles, StyleSource
 from voxtral_voice.engines.voxtral.failures import told
 from voxtral_voice.engines.voxtral.loading import LOADING
@@ -118,12 +118,13 @@ class KokoroTorch:
         tag = language_of(self.find(voice), language)
         check_speed(speed)
         _ = self._running
-        parts, gain = await self._reader.run(lambda: (list(self._read(text, voice, speed, tag)), self._gain(voice)))
+        parts = await self._reader.run(lambda: list(self._read(text, voice, speed, tag)))
         before_ms = 0.0
-        for utterance, phrase in parts:
+        for utterance, phrase, sound in parts:
             plan, audio = await self._made(phrase)
-            token_ms = np.array(plan.frames, np.float32) * FRAME_MS
-            chunk = await self._reader.run(partial(chunk_of, utterance, audio * gain, token_ms, text, speed, before_ms))
+            audio, token_ms = audio * sound.gain, np.array(plan.frames, np.float32) * FRAME_MS
+            cut = partial(chunk_of, utterance, audio, token_ms, text, speed, before_ms, shared=sound.shared)
+            chunk = await self._reader.run(cut)
             yield chunk
             before_ms += chunk.samples.size * 1000 / SPEAK_RATE_HZ
 
@@ -165,14 +166,12 @@ class KokoroTorch:
 
     # --- on the reader's thread
 
-    def _read(self, text: str, voice: str, speed: float, language: str) -> Iterator[tuple[Utterance, Phrase]]:
+    def _read(self, text: str, voice: str, speed: float, language: str) -> Iterator[tuple[Utterance, Phrase, Sound]]:
         from voxtral_voice.engines.kokoro_torch.network import Phrase
 
         for utterance in read_phrase(self._phonemizer, text, language):
-            yield utterance, Phrase(utterance.ids, self._styles.style(voice, len(utterance.symbols))[0], speed)
-
-    def _gain(self, voice: str) -> np.float32:
-        return np.float32(10 ** (self._styles.gain_db(voice) / 20))
+            sound = self._styles.sound(voice, len(utterance.symbols))
+            yield utterance, Phrase(utterance.ids, sound.style[0], speed), sound
 
     def _trial(self, text: str, styles: Styles) -> Phrase:
         from voxtral_voice.engines.kokoro_torch.network import Phrase

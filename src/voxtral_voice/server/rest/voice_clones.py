@@ -25,7 +25,7 @@ from voxtral_voice.engines.voice_clone_clip import speech_of
 from voxtral_voice.errors import AudioError, BusyError, RequestError, ServerError
 from voxtral_voice.observe import log
 from voxtral_voice.realtime.fields import Json, JsonObject, invalid, text
-from voxtral_voice.server.cloned_voices import ClonedVoices, Record, StoreFull
+from voxtral_voice.server.cloned_voices import LONGEST_CONSENT, LONGEST_NAME, ClonedVoices, Record, StoreFull
 from voxtral_voice.server.rest import errors
 from voxtral_voice.server.rest.bodies import file, form, text_fields
 from voxtral_voice.server.rest.decode import decoded
@@ -38,8 +38,6 @@ from voxtral_voice.server.runtime import ENGINE_FAULTS
 PARAM: Final = "audio_sample"
 MOST_BYTES: Final = 48 * 1024 * 1024
 """Two minutes of two channels at 48 kHz in 32 bits."""
-LONGEST_NAME: Final = 64
-LONGEST_CONSENT: Final = 1000
 SHORTEST_CONSENT: Final = 20
 """A sentence; "yes" says nothing of what was agreed to."""
 CLONE_S: Final = 300.0
