@@ -18,6 +18,7 @@ from voxtral_voice.engines.text.marks import without_marks
         ("[a [b](c)](d) [[[", "[a b](d) [[["),
         ("said[1] so [12] far[^note] [1, 2]", "said so [12] far [1, 2]"),
         ("<b>bo</b>ld a<br>b <https://x.y/z> <!-- no --> 3 < 5", "bold a, b https://x.y/z  3 < 5"),
+        ("है[1] किया।[2] है<br>फिर", "है किया। है, फिर"),
         ("&lt;a&gt; &amp; &#39;b&#x27; &nosuch; AT&T", "<a> & 'b' &nosuch; AT&T"),
         ("`code` and ``more``", "code and more"),
         (r"\*not bold\*", "*not bold*"),

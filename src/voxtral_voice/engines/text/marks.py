@@ -179,10 +179,12 @@ def _line_edits(line: str, at: int, following: str | None) -> Iterator[tuple[int
 _INLINE: Final = re.compile(
     r"<!--(?:[^-]|-(?!->))*+(?:-->|$)"
     r"|!?\[(?P<link>[^\[\]\n]*+)\](?:\((?:[^()\s]|\([^()\s]*+\))*+(?:\s+[^()\n]*+)?\)|\[[^\[\]\n]*+\])"
-    r"|(?P<note>\[\^[^\[\]\s]{1,40}\]|(?<=[\w.,!?\"')])\[\d{1,3}(?:[,–-]\s?\d{1,3})*+\])"
+    r"|(?P<note>\[\^[^\[\]\s]{1,40}\]|(?<=[\w\u0900-\u0963।.,!?\"')])\[\d{1,3}(?:[,–-]\s?\d{1,3})*+\])"
     r"|<(?P<address>(?:https?://|mailto:)?[^\s<>]{1,200}[@:.][^\s<>]{1,2000})>"
     r"|</?(?P<tag>[A-Za-z][A-Za-z0-9]{0,15})(?:[\s/][^<>]{0,2000})?>"
 )
+_WORD_BEFORE: Final = re.compile(r"(?:[^\W_]|[\u0900-\u0963])\s*\Z")
+"""The vowel signs of Devanagari are part of a word, and no letters to `re`."""
 _INSIDE_WORDS: Final = frozenset(
     "a abbr b big code del em i ins kbd mark q s small span strike strong sub sup tt u var".split()
 )
@@ -199,7 +201,7 @@ def _inline(text: str) -> Iterator[tuple[int, int, str]]:
         else:
             tag = match.group("tag")
             parts = tag is not None and tag.lower() not in _INSIDE_WORDS
-            is_behind_word = text[max(0, match.start() - 2) : match.start()].rstrip()[-1:].isalnum()
+            is_behind_word = _WORD_BEFORE.search(text, max(0, match.start() - 2), match.start()) is not None
             yield match.start(), match.end(), ("," if is_behind_word else "") + " " if parts else ""
 
 
