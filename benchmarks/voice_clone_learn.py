@@ -21,7 +21,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from voxtral_voice.audio.resample import resample
-from voxtral_voice.engines import voice_clone_space
+from voxtral_voice.engines import voice_clone_fit, voice_clone_space
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, SPEAK_RATE_HZ, Samples
 from voxtral_voice.engines.kokoro import open_model, run_model
 from voxtral_voice.engines.phonemes import Phonemizer
@@ -31,8 +31,7 @@ from voxtral_voice.engines.voice_clone_space import PROSODY, TIMBRE, Space, read
 from voxtral_voice.engines.voices import VOICES
 from voxtral_voice.weights import default_weights_dir
 
-PHRASES: Final = ("We saw a bright moon over her old house.", "My father bought five cups of tea.")
-"""Nearly all voiced, most vowels, 1.8 s each: as much as the speaker encoder takes in at once."""
+PHRASES: Final = voice_clone_fit.PHRASES
 HELD_OUT: Final = ("af_nova", "am_michael", "bf_emma", "bm_george", "hm_omega", "if_sara")
 BLENDS: Final = 300
 SEED: Final = 7
@@ -164,7 +163,6 @@ def write(space: Space, styles: Floats, phrases: list[int], spoken: Spoken) -> N
     by_voice = spoken.embeddings[:of_table].reshape(len(space.names), len(PHRASES), -1)
     np.savez_compressed(
         FILE,
-        phrases=np.array(PHRASES),
         by_style=(np.linalg.pinv(space.directions) @ weights[: points.shape[1]]).astype(np.float16),
         voices=np.array(space.names),
         embeddings=unit(by_voice.mean(axis=1).astype(np.float32)).astype(np.float16),

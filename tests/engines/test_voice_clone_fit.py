@@ -18,7 +18,7 @@ from voxtral_voice.engines import voice_clone_fit
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, SPEAK_RATE_HZ, Samples
 from voxtral_voice.engines.kokoro import Kokoro
 from voxtral_voice.engines.speaker_embedding import SpeakerEncoder, unit
-from voxtral_voice.engines.voice_clone_fit import ATTEMPTS, CHECK, KokoroCloner
+from voxtral_voice.engines.voice_clone_fit import ATTEMPTS, CHECK, PHRASES, KokoroCloner
 from voxtral_voice.engines.voice_clone_space import Learned, span
 from voxtral_voice.engines.voice_styles import STYLE_SHAPE
 from voxtral_voice.engines.voices import Styles
@@ -62,7 +62,7 @@ def learned() -> Learned:
     by_style = np.zeros((256, 257))
     by_style[130, 256] = 2.0
     rows = np.full((4, 256), 1 / 16)
-    return Learned(("one", "two"), by_style, tuple(packs()), rows, np.array([2.0, 4.0, 6.0, 8.0]))
+    return Learned(by_style, tuple(packs()), rows, np.array([2.0, 4.0, 6.0, 8.0]))
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ async def test_a_clip_becomes_a_voice(cloner: tuple[KokoroCloner, Buzzer]) -> No
     assert made.pitch_hz == pytest.approx(180, rel=0.02)
     assert 0 < made.similarity <= 1.0001
     assert -20 < made.gain_db <= voice_clone_fit.MOST_GAIN_DB
-    assert buzzer.said == ["one", "two"] * ATTEMPTS + [CHECK]
+    assert buzzer.said == [*PHRASES] * ATTEMPTS + [CHECK]
     await make.aclose()
 
 
@@ -112,7 +112,7 @@ async def test_cancelling_stops_behind_a_phrase(cloner: tuple[KokoroCloner, Buzz
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert buzzer.said == ["one"]
+    assert buzzer.said == [PHRASES[0]]
 
 
 # --- Kokoro -----------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ class World:
         return Heard(unit(self._mean + bent @ self._true[:, :256]), float(5 + bent @ self._true[:, 256]))
 
     def search(self, wanted: Heard, attempts: int = 8) -> Search:
-        search = Search(self.learned, wanted, np.zeros(POINTS))
+        search = Search(self.learned, wanted, np.zeros(POINTS), np.zeros(POINTS))
         for _ in range(attempts):
             search.tell(self.hear(search.next))
         return search
@@ -40,7 +40,7 @@ def test_a_voice_is_found_within_a_few_attempts() -> None:
     world = World()
     point = np.random.default_rng(4).normal(0, 1, POINTS)
     wanted = world.hear(point)
-    stranger = world.hear(np.zeros(POINTS))
+    stranger = world.hear(np.zeros(POINTS), np.zeros(POINTS))
     found = world.hear(world.search(wanted).found)
     assert found.embedding @ wanted.embedding > 0.97
     assert found.embedding @ wanted.embedding > stranger.embedding @ wanted.embedding + 0.02
@@ -58,7 +58,7 @@ def test_what_was_found_stays_whatever_comes_behind_it() -> None:
 
 def test_what_is_found_is_the_mean_of_the_best_three() -> None:
     world = World()
-    search = Search(world.learned, world.hear(np.ones(POINTS)), np.zeros(POINTS))
+    search = Search(world.learned, world.hear(np.ones(POINTS)), np.zeros(POINTS), np.zeros(POINTS))
     attempts = [search.tell(world.hear(search.next)) for _ in range(6)]
     best = sorted(attempts, key=lambda attempt: -attempt.score)[:3]
     assert search.found == pytest.approx(np.mean([attempt.point for attempt in best], axis=0))
@@ -67,7 +67,7 @@ def test_what_is_found_is_the_mean_of_the_best_three() -> None:
 def test_steps_shrink_while_nothing_gets_better() -> None:
     world = World()
     wanted = world.hear(np.ones(POINTS))
-    search = Search(world.learned, wanted, np.zeros(POINTS))
+    search = Search(world.learned, wanted, np.zeros(POINTS), np.zeros(POINTS))
     search.tell(world.hear(search.next))
     steps = []
     for _ in range(5):

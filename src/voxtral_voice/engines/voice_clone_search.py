@@ -4,8 +4,8 @@ Knows: points of a space of voices, how a style changes what is heard (learned o
 not know: models, audio, files.
 
 What is heard of a style is a speaker embedding (256 numbers) and a pitch (semitones). The response of both to the style
-is taken to be linear, with a prior that keeps the voice near the one it began at, as near as voices of the table are to
-each other: each step is the most likely style given what the best attempt so far missed (Gauss-Newton with a Gaussian
+is taken to be linear, with a prior that keeps the voice near those that are most like it, as near as voices of the table
+are to each other: each step is the most likely style given what the best attempt so far missed (Gauss-Newton with a Gaussian
 prior), and each attempt corrects the response along the way it went (Broyden, 1965). An attempt that is no better
 halves the next step. What is found is the mean of the best few: what each of them owes to the words that it said, and
 not to the voice, is mostly lost in it.
@@ -58,12 +58,12 @@ class Attempt:
 
 class Search:
     """response: [points, 257], how much what is heard changes with the point. wanted: of the clip. start: the first
-    attempt, and the middle of the prior. In the space of points the voices of the table have mean 0 and variance 1."""
+    attempt. middle: of the prior. In the space of points the voices of the table have mean 0 and variance 1."""
 
-    def __init__(self, response: Vector, wanted: Heard, start: Vector) -> None:
+    def __init__(self, response: Vector, wanted: Heard, start: Vector, middle: Vector) -> None:
         self._response = response.copy()
         self._wanted = wanted
-        self._start = start
+        self._middle = middle
         self._next = start
         self._step = 1.0
         self._last: Attempt | None = None
@@ -105,7 +105,6 @@ class Search:
         precision = np.append(np.full(attempt.heard.embedding.size, EMBEDDING_ERROR**-2), PITCH_ERROR**-2)
         weighted = self._response * precision
         missing = self._wanted.vector - attempt.heard.vector
-        way: Vector = np.linalg.solve(
-            weighted @ self._response.T + np.eye(len(attempt.point)), weighted @ missing - (attempt.point - self._start)
-        )
+        strayed = attempt.point - self._middle
+        way: Vector = np.linalg.solve(weighted @ self._response.T + np.eye(strayed.size), weighted @ missing - strayed)
         return way

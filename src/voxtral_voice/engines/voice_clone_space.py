@@ -90,8 +90,6 @@ def _directions(differences: Vector) -> Vector:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    phrases: tuple[str, ...]
-    """That were spoken; the search speaks the first of them."""
     by_style: npt.NDArray[np.float64]
     """[256, 257]: change of embedding and pitch with the style."""
     voices: tuple[str, ...]
@@ -108,7 +106,6 @@ class Learned:
 def read_learned() -> Learned:
     with resources.files("voxtral_voice.engines").joinpath(LEARNED).open("rb") as file, np.load(file) as data:
         return Learned(
-            tuple(str(phrase) for phrase in data["phrases"]),
             data["by_style"].astype(np.float64),
             tuple(str(name) for name in data["voices"]),
             data["embeddings"].astype(np.float64),
