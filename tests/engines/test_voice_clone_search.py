@@ -40,7 +40,7 @@ def test_a_voice_is_found_within_a_few_attempts() -> None:
     world = World()
     point = np.random.default_rng(4).normal(0, 1, POINTS)
     wanted = world.hear(point)
-    stranger = world.hear(np.zeros(POINTS), np.zeros(POINTS))
+    stranger = world.hear(np.zeros(POINTS))
     found = world.hear(world.search(wanted).found)
     assert found.embedding @ wanted.embedding > 0.97
     assert found.embedding @ wanted.embedding > stranger.embedding @ wanted.embedding + 0.02

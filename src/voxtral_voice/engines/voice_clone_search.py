@@ -4,11 +4,11 @@ Knows: points of a space of voices, how a style changes what is heard (learned o
 not know: models, audio, files.
 
 What is heard of a style is a speaker embedding (256 numbers) and a pitch (semitones). The response of both to the style
-is taken to be linear, with a prior that keeps the voice near those that are most like it, as near as voices of the table
-are to each other: each step is the most likely style given what the best attempt so far missed (Gauss-Newton with a Gaussian
-prior), and each attempt corrects the response along the way it went (Broyden, 1965). An attempt that is no better
-halves the next step. What is found is the mean of the best few: what each of them owes to the words that it said, and
-not to the voice, is mostly lost in it.
+is taken to be linear, with a prior that keeps the voice near those that are most like it, as near as voices of the
+table are to each other: each step is the most likely style given what the best attempt so far missed (Gauss-Newton with
+a Gaussian prior), and each attempt corrects the response along the way it went (Broyden, 1965). An attempt that is no
+better halves the next step. What is found is the mean of the best few: what each of them owes to the words that it
+said, and not to the voice, is mostly lost in it.
 """
 
 from __future__ import annotations
