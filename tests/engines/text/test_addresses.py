@@ -37,6 +37,7 @@ def test_pages_people_machines(written: str, said: str) -> None:
         ("./run.sh", "dot slash run dot SH"),
         ("my_file-2.txt", "my underscore file dash two dot text"),
         (".env", "dot env"),
+        ("a²/b/", "a slash b"),
         ("v2.1.0", "version two point one point zero"),
         ("2.4.6", "two point four point six"),
         ("v3", "version three"),

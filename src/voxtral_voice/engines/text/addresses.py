@@ -96,7 +96,7 @@ def _piece(piece: str, words: Wording, *, is_ending: bool) -> str:
     }  # fmt: skip
     if piece in signs:
         return signs[piece]
-    if piece.isdigit():
+    if piece.isdecimal():
         return words.number(piece) if len(piece) <= 4 else words.digits(piece)
     special = words.endings if is_ending else words.names
     return special.get(piece.lower(), piece)
@@ -111,7 +111,7 @@ def _page(address: str, words: Wording) -> str:
     host, _, path = re.sub(r"^www\.", "", address, flags=re.IGNORECASE).partition("/")
     name, _, port = host.rpartition("@")[2].partition(":")
     said = _machine(name, words) if re.fullmatch(r"[\d.]+", name) else spelled_out(name, words)
-    if port.isdigit():
+    if port.isdecimal():
         said += f" {words.port} {words.number(port)}"
     path = path.strip("/")
     is_short = re.fullmatch(r"[\w.-]+(?:/[\w.-]+)?", path) and len(path) <= LONGEST_PATH
@@ -171,7 +171,7 @@ def phone_rules(digits: Callable[[str], str], plus: str) -> tuple[Rule, ...]:
 
 def _phone(written: str, digits: Callable[[str], str], plus: str) -> Parts | None:
     """Digit by digit, with a breath between groups."""
-    count = sum(c.isdigit() for c in written)
+    count = sum(c.isdecimal() for c in written)
     if not 7 <= count <= MOST_DIGITS:
         return None
     tokens = [_groups(token) for token in written.split()]

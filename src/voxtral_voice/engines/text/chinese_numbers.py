@@ -13,7 +13,7 @@ LONGEST: Final = 12
 
 
 def one_by_one(digits: str) -> str:
-    return "".join(_DIGITS[int(digit)] for digit in digits if digit.isdigit())
+    return "".join(_DIGITS[int(digit)] for digit in digits if digit.isdecimal())
 
 
 def cardinal(n: int) -> str:

@@ -77,7 +77,7 @@ def pairs(digits: str) -> str:
 
 
 def one_by_one(digits: str) -> str:
-    return " ".join(_ONES[int(digit)] for digit in digits if digit.isdigit())
+    return " ".join(_ONES[int(digit)] for digit in digits if digit.isdecimal())
 
 
 def number(written: str) -> str:

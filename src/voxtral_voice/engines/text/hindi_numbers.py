@@ -49,7 +49,7 @@ def ordinal(n: int, ending: str) -> str:
 
 
 def one_by_one(digits: str) -> str:
-    return " ".join(_TO_99[int(digit)] for digit in digits if digit.isdigit())
+    return " ".join(_TO_99[int(digit)] for digit in digits if digit.isdecimal())
 
 
 def number(written: str) -> str:
