@@ -8,7 +8,7 @@ import pytest
 from voxtral_voice.engines.voice_clone_space import PROSODY, TIMBRE, Space, read_learned, read_space, span
 from voxtral_voice.engines.voice_styles import STYLE_SHAPE
 from voxtral_voice.engines.voices import VOICES, Styles
-from voxtral_voice.errors import EngineError
+from voxtral_voice.errors import EngineError, RequestError
 
 
 def packs(count: int = 4) -> dict[str, Styles]:
@@ -49,8 +49,10 @@ def test_voices_are_read_from_their_files(tmp_path: Path) -> None:
     for name, pack in packs(2).items():
         (tmp_path / f"{name}.bin").write_bytes(pack.tobytes())
     assert read_space(tmp_path, ("v0", "v1")).names == ("v0", "v1")
-    with pytest.raises(EngineError, match=r"v2\.bin"):
+    with pytest.raises(EngineError, match=r"v2\.bin") as failed:
         read_space(tmp_path, ("v0", "v2"))
+    assert not isinstance(failed.value, RequestError)
+    assert str(tmp_path) not in failed.value.told
 
 
 def test_what_was_learned_is_in_the_package() -> None:

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from voxtral_voice.engines.voice_clone_search import Vector
 from voxtral_voice.engines.voice_styles import STYLE_SHAPE, read_styles
 from voxtral_voice.engines.voices import Styles
+from voxtral_voice.errors import EngineError, RequestError
 
 LENGTHS: Final = slice(5, 120)
 """Phrases of so many symbols make a voice's mean style: those that are spoken."""
@@ -74,7 +75,11 @@ def span(styles: dict[str, Styles]) -> Space:
 
 def read_space(folder: Path, names: Sequence[str]) -> Space:
     """folder: that of the voice files. Raises EngineError naming one that is damaged."""
-    return span({name: read_styles(folder / f"{name}.bin") for name in names})
+    try:
+        return span({name: read_styles(folder / f"{name}.bin") for name in names})
+    except RequestError as error:  # what is wrong is not the clip
+        told = "a voice file on the server is damaged, so that no voice can be made now; its log says which."
+        raise EngineError("speaker", str(error), told) from error
 
 
 def _directions(differences: Vector) -> Vector:
