@@ -17,7 +17,7 @@
   a short phrase beside a long sentence (BS.1770), and of the student beside the full model.
 - memory: of a process with the model, after a phrase of 5 s, and after one of 12 s.
 
-Wall times hang on the load of the machine, which is said. 12 minutes on two free cores; --replies 10 takes 5.
+Wall times hang on the load of the machine, which is said. About 10 minutes on two free cores; 5 with --replies 10.
 """
 
 from __future__ import annotations
