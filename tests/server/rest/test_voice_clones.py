@@ -170,7 +170,7 @@ class ModelLess(Kokoro):
 
     def _load(self) -> None:
         self._styles.load(DEFAULT_VOICES)
-        self._session = self.network  # type: ignore[assignment]
+        self._session = self.network
 
 
 @pytest.fixture
