@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import resource
 import stat
 import threading
 from dataclasses import replace
@@ -342,3 +343,24 @@ def test_a_file_that_cannot_be_removed_is_said_and_its_voice_is_gone(store: Clon
     with pytest.raises(ServerError, match="cannot be removed"):
         store.delete(record.id, "ada")
     assert store.owned_by("ada") == ()
+
+
+def test_whether_it_can_be_written_is_known_beforehand(store: ClonedVoices, tmp_path: Path) -> None:
+    store.check_writable()
+    assert list((tmp_path / "voices").iterdir()) == []
+    assert stat.S_IMODE((tmp_path / "voices").stat().st_mode) == 0o700
+    other = ClonedVoices(tmp_path / "other")
+    (tmp_path / "other").write_text("no folder")
+    with pytest.raises(ServerError, match="cannot be written to"):
+        other.check_writable()
+
+
+def test_a_full_disk_is_noticed_beforehand(store: ClonedVoices) -> None:
+    """A limit of this process on the size of files stands for it: half a voice fits."""
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (250_000, most))
+    try:
+        with pytest.raises(ServerError, match="cannot be written to"):
+            store.check_writable()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))

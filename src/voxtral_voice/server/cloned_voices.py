@@ -6,7 +6,7 @@ One file per voice, `<id>.voice`: a line of JSON (a Record), then the styles (fl
 then the sha256 of both. The folder is 0700, a file 0600 and written whole or not at all. A file that is damaged is left
 alone and its voice is not there. The clip that a voice was made of is never among them.
 
-It is a `StyleSource` of the speaker. `add` and `delete` block; the rest may be asked from any thread.
+It is a `StyleSource` of the speaker. `add`, `delete` and `check_writable` block; the rest may be asked from any thread.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import hashlib
 import os
 import re
 import secrets
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -179,6 +180,10 @@ class ClonedVoices:
         if len(self._records) >= MOST:
             raise StoreFull("This server has no room for another cloned voice.")
 
+    def check_writable(self) -> None:
+        """Whether a voice could be kept now: one takes a minute to make. Raises ServerError."""
+        _try_writing(self._folder)
+
     def add(self, owner: str, name: str, consent: str, made: ClonedVoice) -> Record:
         """Raises StoreFull; ServerError when it cannot be written; EngineError for what no voice can be."""
         with self._changing:
@@ -302,3 +307,13 @@ def _write(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             new.unlink()
         raise ServerError(f"The cloned voice cannot be written to {path.parent}: {error.strerror}.") from error
+
+
+def _try_writing(folder: Path) -> None:
+    """As much as a voice, into a file without a name."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(MOST_BYTES))
+    except OSError as error:
+        raise ServerError(f"Cloned voices cannot be written to {folder}: {error.strerror}.") from error

@@ -363,11 +363,65 @@ async def test_a_folder_that_cannot_be_written_is_told_without_its_path(
             assert str(tmp_path) not in answer.text
 
 
+async def test_a_folder_that_is_full_is_noticed_before_the_work(cloning: Any, tmp_path: Path) -> None:
+    await asyncio.to_thread((tmp_path / "voices").write_text, "no folder")
+    async with cloning(FakeCloner(0, broken=Broken("it was asked"))) as client:
+        answer = await client.create()
+        assert problem(answer) == (500, "not_stored", None)
+        assert str(tmp_path) not in answer.text
+
+
+class Held(FakeCloner):
+    """Makes its first voice when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.asked, self.let = asyncio.Event(), asyncio.Event()
+
+    async def clone(self, clip: Any) -> Any:
+        if not self.asked.is_set():
+            self.asked.set()
+            await self.let.wait()
+        return await super().clone(clip)
+
+
+async def test_an_owner_has_one_place(cloning: Any) -> None:
+    cloner = Held()
+    async with cloning(cloner) as client, asyncio.TaskGroup() as group:
+        first = group.create_task(client.create())
+        async with asyncio.timeout(PATIENCE_S):
+            await cloner.asked.wait()
+        second = await client.create()
+        assert problem(second) == (429, "rate_limit_exceeded", None)
+        assert "being made already" in second.json()["error"]["message"]
+        assert "Retry-After" in second.headers
+        eve = group.create_task(client.create(EVE))
+        cloner.let.set()
+        assert (await first).status_code == (await eve).status_code == 200
+        assert (await client.create()).status_code == 200
+
+
+async def test_a_client_that_gives_up_leaves_its_place(cloning: Any) -> None:
+    cloner = Held()
+    async with cloning(cloner) as client:
+        first = asyncio.create_task(client.create())
+        async with asyncio.timeout(PATIENCE_S):
+            await cloner.asked.wait()
+            first.cancel()
+            while (await client.create()).status_code != 200:
+                pass  # the server has yet to see that nobody waits
+
+
 async def test_a_server_whose_speaker_cannot_be_given_voices(serving: Serving) -> None:
     async with serving(quick()) as server:
         client = Client(server)
         for answer in (await client.create(), await client.request("DELETE", "/voices/voice_1")):
             assert problem(answer) == (501, "voice_cloning_unavailable", None)
+
+
+def test_errors_tell_no_path_of_the_server() -> None:
+    error = RequestError("speaker", "/v/am_puck.bin is damaged", "it is damaged")
+    assert str(voice_clones._unmade(error)) == "Invalid value for 'audio_sample': it is damaged"
 
 
 def test_errors_of_engines_keep_to_themselves_what_is_for_the_log() -> None:

@@ -52,6 +52,8 @@ class VoiceClones:
     def __init__(self, ear: Ear) -> None:
         self._ear = ear
         self._runtime = ear.runtime
+        self._waiting: set[str] = set()
+        """Owners of the voices that are being made."""
 
     async def create(self, request: Request) -> Answer:
         cloner, store = self._required()
@@ -62,9 +64,13 @@ class VoiceClones:
         owner = request.state.who.name
         try:
             store.check_room(owner)
+            await asyncio.to_thread(store.check_writable)
         except StoreFull as error:
             raise _full(error) from error
-        return Answer("application/json", self._made(cloner, clip, partial(store.add, owner, name, consent)))
+        except ServerError as error:
+            raise _broken(error) from error
+        made = self._made(cloner, clip, partial(store.add, owner, name, consent))
+        return Answer("application/json", self._one_at_a_time(owner, made))
 
     async def delete(self, request: Request) -> Answer:
         _, store = self._required()
@@ -85,6 +91,18 @@ class VoiceClones:
                 501, "This server clones no voices: Kokoro has to be its speaker.", code="voice_cloning_unavailable"
             )
         return cloner, store
+
+    async def _one_at_a_time(self, owner: str, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        """So that nobody has all the places, for minutes."""
+        async with aclosing(pieces):
+            if owner in self._waiting:
+                raise errors.busy_with_yours()
+            self._waiting.add(owner)
+            try:
+                async for piece in pieces:
+                    yield piece
+            finally:
+                self._waiting.discard(owner)
 
     async def _made(self, cloner: VoiceCloner, file: BinaryIO, keep: Keep) -> AsyncGenerator[bytes, None]:
         clip = await self._decoded(file)
@@ -158,7 +176,7 @@ def _broken(error: ServerError) -> ApiError:
 
 def _unmade(error: Exception) -> ApiError:
     if isinstance(error, RequestError) and not isinstance(error, BusyError):
-        return errors.invalid(f"Invalid value for '{PARAM}': {error}", PARAM, "unusable_recording")
+        return errors.invalid(f"Invalid value for '{PARAM}': {error.told}", PARAM, "unusable_recording")
     reason = str(error) or type(error).__name__
     log.event("voice_not_cloned", "error", reason=reason)
     if isinstance(error, TimeoutError):
