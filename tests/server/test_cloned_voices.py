@@ -178,7 +178,7 @@ def forge(path: Path, head: bytes | None = None, *, times: float = 1, **fields: 
         {"times": 50},
         {"times": float("nan")},
     ],
-    ids=str,
+    ids=lambda field: str(field)[:30],
 )
 def test_what_no_voice_can_be_is_skipped_in_one_line(
     store: ClonedVoices, tmp_path: Path, caplog: pytest.LogCaptureFixture, field: dict[str, Any]
