@@ -253,8 +253,8 @@ def table(result: Mapping[str, Any]) -> str:
             " / ".join(f"{kind[key]:.1f}" for kind in (stock, clone, own)) for key in ("pitch", "spectrum_db")
         )
         rows.append(
-            f"| {name}: {row['what']}, {row['clip_s']:.0f} s | {stock['similarity']:.2f} ({row['nearest']}) | "
-            f"**{clone['similarity']:.2f}** | {own['similarity']:.2f} | {pitches} | {spectra} | {row['wer']:.0%} | "
+            f"| {name}: {row['what']}, {row['clip_s']:.0f} s | {stock['similarity']:.3f} ({row['nearest']}) | "
+            f"**{clone['similarity']:.3f}** | {own['similarity']:.3f} | {pitches} | {spectra} | {row['wer']:.0%} | "
             f"{row['cpu_s']:.0f} s |"
         )
     return "\n".join(rows)
