@@ -31,7 +31,8 @@ WORDS: Final = {
     "pt": "zero um dois três quatro cinco seis sete oito nove dez onze doze treze quatorze quinze dezesseis dezessete "
     "dezoito dezenove vinte",
 }
-"""0 to 20: no other numbers are said. A larger one stays a numeral, and counts as an error."""
+"""0 to 20: no other numbers are said. The digits of a larger one are said one by one."""
+TITLES: Final = {"en": ((re.compile(r"\bmr\b"), "mister"), (re.compile(r"\bdr\b"), "doctor"))}
 HAN_DIGITS: Final = "〇一二三四五六七八九"
 HOURS: Final = {
     "en": ((re.compile(r"\b(\d+)[:.]30\b"), r"half past \1"),),
@@ -49,8 +50,10 @@ def comparable(text: str, language: str) -> str:
     """language: ISO 639-1."""
     for pattern, said in HOURS.get(language, ()):
         text = pattern.sub(said, text.lower())
-    text = NUMBER.sub(lambda match: _as_words(int(match.group()), language), unicodedata.normalize("NFKC", text))
+    text = NUMBER.sub(lambda match: _as_words(match.group(), language), unicodedata.normalize("NFKC", text))
     text = normalised(text, language)
+    for pattern, said in TITLES.get(language, ()):
+        text = pattern.sub(said, text)
     if language == "hi":
         text = _plain_hindi(text)
     return text.replace(" ", "") if language in ("ja", "zh") else text
@@ -85,17 +88,16 @@ def _reader() -> Phonemizer:
     return Phonemizer()
 
 
-def _as_words(number: int, language: str) -> str:
+def _as_words(number: str, language: str) -> str:
     if language in ("ja", "zh"):
-        return _han(number)
-    words: Sequence[str] = WORDS[language].split() if language in WORDS else ()
-    return f" {words[number]} " if number < len(words) else str(number)
+        return _han(int(number)) if len(number) < 3 else "".join(HAN_DIGITS[int(digit)] for digit in number)
+    words: Sequence[str] = WORDS[language].split()
+    parts = [words[int(number)]] if int(number) < len(words) else [words[int(digit)] for digit in number]
+    return f" {' '.join(parts)} "
 
 
 def _han(number: int) -> str:
-    """0 to 99 as they are said; larger numbers stay numerals."""
-    if number > 99:
-        return str(number)
+    """0 to 99 as they are said."""
     tens, ones = divmod(number, 10)
     if not tens:
         return HAN_DIGITS[ones]

@@ -33,6 +33,7 @@ def test_the_same_words_in_another_spelling(language: str, said: str, heard: str
         ("en", "the cat sat", "the cat sat down there", 2, 3),
         ("es", "el papá llega", "el papa llega", 1, 3),
         ("en", "one hundred", "120", 2, 2),
+        ("en", "Mister two nine three", "Mr. 293", 0, 4),
     ],
 )
 def test_other_words_are_errors(language: str, said: str, heard: str, errors: int, words: int) -> None:
