@@ -272,7 +272,7 @@ class SpeakerConfig(EngineConfig):
     )
     voice: str = Field(
         default="af_heart",
-        description="voice of a session that asks for none, e.g. hf_alpha, or a blend such as af_heart:0.6,af_bella:0.4",
+        description="voice of a session that asks for none: hf_alpha, or a blend such as af_heart:0.6,af_bella:0.4",
     )
 
     @model_validator(mode="before")
