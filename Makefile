@@ -27,8 +27,7 @@ clients: $(VENV)/.installed  ## the stock clients that tests talk with, each in 
 
 test: $(VENV)/.installed-dev  ## all tests
 	@$(BIN)/voxtral-voice models pull
-	@mkdir -p build
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(QUIET:%=--ignore=%) $(PYTEST_ARGS) $(COVERAGE)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(QUIET:%=--ignore=%) $(PYTEST_ARGS)
 	$(BIN)/python -m pytest $(QUIET) $(PYTEST_ARGS)
 
 test-vllm: $(VENV)/.installed-dev $(VOXTRAL)  ## our engines against a real vLLM on CPU (3 GB in .venv-vllm, 10 minutes)

@@ -65,7 +65,7 @@ async def serve(seed: int) -> None:
     ]
     transcriber, responder, speaker = parts
     engines = registry.fake(transcriber=transcriber, responder=responder, speaker=speaker)  # type: ignore[arg-type]
-    setattr(run, "build_engines", lambda _: engines)  # noqa: B010 - it is not exported
+    setattr(run, "build_engines", lambda *_: engines)  # noqa: B010 - it is not exported
     logging.disable(logging.ERROR)
     async with run.running(Config(profile="fake", server=ServerConfig(port=0))) as url:
         print(url, flush=True)

@@ -293,7 +293,7 @@ async def test_30_minutes_as_fast_as_the_socket_takes_them(fresh: tuple[str, psu
 
 @asynccontextmanager
 async def hearing_with(silero: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
-    monkeypatch.setattr(run, "build_engines", lambda _: registry.fake(voice_activity=Silero(silero)))
+    monkeypatch.setattr(run, "build_engines", lambda *_: registry.fake(voice_activity=Silero(silero)))
     async with run.running(Config(profile="fake", server=ServerConfig(port=0))) as url:
         yield url
 

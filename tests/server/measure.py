@@ -37,7 +37,7 @@ SECONDS: Final = 60
 async def serve(kind: str) -> None:
     if kind == "silero":
         engines = registry.fake(voice_activity=Silero(default_weights_dir() / "silero-vad-v5.onnx"))
-        setattr(run, "build_engines", lambda _: engines)  # noqa: B010 - it is not exported
+        setattr(run, "build_engines", lambda *_: engines)  # noqa: B010 - it is not exported
     async with run.running(Config(profile="fake", server=ServerConfig(port=0))) as url:
         print(url, flush=True)
         await asyncio.to_thread(sys.stdin.read)
