@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
+"""How long one example takes says more of what else a machine does than of the code."""
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 """No test asks the real hub; read when its library is imported, so it is set before that."""
