@@ -11,7 +11,7 @@ const models = [];
 for await (const model of client.models.list()) models.push(model.id);
 told('models', { models });
 
-const input = 'The train leaves at nine in the morning.';
+const input = 'Please turn left at the church, then cross the bridge. The weather will be cold and cloudy tomorrow, so take a warm coat.';
 const speech = await client.audio.speech.create({ model: 'tts-1', voice: 'alloy', input });
 const file = join(answers, 'speech.mp3');
 writeFileSync(file, Buffer.from(await speech.arrayBuffer()));
