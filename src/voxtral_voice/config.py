@@ -431,6 +431,7 @@ class LogConfig(Part):
     level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least urgent events to log"
     )
+    format: Literal["text", "json"] = Field(default="text", description="how a line of the log is written")
 
 
 class RecordConfig(Part):

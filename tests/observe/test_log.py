@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import logging
 import re
 from collections.abc import Iterator
@@ -47,6 +48,33 @@ def test_ids_are_on_every_line_inside_and_gone_outside(stream: io.StringIO) -> N
         log.event("waiting")
     log.event("closed")
     assert lines(stream) == ["INFO committed session=s2", "INFO waiting session=s1", "INFO closed"]
+
+
+def test_a_turn_is_named_beside_its_session(stream: io.StringIO) -> None:
+    with log.about(session="s1"):
+        with log.about(turn="t1"):
+            log.event("committed")
+        log.event("ended", turn="t1")
+        log.event("waiting")
+    assert lines(stream) == [
+        "INFO committed session=s1 turn=t1",
+        "INFO ended session=s1 turn=t1",
+        "INFO waiting session=s1",
+    ]
+
+
+def test_json_has_the_same_fields_one_object_a_line(stream: io.StringIO) -> None:
+    log.set_up("info", stream, "json")
+    with log.about(session="s1", turn="t1"):
+        log.event("reply_ended", total_ms=410.5, reason=None, event="x")
+        log.event("engine_failed", "error", message='a "b"\nc')
+    logging.getLogger("somelib").warning("look out")
+    first, second, third = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first.pop("time"))
+    about = {"session": "s1", "turn": "t1"}
+    assert first == {"level": "info", "event": "reply_ended", **about, "total_ms": 410.5, "reason": None}
+    assert second["message"] == 'a "b"\nc'
+    assert (third["level"], third["event"], third["library"]) == ("warning", "library_said", "somelib")
 
 
 async def test_two_tasks_keep_their_own_ids(stream: io.StringIO) -> None:

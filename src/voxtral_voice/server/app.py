@@ -80,7 +80,7 @@ def build_app(runtime: Runtime) -> FastAPI:
         return JSONResponse(body, 200 if ready else 503)
 
     @app.get("/metrics")
-    async def metrics() -> Response:
+    def metrics() -> Response:  # on a thread: it reads files of /proc
         return Response(runtime.metrics.text(), media_type="text/plain; version=0.0.4")
 
     return app

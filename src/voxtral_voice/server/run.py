@@ -42,7 +42,7 @@ def serve(config: Config) -> None:
 
     Raises ServerError (port, keys, certificate), ConfigError (open to others without a key), WeightsError, EngineError.
     """
-    log.set_up(config.log.level)
+    log.set_up(config.log.level, form=config.log.format)
     uvloop.run(_serve(config))
 
 

@@ -144,7 +144,7 @@ class Runner:
         self._stream = self._streamed = None
 
     def _account(self, key: int | str) -> Account:
-        account = self._accounts.setdefault(key, Account(self._runtime.metrics.work))
+        account = self._accounts.setdefault(key, Account(self._runtime.metrics))
         if key in self._released:
             self._settle(key, "used")
         return account

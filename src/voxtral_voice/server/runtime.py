@@ -6,6 +6,7 @@ Knows: the engines and how they last fared. Does not know: sessions, HTTP.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ much more is left to be heard when the user falls silent."""
 LAG_EVERY_S: Final = 0.1
 LAG_WINDOW: Final = 100
 """10 s of measurements."""
+TASKS_EVERY: Final = 10
+"""Measurements of the lag: each count goes through all tasks."""
 
 
 @dataclass(slots=True)
@@ -145,8 +148,11 @@ async def watch_loop_lag(metrics: Metrics) -> None:
     """Sleeps and measures by how much it overslept, for ever. Cancel it to stop."""
     loop = asyncio.get_running_loop()
     lags: deque[float] = deque([0.0], maxlen=LAG_WINDOW)  # full: the oldest measurement goes
-    while True:
+    for number in itertools.count():
         due = loop.time() + LAG_EVERY_S
         await asyncio.sleep(LAG_EVERY_S)
         lags.append(max(0.0, loop.time() - due))
         metrics.loop_lag.set(max(lags))
+        metrics.loop_delay.observe(lags[-1])
+        if number % TASKS_EVERY == 0:
+            metrics.tasks.set(len(asyncio.all_tasks()))

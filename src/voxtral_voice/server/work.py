@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from prometheus_client import Counter
+from voxtral_voice.observe.metrics import Metrics
 
 Outcome = Literal["used", "dropped"]
 
 
 class Account:
-    """Of one attempt or reply. seconds: the counter, with the labels engine and outcome."""
+    """Of one attempt or reply."""
 
-    def __init__(self, seconds: Counter) -> None:
-        self._seconds = seconds
+    def __init__(self, metrics: Metrics) -> None:
+        self._seconds, self._under_way = metrics.work, metrics.engine_requests
         self._spent: dict[str, float] = {}
         self._outcome: Outcome | None = None
 
@@ -27,9 +27,12 @@ class Account:
     def working(self, engine: str) -> Iterator[None]:
         """The engine is asked at the beginning and answers at the end, or is stopped."""
         began = time.monotonic()
+        under_way = self._under_way.labels(engine)
+        under_way.inc()
         try:
             yield
         finally:
+            under_way.dec()
             self._spend(engine, time.monotonic() - began)
 
     def settle(self, outcome: Outcome) -> None:

@@ -20,7 +20,7 @@ T = TypeVar("T")
 @asynccontextmanager
 async def working(runtime: Runtime, seam: str, most_s: float) -> AsyncIterator[None]:
     """An engine is asked, and answers within this time. Raises ApiError. All of it counts as used."""
-    account = Account(runtime.metrics.work)
+    account = Account(runtime.metrics)
     account.settle("used")
     try:
         async with asyncio.timeout(most_s):
