@@ -19,8 +19,6 @@ from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -31,6 +29,8 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from voxtral_voice.config_limits import LimitsConfig
+from voxtral_voice.config_part import Part
 from voxtral_voice.conversation.events import TurnDetection
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.engines import placement
@@ -75,18 +75,6 @@ def default_voices_dir() -> Path:
 
 
 # --- the settings -----------------------------------------------------------------------------------------------
-
-
-class Part(BaseModel):
-    """A group of settings: one table of the file, one prefix of the environment and of the flags."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @property
-    def changed(self) -> tuple[str, ...]:
-        """Names of what was set to another value than the default, in the order of the fields."""
-        fields = type(self).model_fields
-        return tuple(name for name, field in fields.items() if getattr(self, name) != field.default)
 
 
 class ServerConfig(Part):
@@ -458,6 +446,7 @@ class Config(Part):
         "behind URLs, fake = scripted, no models; a part whose url is set runs there in any profile",
     )
     server: ServerConfig = ServerConfig()
+    limits: LimitsConfig = LimitsConfig()
     turns: TurnsConfig = TurnsConfig()
     playout: PlayoutConfig = PlayoutConfig()
     transcriber: TranscriberConfig = TranscriberConfig()
