@@ -52,6 +52,16 @@ def test_forgetting_does_not_go_back_nor_beyond_the_end() -> None:
     assert buffer.slice(0, 200).tolist() == list(range(100, 110))
 
 
+def test_what_is_dropped_takes_no_memory_and_the_numbers_go_on() -> None:
+    buffer = InputBuffer()
+    buffer.append(ramp(0, 48_000))
+    buffer.drop()
+    assert buffer._store.size == 0
+    assert (buffer.start_sample, buffer.end_sample) == (48_000, 48_000)
+    buffer.append(ramp(48_000, 48_010))
+    assert buffer.slice(0, 50_000).tolist() == list(range(48_000, 48_010))
+
+
 def test_the_oldest_audio_goes_when_the_bound_is_reached() -> None:
     buffer = InputBuffer(keep_s=0.1)
     for start in range(0, 16_000, 320):

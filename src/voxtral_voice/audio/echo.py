@@ -218,10 +218,10 @@ class Reference:
         by = end - size - self._start
         if by <= 0 and end >= self._start:
             return
-        moved = np.zeros(size, np.float32)
-        if 0 < by < size:
-            moved[: size - by] = self._samples[by:]
-        self._samples, self._start = moved, end - size
+        kept = size - by if 0 < by < size else 0
+        self._samples[:kept] = self._samples[size - kept :]
+        self._samples[kept:] = 0
+        self._start = end - size
 
 
 def is_tone(played: Wave) -> bool:

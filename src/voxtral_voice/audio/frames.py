@@ -28,7 +28,7 @@ class InputBuffer:
 
     def __init__(self, keep_s: float = KEEP_S) -> None:
         self._most = int(keep_s * LISTEN_RATE_HZ)
-        self._store = np.empty(min(_FIRST_CAPACITY, self._capacity_most), np.float32)
+        self._store = np.empty(0, np.float32)
         self._offset = 0
         """Where the kept audio begins in `_store`."""
         self._start = 0
@@ -72,6 +72,11 @@ class InputBuffer:
             self._offset += before_sample - self._start
             self._start = before_sample
 
+    def drop(self) -> None:
+        """Nothing is kept, nor the memory for it; what comes later is."""
+        self.forget(self._end)
+        self._store, self._offset = np.empty(0, np.float32), 0
+
     def _make_room(self, held: int, more: int) -> None:
         """Move the `held` samples to the front of the store, or into a larger one, when `more` do not fit
         behind."""
@@ -79,7 +84,8 @@ class InputBuffer:
             return
         kept = self._store[self._offset : self._offset + held]
         if 2 * (held + more) > len(self._store):
-            self._store = np.empty(min(2 * (held + more), self._capacity_most), np.float32)
+            wanted = max(2 * (held + more), _FIRST_CAPACITY)
+            self._store = np.empty(min(wanted, self._capacity_most), np.float32)
         self._store[:held] = kept
         self._offset = 0
 
