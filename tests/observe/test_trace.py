@@ -111,5 +111,22 @@ def test_turns_and_refusals_are_counted(lines: pytest.LogCaptureFixture) -> None
 def test_tokens_are_logged_when_they_are_known(
     lines: pytest.LogCaptureFixture, usage: ev.Usage | None, tokens: tuple[int | None, int | None]
 ) -> None:
-    observe(replace(ENDED, usage=usage), Metrics())
+    metrics = Metrics()
+    observe(replace(ENDED, usage=usage), metrics)
     assert (fields(lines)["input_tokens"], fields(lines)["output_tokens"]) == tokens
+    counted = (value(metrics, "tokens_total", direction="input"), value(metrics, "tokens_total", direction="output"))
+    assert counted == tuple(count or 0 for count in tokens)
+
+
+def test_what_became_of_prepared_answers_is_counted(lines: pytest.LogCaptureFixture) -> None:
+    metrics = Metrics()
+    for outcome in ("begun", "dropped", "begun", "kept"):
+        observe(ev.Speculated(outcome, "It is a secret."), metrics)  # type: ignore[arg-type]
+    assert value(metrics, "speculations_total", outcome="begun") == 2
+    assert value(metrics, "speculations_total", outcome="kept") == 1
+    assert lines.records == []
+
+
+def test_a_reply_is_logged_with_the_turn_that_it_answers(lines: pytest.LogCaptureFixture) -> None:
+    observe(ENDED, Metrics(), "item_1")
+    assert fields(lines)["turn"] == "item_1"

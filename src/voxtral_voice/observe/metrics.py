@@ -78,12 +78,15 @@ class Metrics:
         )
         self.barge_in = self._histogram(
             "barge_in_seconds",
-            "First voiced sample of an interruption to the end of the reply's audio, at the server.",
+            "First voiced sample of an interruption to the moment that the client is told to stop, at the server.",
             BARGE_IN_BUCKETS_S,
         )
 
     def _of_engines(self) -> None:
         self.engine_failures = self._counter("engine_failures", "Failures of engines, by engine.", "engine")
+        self.retries = self._counter(
+            "retries", "Second tries of engines that failed before they gave anything, by engine.", "engine"
+        )
         self.engine_requests = self._gauge("engine_requests", "Pieces of work that an engine is at now.", "engine")
         self.work = self._counter(
             "work_seconds",

@@ -11,22 +11,28 @@ from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
 
 
-def observe(notice: ev.Notice, metrics: Metrics) -> None:
+def observe(notice: ev.Notice, metrics: Metrics, turn: str | None = None) -> None:
+    """turn: id of the user's item that a reply answers, for the log."""
     match notice:
         case ev.AudioCommitted():
             metrics.turns.inc()
+        case ev.Speculated(outcome):
+            metrics.speculations.labels(outcome).inc()
         case ev.Refused(code):
             metrics.refusals.labels(code).inc()
         case ev.ReplyEnded():
-            _reply_ended(notice, metrics)
+            _reply_ended(notice, metrics, turn)
         case _:
             pass
 
 
-def _reply_ended(reply: ev.ReplyEnded, metrics: Metrics) -> None:
+def _reply_ended(reply: ev.ReplyEnded, metrics: Metrics, turn: str | None) -> None:
     metrics.replies.labels(reply.status).inc()
     if reply.reason == "turn_detected":
         metrics.interruptions.inc()
+    if reply.usage is not None:
+        metrics.tokens.labels("input").inc(reply.usage.input_tokens)
+        metrics.tokens.labels("output").inc(reply.usage.output_tokens)
     timeline = reply.timeline or Timeline()
     stages = timeline.stages_ms()
     total_ms, endpoint_ms = timeline.total_ms(), timeline.endpoint_ms()
@@ -49,4 +55,5 @@ def _reply_ended(reply: ev.ReplyEnded, metrics: Metrics) -> None:
         "total_ms": total_ms,
         "endpoint_ms": endpoint_ms,
     }
-    log.event("reply_ended", "info", **fields, **{f"{stage}_ms": ms for stage, ms in stages.items()})
+    about: dict[str, log.Value] = {} if turn is None else {"turn": turn}
+    log.event("reply_ended", "info", **about, **fields, **{f"{stage}_ms": ms for stage, ms in stages.items()})
