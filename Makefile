@@ -6,7 +6,7 @@ QUIET := tests/e2e tests/clients tests/benchmarks
 # ^ tests that want the machine to themselves: whole conversations in real time; the others run on two cores
 VOXTRAL := $(VENV)/.installed-voxtral$(if $(CPU),-cpu)
 
-.PHONY: help install serve voxtral vllm clients test test-vllm check lock bench bench-stub bench-peers clean
+.PHONY: help install serve voxtral vllm clients test test-vllm check lock soak bench bench-stub bench-peers clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ bench-peers: $(VENV)/.installed-dev  ## us and the alternatives in turn, with th
 	@$(BIN)/voxtral-voice models pull
 	$(BIN)/python -m benchmarks.peers.environments
 	$(BIN)/python -m benchmarks.compare --mode models --sessions 1 $(BENCH_ARGS)
+
+soak: $(VENV)/.installed-dev  ## half an hour of sessions that come and go, break off and interrupt: what grows, what leaks
+	$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
 
 lock: $(VENV)/.installed-dev  ## write the lock files again from pyproject.toml
 	bash scripts/lock
