@@ -121,7 +121,7 @@ def test_tokens_are_logged_when_they_are_known(
 def test_what_became_of_prepared_answers_is_counted(lines: pytest.LogCaptureFixture) -> None:
     metrics = Metrics()
     for outcome in ("begun", "dropped", "begun", "kept"):
-        observe(ev.Speculated(outcome, "It is a secret."), metrics)  # type: ignore[arg-type]
+        observe(ev.Speculated(outcome, "It is a secret."), metrics)
     assert value(metrics, "speculations_total", outcome="begun") == 2
     assert value(metrics, "speculations_total", outcome="kept") == 1
     assert lines.records == []

@@ -10,7 +10,7 @@ from tests.observe.test_trace import ENDED, TIMELINE, value
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.observe.metrics import Metrics
 from voxtral_voice.observe.spans import Span
-from voxtral_voice.observe.watch import Shell, Watch, Watches
+from voxtral_voice.observe.watch import Shell, Watch, deepest
 
 STARTED = ev.ReplyStarted("resp_1", "item_2", "item_1", "audio", "af_heart", None)
 
@@ -144,16 +144,10 @@ def test_a_reply_that_no_spoken_turn_asked_for_is_not_traced() -> None:
     assert seen.spans == []
 
 
-def test_the_sessions_that_are_there_and_their_deepest_queues() -> None:
-    one, other, watches = Seen(depths={"frames": 1, "events": 4}), Seen(depths={"frames": 2}), Watches()
-    other.watch.session_id = "sess_2"
-    with watches.watching(one.watch):
-        with watches.watching(other.watch):
-            assert [glance.id for glance in watches.glances(9.0)] == ["sess_1", "sess_2"]
-            assert watches.deepest() == {"frames": 2, "events": 4}
-        assert [glance.id for glance in watches.glances(9.0)] == ["sess_1"]
-    assert watches.glances(9.0) == []
-    assert watches.deepest() == {}
+def test_the_deepest_queue_of_each_kind() -> None:
+    one, other = Seen(depths={"frames": 1, "events": 4}), Seen(depths={"frames": 2})
+    assert deepest([one.watch, other.watch]) == {"frames": 2, "events": 4}
+    assert deepest([]) == {}
 
 
 def interrupted() -> ev.ReplyEnded:

@@ -51,6 +51,9 @@ class Metrics:
         self.sessions = self._gauge("sessions", "Sessions connected now.")
         self.sessions_ended = self._counter("sessions_ended", "Sessions that ended, by why.", "reason")
         self.refusals = self._counter("refusals", "Client requests refused, by code.", "code")
+        self.sessions_refused = self._counter(
+            "sessions_refused", "Sessions and requests that got no place, by which limit said so.", "reason"
+        )
         self.closes = self._counter(
             "ws_closes", "WebSockets closed, by close code; 1005 and 1006: the client gave none.", "code"
         )
@@ -118,6 +121,7 @@ class Metrics:
         self.loop_delay = self._histogram(
             "event_loop_delay_seconds", "How late the event loop was, measured ten times a second.", LAG_BUCKETS_S
         )
+        self.traces = self._counter("traces", "Turns for the collector of traces: sent, or lost.", "outcome")
         self.tasks = self._gauge("tasks", "Tasks of the event loop.")
         build = self._gauge("build_info", "1, with what runs.", "version", "python")
         build.labels(__version__, platform.python_version()).set(1)

@@ -9,9 +9,8 @@ the silence of a contest is meant, and none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from voxtral_voice.conversation import events as ev
@@ -184,28 +183,10 @@ class Watch:
             self._metrics.barge_in.observe(max(0.0, (self._shell.received() - self._onset) / HEAR_RATE_HZ))
 
 
-@dataclass(slots=True)
-class Watches:
-    """The sessions that there are now."""
-
-    _open: dict[str, Watch] = field(default_factory=dict)
-
-    @contextmanager
-    def watching(self, watch: Watch) -> Iterator[None]:
-        self._open[watch.session_id] = watch
-        try:
-            yield
-        finally:
-            del self._open[watch.session_id]
-
-    def glances(self, now: float) -> list[Glance]:
-        """The oldest first."""
-        return [watch.glance(now) for watch in self._open.values()]
-
-    def deepest(self) -> dict[str, float]:
-        """By queue: what waits in it in the session where it is most. Safe on any thread."""
-        found: dict[str, float] = {}
-        for watch in list(self._open.values()):
-            for name, depth in watch.queues().items():
-                found[name] = max(found.get(name, 0.0), depth)
-        return found
+def deepest(watches: Iterable[Watch]) -> dict[str, float]:
+    """By queue: what waits in it in the session where it is most."""
+    found: dict[str, float] = {}
+    for watch in watches:
+        for name, depth in watch.queues().items():
+            found[name] = max(found.get(name, 0.0), depth)
+    return found
