@@ -1,13 +1,19 @@
 """The door: whoever asks for anything but what is open to all shows who they are, before more is read of them.
 
-Knows: what is open to all, how a no is said over HTTP (an OpenAI-style body, also to a WebSocket before it is
-accepted). Does not know: who may enter (`auth`), what is behind.
+Knows: what is open to all, the order of the checks, how a no is said over HTTP (an OpenAI-style body, also to a
+WebSocket before it is accepted). Does not know: who may enter (`auth`), for whom there is a place (`admission`), how
+one without a place is told so (`refusals`), what is behind.
 
-Behind it, `state.who` of a request or a socket is the `Who`.
+Behind it, `state.who` of a request or a socket is the `Who`, and `state.place` of a socket its `Place`, None for one
+that goes on with a session. The door leaves a place that nobody behind it has taken.
+
+A full server says so before it asks for a key: a storm of clients costs no more than it has to.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from starlette.requests import HTTPConnection
@@ -16,13 +22,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from voxtral_voice.config import is_loopback
+from voxtral_voice.config_limits import LimitsConfig
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
+from voxtral_voice.server.admission import Admission, Refused
 from voxtral_voice.server.auth import Auth, Refusal
+from voxtral_voice.server.refusals import Refusals, response, tell_page
 
 OPEN: Final = frozenset({"/", "/livez", "/readyz", "/favicon.ico"})
 PAGE: Final = "/page/"
 METRICS: Final = "/metrics"
+RESUME_HEADER: Final = "x-voxtral-voice-resume"
+RESUME_PROTOCOL: Final = "voxtral-voice-resume."
 PATH_CHARS: Final = 100
 """Of a path that a client made up, in the log."""
 
@@ -30,38 +41,80 @@ PATH_CHARS: Final = 100
 class Door:
     """Everything is closed that is not named in `is_open`: a path that is added later, too."""
 
-    def __init__(self, app: ASGIApp, auth: Auth, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        auth: Auth,
+        metrics: Metrics,
+        admission: Admission | None = None,
+        refusals: Refusals | None = None,
+    ) -> None:
         self._app, self._auth, self._metrics = app, auth, metrics
+        limits = LimitsConfig()
+        self._admission = admission or Admission(limits, limits.most_sessions("fake"))
+        self._refusals = refusals or Refusals(metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket") or is_open(scope):
             await self._app(scope, receive, send)
-            return
-        is_socket = scope["type"] == "websocket"
-        headers = HTTPConnection(scope).headers
-        verdict = await self._auth.check(headers, scope.get("subprotocols", ()), opens_session=is_socket)
-        if not isinstance(verdict, Refusal):
+        elif scope["type"] == "websocket":
+            await self._socket(WebSocket(scope, receive, send))
+        else:
+            await self._request(scope, receive, send)
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        verdict = await self._auth.check(HTTPConnection(scope).headers)
+        if isinstance(verdict, Refusal):
+            self._note(verdict, scope)
+            await refused(verdict)(scope, receive, send)
+        else:
             scope.setdefault("state", {})["who"] = verdict
             await self._app(scope, receive, send)
+
+    async def _socket(self, socket: WebSocket) -> None:
+        headers, names = socket.headers, socket.scope.get("subprotocols", ())
+        resumes, is_page = resumes_a_session(headers, names), "origin" in headers
+        if not (resumes or is_page) and (no := self._admission.check(_peer(socket.scope), _now())) is not None:
+            await self._send_away(no, socket)  # who it is makes no difference
             return
-        self._note(verdict, scope)
-        response = refused(verdict)
-        if is_socket:
-            await WebSocket(scope, receive, send).send_denial_response(response)
+        verdict = await self._auth.check(headers, names, opens_session=True)
+        if isinstance(verdict, Refusal):
+            self._note(verdict, socket.scope)
+            await socket.send_denial_response(refused(verdict))
+            return
+        place = None if resumes else self._admission.enter(verdict.digest, _peer(socket.scope), _now())
+        if isinstance(place, Refused):
+            await self._send_away(place, socket)
+            return
+        socket.scope.setdefault("state", {}).update(who=verdict, place=place)
+        try:
+            await self._app(socket.scope, socket.receive, socket._send)
+        finally:
+            if place is not None and not place.taken:
+                place.leave()
+
+    async def _send_away(self, no: Refused, socket: WebSocket) -> None:
+        self._refusals.note(no, _now())
+        if "origin" in socket.headers and self._refusals.may_tell_page(_now()):
+            await tell_page(no, socket)
         else:
-            await response(scope, receive, send)
+            await socket.send_denial_response(response(no))
 
     def _note(self, refusal: Refusal, scope: Scope) -> None:
         self._metrics.refusals.labels(refusal.code).inc()
-        peer = (scope.get("client") or ("",))[0]
-        log.event("client_refused", code=refusal.code, path=scope["path"][:PATH_CHARS], peer=peer)
+        log.event("client_refused", code=refusal.code, path=scope["path"][:PATH_CHARS], peer=_peer(scope))
+
+
+def resumes_a_session(headers: Mapping[str, str], subprotocols: Iterable[str]) -> bool:
+    """Which has its place already. Whether it is there, the session's own code finds out."""
+    return RESUME_HEADER in headers or any(name.startswith(RESUME_PROTOCOL) for name in subprotocols)
 
 
 def is_open(scope: Scope) -> bool:
     """To everybody. What is counted, to this machine: a scraper there needs no key."""
     path = scope["path"]
     if path == METRICS:
-        return is_loopback((scope.get("client") or ("",))[0])
+        return is_loopback(_peer(scope))
     return path in OPEN or path.startswith(PAGE)
 
 
@@ -69,3 +122,12 @@ def refused(refusal: Refusal) -> JSONResponse:
     kind = "rate_limit_error" if refusal.status == 429 else "invalid_request_error"
     body = {"error": {"message": refusal.message, "type": kind, "param": None, "code": refusal.code}}
     return JSONResponse(body, refusal.status, {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else None)
+
+
+def _peer(scope: Scope) -> str:
+    """ "" where nobody knows."""
+    return (scope.get("client") or ("",))[0]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
