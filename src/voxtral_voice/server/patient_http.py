@@ -41,6 +41,8 @@ UNREAD_MS: Final = 30_000
 """A client that takes no byte for so long is dropped by the system, also when its connection is being closed."""
 CLOSE_S: Final = 30.0
 """For the last of an answer to be read, drop by drop."""
+LINGER_S: Final = 2.0
+"""So long what a refused client still sends is thrown away: the system would else throw away our answer."""
 
 
 async def listen(server: uvicorn.Server, sockets: Sequence[socket.socket]) -> None:
@@ -82,6 +84,7 @@ class PatientHttp(HttpToolsProtocol):
         self._went_on = False
         """A head has begun, or a piece of a body was there, in the data that is being read."""
         self._too_large = False
+        self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -93,10 +96,12 @@ class PatientHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         self._went_on = False
         super().data_received(data)
         self._silent_bytes = 0 if self._went_on else self._silent_bytes + len(data)
-        if self._silent_bytes > HEAD_BYTES and not self.transport.is_closing():
+        if self._silent_bytes > HEAD_BYTES:
             self._too_large = True
             self.send_400_response("")
 
@@ -129,7 +134,7 @@ class PatientHttp(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What cannot be read, or is too large to be."""
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return
         if self._too_large:
             self._refuse(431, f"The head of the request is larger than {HEAD_BYTES:,} bytes.\n")
@@ -170,7 +175,11 @@ class PatientHttp(HttpToolsProtocol):
         log.event("request_refused", status=status, peer=self.client[0] if self.client else "")
         head = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[status] + head % len(sentence) + sentence.encode())
-        self._close()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._stop_waiting()
+        self._refused = True
+        self._timer = self.loop.call_later(LINGER_S, self._close)
 
     def _close(self) -> None:
         self.transport.close()
