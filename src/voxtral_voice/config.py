@@ -64,7 +64,12 @@ OF_OUR_VLLM: Final = ("vllm_command", "memory_share", "realtime_max_tokens", "mi
 """Settings of the group voxtral that are for a vLLM that is started here."""
 REMOTE_PARTS: Final = ("transcriber", "responder", "speaker")
 """That may run behind a URL."""
-SECRETS: Final = ("server.api_keys", "voxtral.vllm_api_key", *(f"{part}.api_key" for part in REMOTE_PARTS))
+SECRETS: Final = (
+    "server.api_keys",
+    "voxtral.vllm_api_key",
+    *(f"{part}.api_key" for part in REMOTE_PARTS),
+    "responder.fallback_api_key",
+)
 """Settings whose values are never printed."""
 
 
@@ -82,6 +87,12 @@ class ServerConfig(Part):
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port to listen on; 0 = any free one")
     max_session_minutes: float = Field(
         default=60, ge=0.01, le=1440, description="a session is ended after this many minutes"
+    )
+    drain_s: float = Field(
+        default=10,
+        ge=0,
+        le=3600,
+        description="told to stop, the server lets what is being said come to its end, for so many seconds at most",
     )
     api_keys_file: str = Field(
         default="",
@@ -221,6 +232,13 @@ class EngineConfig(Part):
     )
     model: str = Field(default="", description="its model; empty = the only one that the server lists")
     api_key: SecretStr = Field(default=SecretStr(""), description="its API key; never printed")
+    timeout_s: float = Field(
+        default=0,
+        ge=0,
+        le=600,
+        description="an engine that says nothing for so many seconds has failed; 0 = 5 behind a URL, 20 on this "
+        "machine (30 for the speaker)",
+    )
 
     @field_validator("url")
     @classmethod
@@ -244,6 +262,25 @@ class ResponderConfig(EngineConfig):
     max_sentences: int = Field(
         default=2, ge=1, le=50, description="a reply of the embedded responder is at most this many sentences long"
     )
+    fallback_url: str = Field(
+        default="",
+        description="base URL of an OpenAI-compatible server that answers while the responder fails; when it fails "
+        "too, greetings, the time and the like are still answered; empty = none",
+    )
+    fallback_model: str = Field(default="", description="its model; empty = the only one that the server lists")
+    fallback_api_key: SecretStr = Field(default=SecretStr(""), description="its API key; never printed")
+
+    @field_validator("fallback_url")
+    @classmethod
+    def _fallback_base_url(cls, url: str) -> str:
+        return _base_url(url)
+
+    @property
+    def fallback(self) -> Remote | None:
+        if not self.fallback_url:
+            return None
+        key = self.fallback_api_key.get_secret_value()
+        return Remote(self.fallback_url, self.fallback_model, key, settings="responder.fallback_")
 
 
 class SpeakerConfig(EngineConfig):
@@ -422,6 +459,19 @@ class LogConfig(Part):
     format: Literal["text", "json"] = Field(default="text", description="how a line of the log is written")
 
 
+class ObserveConfig(Part):
+    otlp_endpoint: str = Field(
+        default="",
+        description="base URL of a collector of OpenTelemetry traces, e.g. http://127.0.0.1:4318: each turn is sent "
+        "there, without what was said; empty = none",
+    )
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _is_a_url(cls, url: str) -> str:
+        return _base_url(url)
+
+
 class RecordConfig(Part):
     dir: str = Field(default="", description="folder to record every session into, for replay; empty = record nothing")
     content: bool = Field(default=False, description="recordings hold what was said, texts and audio, too")
@@ -455,6 +505,7 @@ class Config(Part):
     voxtral: VoxtralConfig = VoxtralConfig()
     weights: WeightsConfig = Field(default_factory=WeightsConfig)
     log: LogConfig = LogConfig()
+    observe: ObserveConfig = ObserveConfig()
     record: RecordConfig = RecordConfig()
 
     @model_validator(mode="after")

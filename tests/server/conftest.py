@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from voxtral_voice.config import Config, PlayoutConfig, ServerConfig, TurnsConfi
 from voxtral_voice.engines import registry
 from voxtral_voice.engines.fakes import FakeResponder, FakeSpeaker, FakeTranscriber, FakeTurnJudge
 from voxtral_voice.engines.registry import Engines
-from voxtral_voice.server import run
+from voxtral_voice.server import run, synthetic
 from voxtral_voice.server.runtime import Runtime
 
 
@@ -88,24 +87,27 @@ def quick_config(*, minutes: float = 60, lead_ms: int = 10_000) -> Config:
     )
 
 
+async def _goes_well(_: Runtime) -> None:
+    """A turn that costs nothing."""
+
+
 @pytest.fixture
 def serving(monkeypatch: pytest.MonkeyPatch) -> Serving:
-    """serving(engines, config): a server in this loop. Left in peace, it leaves nothing behind."""
-    made: list[tuple[Runtime, uvicorn.Server]] = []
-    make_server = run._server
-
-    def keep(runtime: Runtime, tls: ssl.SSLContext | None) -> uvicorn.Server:
-        made.append((runtime, make_server(runtime, tls)))
-        return made[-1][1]
-
-    monkeypatch.setattr(run, "_server", keep)
+    """serving(engines, config): a server in this loop. Left in peace, it leaves nothing behind. tried: it is ready only
+    when a synthetic turn has gone well; else at once, so that scripts of engines begin with the test's own turn."""
 
     @asynccontextmanager
-    async def serve(engines: Engines | None = None, config: Config | None = None) -> AsyncIterator[Server]:
+    async def serve(
+        engines: Engines | None = None, config: Config | None = None, *, tried: bool = False
+    ) -> AsyncIterator[Server]:
         monkeypatch.setattr(run, "build_engines", lambda *_: engines or quick())
+        if not tried:
+            monkeypatch.setattr(synthetic, "synthetic_turn", _goes_well)
         before = asyncio.all_tasks()
-        async with run.running(config or quick_config()) as url:
-            server = Server(url, *made[-1], asyncio.all_tasks())
+        async with run.started(config or quick_config()) as its:
+            for _ in range(3):  # until what watches over the engines has begun
+                await asyncio.sleep(0)
+            server = Server(its.url, its.runtime, its.uvicorn, asyncio.all_tasks())
             yield server
             await server.is_quiet()
         assert asyncio.all_tasks() == before

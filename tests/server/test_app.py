@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from dataclasses import replace
 
 import orjson
 import pytest
@@ -10,7 +9,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.server.caller import calling
-from tests.server.conftest import Serving, quick
+from tests.server.conftest import Serving
 from voxtral_voice.server.app import PAGE
 
 POLICY = {
@@ -69,45 +68,6 @@ async def test_every_answer_has_its_type_and_the_headers(serving: Serving) -> No
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert answer.headers["referrer-policy"] == "no-referrer"
             assert answer.headers["cache-control"] == "no-cache"
-
-
-async def test_alive_and_ready(serving: Serving) -> None:
-    async with serving() as server:
-        assert (await server.get("/livez")).text == "ok"
-        ready = await server.get("/readyz")
-        assert ready.status_code == 200
-        assert ready.json() == {
-            "ready": True,
-            "engines": {
-                "voice_activity": "fake voice activity",
-                "turn_judge": "fake turn judge",
-                "transcriber": "fake transcriber",
-                "responder": "fake responder",
-                "speaker": "fake speaker",
-            },
-            "failing": {},
-        }
-
-
-async def test_not_ready(serving: Serving) -> None:
-    async with serving() as server:
-        server.runtime.ready = False
-        ready = await server.get("/readyz")
-        assert (ready.status_code, ready.json()["ready"]) == (503, False)
-        assert (await server.get("/livez")).status_code == 200
-
-
-async def test_a_process_that_is_down_is_named(serving: Serving) -> None:
-    class Down:
-        failing = "vllm mini ended with status 1"
-
-        async def start(self) -> None: ...
-
-        async def aclose(self) -> None: ...
-
-    async with serving(replace(quick(), processes={"vllm mini": Down()})) as server:
-        ready = await server.get("/readyz")
-        assert (ready.status_code, ready.json()["failing"]) == (503, {"vllm mini": "vllm mini ended with status 1"})
 
 
 async def test_metrics_are_of_this_server(serving: Serving) -> None:

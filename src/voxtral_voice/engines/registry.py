@@ -62,17 +62,18 @@ class Engines:
     cloner: VoiceCloner | None = None
     """Where the speaker can be given new voices. No conversation needs it."""
 
-    async def start(self) -> None:
+    async def start(self, started: Callable[[str], None] = lambda _: None) -> None:
         """Start the processes one after the other, as each takes its share of a GPU; then all engines at once. When one
-        fails all are closed, and its EngineError is raised."""
-        started = False
+        fails all are closed, and its EngineError is raised. started: is told the name of each that is there."""
+        all_started = False
         try:
-            for process in self.processes.values():
+            for name, process in self.processes.items():
                 await process.start()
-            await _all_of(self._starts())
-            started = True
+                started(name)
+            await _all_of(self._starts(started))
+            all_started = True
         finally:
-            if not started:
+            if not all_started:
                 await self.aclose()
 
     async def aclose(self) -> None:
@@ -91,11 +92,17 @@ class Engines:
         """Process -> why it cannot be used now."""
         return {name: why for name, process in self.processes.items() if (why := process.failing) is not None}
 
-    def _starts(self) -> list[Awaitable[None]]:
+    def _starts(self, started: Callable[[str], None]) -> list[Awaitable[None]]:
+        engines = self._all()
+
+        async def start(*seams: str) -> None:
+            for seam in seams:
+                await engines[seam].start()
+                started(seam)
+
         if not self.one_by_one:
-            return [engine.start() for engine in self._all().values()]
-        beside = (self.voice_activity, self.turn_judge, self.speaker)
-        return [_in_order(self.transcriber, self.responder), *(engine.start() for engine in beside)]
+            return [start(seam) for seam in engines]
+        return [start("transcriber", "responder"), *map(start, ("voice_activity", "turn_judge", "speaker"))]
 
     def _all(self) -> dict[str, Engine]:
         return {
@@ -105,11 +112,6 @@ class Engines:
             "responder": self.responder,
             "speaker": self.speaker,
         }
-
-
-async def _in_order(*engines: Engine) -> None:
-    for engine in engines:
-        await engine.start()
 
 
 async def _all_of(work: Iterable[Awaitable[None]]) -> None:

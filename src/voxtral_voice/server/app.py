@@ -4,9 +4,9 @@ Knows: paths, HTTP headers. Does not know: what happens on the socket (`connecti
 
     /                 the page            /v1/realtime                  OpenAI Realtime over WebSocket
     /page/...         its files           /v1/realtime/client_secrets   for pages of others
-    /livez /readyz /metrics               /v1/models, audio, chat       one part alone (`rest`)
+    /metrics                              /v1/models, audio, chat       one part alone (`rest`)
 
-Who may enter is decided at the `door`, for every path that it does not leave open.
+Who may enter is decided at the `door`, for every path that it does not leave open. In front of all this is `health`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final
 from fastapi import FastAPI, Request, Response
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,7 +30,7 @@ from voxtral_voice.realtime.fields import shown
 from voxtral_voice.realtime.wire import Opening
 from voxtral_voice.server import client_secrets, rest
 from voxtral_voice.server.auth import Who
-from voxtral_voice.server.connection import Connection
+from voxtral_voice.server.connection import converse
 from voxtral_voice.server.door import Door
 from voxtral_voice.server.rest import errors
 from voxtral_voice.server.rest.errors import ApiError
@@ -51,11 +51,16 @@ HEADERS: Final = {
 
 def build_app(runtime: Runtime) -> FastAPI:
     app = FastAPI(title="Voxtral Voice AI", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Door, auth=runtime.auth, metrics=runtime.metrics)
+    app.add_middleware(
+        Door,
+        auth=runtime.auth,
+        metrics=runtime.metrics,
+        admission=runtime.admission,
+        refusals=runtime.refusals,
+    )
     if origins := runtime.config.server.allowed_origins:
         methods = ["GET", "POST", "DELETE"]
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=methods, allow_headers=["*"])
-    app.add_middleware(SecureHeaders)
     for suffix, kind in TYPES.items():
         mimetypes.add_type(kind, suffix)
     app.add_exception_handler(HTTPException, not_there)  # type: ignore[arg-type]
@@ -67,17 +72,6 @@ def build_app(runtime: Runtime) -> FastAPI:
     @app.get("/")
     async def page() -> FileResponse:
         return FileResponse(PAGE / "index.html")
-
-    @app.get("/livez")
-    async def livez() -> PlainTextResponse:
-        return PlainTextResponse("ok")
-
-    @app.get("/readyz")
-    async def readyz() -> JSONResponse:
-        failing = runtime.failing | runtime.engines.failing()
-        ready = runtime.ready and not failing
-        body = {"ready": ready, "engines": runtime.engines.names(), "failing": failing}
-        return JSONResponse(body, 200 if ready else 503)
 
     @app.get("/metrics")
     def metrics() -> Response:  # on a thread: it reads files of /proc
@@ -92,7 +86,7 @@ def _add_sockets(app: FastAPI, runtime: Runtime) -> None:
         if (wrong := wrong_intent(socket)) is not None:
             await socket.send_denial_response(wrong.response())
         else:
-            await Connection(socket, runtime, opening(socket)).run()
+            await converse(socket, runtime, opening(socket))
 
     @app.websocket("/{path:path}")
     async def elsewhere(socket: WebSocket) -> None:

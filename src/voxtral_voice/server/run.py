@@ -1,6 +1,7 @@
-"""Starts the server: the port first, then the engines, then HTTP.
+"""Starts the server: the port and HTTP first, then the engines.
 
-Knows: the order of start and stop, sockets, uvicorn. Does not know: sessions.
+Knows: the order of start and stop, sockets, uvicorn. Does not know: sessions, what is answered when (`health`), what is
+waited for at the end (`drain`).
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import signal
+import os
 import socket
 import ssl
 import sys
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import uvicorn
@@ -24,52 +26,101 @@ from voxtral_voice.config import Config
 from voxtral_voice.errors import ServerError
 from voxtral_voice.observe import log
 from voxtral_voice.replay.recorder import Recorder
-from voxtral_voice.server.app import build_app
+from voxtral_voice.server.app import SecureHeaders, build_app
 from voxtral_voice.server.auth import Auth
 from voxtral_voice.server.cloned_voices import ClonedVoices
+from voxtral_voice.server.drain import Stop, drain
+from voxtral_voice.server.health import Front, Health
+from voxtral_voice.server.in_daemon import in_daemon
 from voxtral_voice.server.recovery import recover
 from voxtral_voice.server.runtime import Runtime, build_engines, start_recorder, watch_loop_lag
+from voxtral_voice.server.synthetic import keep_tested, tested
 from voxtral_voice.server.tls import tls_context
 
 MESSAGE_BYTES: Final = 32 * 1024 * 1024
 """Largest WebSocket message: the protocol's 15 MiB of audio is 20 MiB in base64."""
+LOADER: Final = "loader"
+"""Thread in which model files are fetched and libraries imported: it cannot be stopped, only left."""
 STOP_S: Final = 3
 """How long open connections may take to close when the server stops."""
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A server that can be used."""
+
+    url: str
+    runtime: Runtime
+    health: Health
+    front: Front
+    uvicorn: Server
+    serving: asyncio.Task[None]
+    """Ends when the server has stopped."""
+
+
 def serve(config: Config) -> None:
-    """Serve until SIGINT or SIGTERM. Prints one line, the URL, when a client can connect.
+    """Serve until SIGINT or SIGTERM, and then until all that is going on has come to its end; a second signal ends it
+    at once. Prints one line, the URL, when a client can connect.
 
     Raises ServerError (port, keys, certificate), ConfigError (open to others without a key), WeightsError, EngineError.
     """
     log.set_up(config.log.level, form=config.log.format)
     uvloop.run(_serve(config))
+    if any(thread.name == LOADER for thread in threading.enumerate()):  # told to stop in the middle of a download
+        sys.stdout.flush()
+        os._exit(0)
 
 
 async def _serve(config: Config) -> None:
-    async with _started(config) as (_, serving, url):
-        print(url, flush=True)
-        await serving
+    stop = Stop()
+    with stop.on_signals(), stop.cancels_until_ready():
+        async with started(config) as server:
+            stop.is_ready()
+            print(server.url, flush=True)
+            async with _beside(stop.asked.wait()) as asked:
+                await asyncio.wait([asked, server.serving], return_when=asyncio.FIRST_COMPLETED)
+            await drain(server.runtime, server.health, server.front, config.server.drain_s)
 
 
 @asynccontextmanager
 async def running(config: Config) -> AsyncIterator[str]:
-    """A server inside this event loop; yields its URL. For `talk`, tests and benchmarks."""
-    async with _started(config) as (server, serving, url):
-        try:
-            yield url
-        finally:
-            server.should_exit = True
-            await serving
+    """A server inside this event loop; yields its URL. For `talk`, tests and benchmarks. It ends without a drain."""
+    async with started(config) as server:
+        yield server.url
 
 
 @asynccontextmanager
-async def _started(config: Config) -> AsyncIterator[tuple[Server, asyncio.Task[None], str]]:
-    """A server that answers, the task it runs in, and its URL."""
-    async with _listening(config) as (server, listener, url), _beside(_serving(server, listener, url)) as serving:
+async def started(config: Config) -> AsyncIterator[Started]:
+    """Port bound, HTTP there, engines loaded and warm, a turn tried, loop and failures watched; all undone afterwards.
+    The body stops when the server does."""
+    config.server.require_protection()
+    auth = await asyncio.to_thread(Auth, config.server)
+    tls = await asyncio.to_thread(tls_context, config.server)
+    health = Health()
+    front = Front(health)
+    with _bind(config.server.host, config.server.port) as listener:
+        url = _url(listener, config.server.host, tls is not None)
+        async with _answering(_server(front, tls), listener, url) as (server, serving):
+            async with _recording(config) as recorder, _loaded(config, health, recorder, auth) as runtime:
+                front.opens(build_app(runtime))
+                try:
+                    yield Started(url, runtime, health, front, server, serving)
+                finally:  # before the engines go
+                    server.should_exit = True
+                    await asyncio.wait([serving])
+
+
+@asynccontextmanager
+async def _answering(server: Server, listener: socket.socket, url: str) -> AsyncIterator[tuple[Server, asyncio.Task[None]]]:
+    """HTTP, until the block is left."""
+    async with _beside(_serving(server, listener, url)) as serving:
         while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)
-        yield server, serving, url
+        try:
+            yield server, serving
+        finally:
+            server.should_exit = True
+            await asyncio.wait([serving])
 
 
 async def _serving(server: Server, listener: socket.socket, url: str) -> None:
@@ -81,23 +132,22 @@ async def _serving(server: Server, listener: socket.socket, url: str) -> None:
 
 
 @asynccontextmanager
-async def _listening(config: Config) -> AsyncIterator[tuple[Server, socket.socket, str]]:
-    """Port bound, engines loaded and warm, loop and failures watched; all undone afterwards."""
-    config.server.require_protection()
-    auth = await asyncio.to_thread(Auth, config.server)
-    tls = await asyncio.to_thread(tls_context, config.server)
-    with _bind(config.server.host, config.server.port) as listener:
-        async with _recording(config) as recorder:
-            cloned = await asyncio.to_thread(ClonedVoices, config.server.voices_dir)
-            engines = await asyncio.to_thread(build_engines, config, cloned)
-            await engines.start()
-            try:
-                runtime = Runtime(config, engines, ready=True, recorder=recorder, auth=auth, cloned=cloned)
-                with runtime.closing:
-                    async with _beside(watch_loop_lag(runtime.metrics)), _beside(recover(runtime)):
-                        yield _server(runtime, tls), listener, _url(listener, config.server.host, tls is not None)
-            finally:
-                await engines.aclose()
+async def _loaded(config: Config, health: Health, recorder: Recorder | None, auth: Auth) -> AsyncIterator[Runtime]:
+    """The engines, with what watches over them. A turn has gone through them, or `health` says why not."""
+    health.loading = {"models": "fetched where they are not here yet, and read"}
+    cloned = await asyncio.to_thread(ClonedVoices, config.server.voices_dir)
+    engines = await in_daemon(lambda: build_engines(config, cloned), LOADER)
+    health.loading = dict.fromkeys([*engines.processes, *engines.names()], "starting")
+    await engines.start(lambda name: health.loading.pop(name))
+    try:
+        runtime = health.runtime = Runtime(config, engines, recorder=recorder, auth=auth, cloned=cloned)
+        with runtime.closing:
+            await tested(runtime)
+            async with _beside(watch_loop_lag(runtime.metrics)), _beside(recover(runtime)), _beside(keep_tested(runtime)):
+                async with runtime.sessions.open():
+                    yield runtime
+    finally:
+        await engines.aclose()
 
 
 @asynccontextmanager
@@ -129,19 +179,11 @@ async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[asyncio.Ta
 
 
 class Server(uvicorn.Server):
-    """Returns when it is stopped. uvicorn's own raises the signal again, so that nothing after it would be closed."""
+    """Knows no signals: uvicorn's own would close every WebSocket at the first one."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        yield
 
 
 def _is_a_fault(record: logging.LogRecord) -> bool:
@@ -153,11 +195,11 @@ def _is_a_fault(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("ASGI callable returned without completing handshake")
 
 
-def _server(runtime: Runtime, tls: ssl.SSLContext | None) -> Server:
+def _server(app: Front, tls: ssl.SSLContext | None) -> Server:
     logging.getLogger("uvicorn.error").addFilter(_is_a_fault)
     return Server(
         uvicorn.Config(
-            build_app(runtime),
+            SecureHeaders(app),
             log_config=None,
             access_log=False,
             lifespan="off",
