@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.server.caller import PATIENCE_S, calling, subprotocols
 from tests.server.conftest import Server, Serving, quick_config
 from tests.server.test_auth import KEY, OTHER, bearer, line, replace_file
 from voxtral_voice.config import Config, ServerConfig
+from voxtral_voice.config_limits import LimitsConfig
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
 from voxtral_voice.server.auth import Auth
@@ -181,6 +183,95 @@ async def test_nothing_is_allowed_to_other_sites_unless_named(serving: Serving) 
             assert "access-control-allow-origin" not in answer.headers
         answer = await ask(server, "/v1/realtime", "POST", headers={"origin": "https://elsewhere.example"})
         assert answer.status_code == 403
+
+
+# --- places --------------------------------------------------------------------------------------------------------
+
+
+def limited(config: Config | None = None, **limits: Any) -> Config:
+    return (config or quick_config()).model_copy(update={"limits": LimitsConfig(**limits)})
+
+
+def assert_no_place(answer: httpx.Response, status: int, code: str) -> None:
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert 1 <= int(answer.headers["retry-after"]) <= 10
+
+
+async def test_a_full_server_says_so_and_whoever_is_in_goes_on(serving: Serving) -> None:
+    async with serving(config=limited(sessions=1)) as server:
+        async with calling(server.url) as caller:
+            assert_no_place(await refusal(server), 503, "server_full")
+            assert (await caller.turn())["response"]["status"] == "completed"
+            assert (await ask(server, "/v1/models")).status_code == 200
+        assert await server.metric("sessions_refused_total", reason="sessions") == 1
+        await server.all_ended()
+        async with calling(server.url) as caller:
+            assert (await caller.turn())["response"]["status"] == "completed"
+
+
+async def test_a_full_server_asks_for_no_key_first(serving: Serving) -> None:
+    async with (
+        serving(config=limited(keyed(), sessions=1)) as server,
+        calling(server.url, additional_headers=bearer(KEY)),
+    ):
+        assert_no_place(await refusal(server), 503, "server_full")
+        assert_refused(await ask(server, "/v1/models"), "An API key is needed")
+
+
+async def test_a_page_hears_why_on_the_socket(serving: Serving) -> None:
+    async with serving(config=limited(sessions=1)) as server, calling(server.url):
+        page = {"origin": server.url, "subprotocols": SUBPROTOCOLS}
+        async with connect(server.url.replace("http", "ws", 1) + "/v1/realtime", proxy=None, **page) as socket:
+            event = json.loads(await socket.recv())
+            assert (event["type"], event["error"]["code"]) == ("error", "server_full")
+            await socket.wait_closed()
+            assert (socket.close_code, socket.close_reason) == (1013, event["error"]["message"])
+        answer = await refusal(server, origin="https://elsewhere.example", subprotocols=SUBPROTOCOLS)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "foreign_origin")
+
+
+async def test_many_pages_at_once_are_told_as_scripts_are(serving: Serving) -> None:
+    async with serving(config=limited(sessions=1)) as server, calling(server.url):
+        while server.runtime.refusals.may_tell_page(asyncio.get_running_loop().time()):
+            pass
+        assert_no_place(await refusal(server, origin=server.url), 503, "server_full")
+
+
+async def test_one_key_has_so_many_sessions_and_its_client_secrets_are_its_own(serving: Serving) -> None:
+    config = limited(config_with(api_keys=SecretStr(f"{KEY},{OTHER}")), sessions_per_key=1)
+    async with serving(config=config) as server:
+        answer = await ask(server, "/v1/realtime/client_secrets", "POST", headers=bearer(KEY), json={})
+        async with calling(server.url, additional_headers=bearer(answer.json()["value"])):
+            assert_no_place(await refusal(server, additional_headers=bearer(KEY)), 429, "rate_limit_exceeded")
+            async with calling(server.url, additional_headers=bearer(OTHER)):
+                pass
+
+
+async def test_a_place_that_leads_to_no_session_is_free_again(serving: Serving) -> None:
+    async with serving(config=limited(sessions=1)) as server:
+        address = server.url.replace("http", "ws", 1)
+        for path in ("/v1/realtime?intent=nothing", "/elsewhere"):
+            with pytest.raises(InvalidStatus):
+                async with connect(address + path, proxy=None):
+                    pass
+        await server.all_ended()
+        assert server.runtime.admission.sessions == 0
+        async with calling(server.url):
+            assert server.runtime.admission.sessions == 1
+
+
+async def test_who_goes_on_with_a_session_needs_no_place(serving: Serving) -> None:
+    """Whether the session is there is found out behind the door: here it is not."""
+    async with serving(config=limited(sessions=1)) as server, calling(server.url):
+        for options in (
+            {"additional_headers": {"X-Voxtral-Voice-Resume": "unknown"}},
+            {"subprotocols": subprotocols("realtime", "voxtral-voice-resume.unknown")},
+        ):
+            address = server.url.replace("http", "ws", 1) + "/v1/realtime?intent=nothing"
+            with pytest.raises(InvalidStatus) as refused:
+                async with connect(address, proxy=None, **options):
+                    pass
+            assert refused.value.response.status_code == 400
 
 
 # --- requests from other machines, as ASGI has them ----------------------------------------------------------------
