@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final, Literal, TextIO
 
+from voxtral_voice.observe.redact import redacted
+
 Level = Literal["debug", "info", "warning", "error"]
 Form = Literal["text", "json"]
 Value = str | int | float | bool | None
@@ -74,6 +76,9 @@ class _Lines(logging.Formatter):
         self._form = form
 
     def format(self, record: logging.LogRecord) -> str:
+        return redacted(self._line(record))
+
+    def _line(self, record: logging.LogRecord) -> str:
         name, fields = _taken_apart(record)
         if record.exc_info:
             fields["error"] = self.formatException(record.exc_info)
