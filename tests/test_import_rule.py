@@ -62,7 +62,7 @@ FILES: Final = {("audio/wav.py", "os"): "reads and writes files, for talk; no se
 """(file, module): why it may."""
 
 BROAD: Final = {
-    "server/connection.py": "the edge of a connection: one broken session does not end the others",
+    "server/live.py": "the edge of a session: a broken one does not end the others",
     "cli.py": "the edge of the program",
 }
 """Where `except Exception` may stand, and why."""
@@ -278,7 +278,7 @@ def test_any_in_the_conversation_is_found(tmp_path: Path, text: str) -> None:
 )
 def test_a_broad_except_is_found(tmp_path: Path, caught: str) -> None:
     text = f"try:\n    f()\nexcept{caught}:\n    pass\n"
-    source = tree(tmp_path, {"server/a.py": text, "server/connection.py": text})
+    source = tree(tmp_path, {"server/a.py": text, "server/live.py": text})
     assert list(broad_excepts_stand_at_the_edges(source)) == [("server/a.py", "a broad except in line 3")]
 
 

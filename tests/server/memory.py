@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from copy import copy
 from typing import Any, Final, cast
 
 from starlette.datastructures import State
@@ -16,8 +17,9 @@ from starlette.websockets import WebSocket
 from tests.realtime.client import Client
 from voxtral_voice.realtime.wire import Opening
 from voxtral_voice.server.auth import Who
-from voxtral_voice.server.connection import Connection
+from voxtral_voice.server.connection import converse
 from voxtral_voice.server.runtime import Runtime
+from voxtral_voice.server.sessions import Sessions
 
 PATIENCE_S: Final = 20.0
 """For a busy machine; no test waits for it to pass."""
@@ -81,12 +83,20 @@ class Line(Client):
         return True
 
 
+async def serve(line: Line, runtime: Runtime, opening: Opening | None) -> None:
+    """As if it had the server for itself."""
+    runtime = copy(runtime)
+    runtime.sessions = Sessions()
+    async with runtime.sessions.open():
+        await converse(cast(WebSocket, line), runtime, opening)
+
+
 @asynccontextmanager
 async def connected(runtime: Runtime, opening: Opening | None = None, *, judged: bool = True) -> AsyncIterator[Line]:
     """A connection, and the client's end of it; the client leaves with the block, and nothing of it is left."""
     before = asyncio.all_tasks()
     line = Line(judged=judged)
-    served = asyncio.create_task(Connection(cast(WebSocket, line), runtime, opening).run())
+    served = asyncio.create_task(serve(line, runtime, opening))
     try:
         yield line
     finally:

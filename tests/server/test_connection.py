@@ -18,7 +18,7 @@ from voxtral_voice.engines.base import Message, Transcript, VoiceActivitySession
 from voxtral_voice.engines.fakes import Broken, FakeResponder, FakeTranscriber, FakeVoiceActivity
 from voxtral_voice.observe import log
 from voxtral_voice.realtime.wire import Wire
-from voxtral_voice.server import connection
+from voxtral_voice.server import ear, link, live, outbox
 
 STORY = " ".join(f"Sentence number {i} of it." for i in range(12))
 
@@ -262,7 +262,7 @@ async def test_voice_activity_fails(serving: Serving) -> None:
 
 
 async def test_voice_activity_hangs(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "HEAR_S", 0.05)
+    monkeypatch.setattr(ear, "HEAR_S", 0.05)
     async with serving(quick(voice_activity=FakeVoiceActivity(60_000))) as server, calling(server.url) as caller:
         await caller.say(tone(100))
         assert await caller.until_hung_up() == (1011, "voice_activity: it took too long")
@@ -345,7 +345,7 @@ async def test_a_client_that_stops_reading_is_cut_off(
     serving: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, log.ROOT)
-    monkeypatch.setattr(connection, "SEND_S", 0.2)
+    monkeypatch.setattr(link, "SEND_S", 0.2)
     async with serving() as server, calling(server.url) as caller:
         await stop_reading(server, caller)
         closed = await closed_with(caplog, server)
@@ -365,7 +365,7 @@ async def test_a_client_that_reads_again_in_time_is_not_cut_off(serving: Serving
 async def test_a_client_behind_is_answered_as_it_reads_however_little_may_wait(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "OUTBOX_BYTES", 300_000)
+    monkeypatch.setattr(outbox, "OUTBOX_BYTES", 300_000)
     async with serving() as server, calling(server.url) as caller:
         await stop_reading(server, caller)
         caller.socket.transport.resume_reading()
@@ -373,7 +373,7 @@ async def test_a_client_behind_is_answered_as_it_reads_however_little_may_wait(
 
 
 async def test_a_responder_that_says_all_at_once_does_not_overtake_a_client_that_reads(serving: Serving) -> None:
-    words = 4 * connection.OUTBOX
+    words = 4 * outbox.OUTBOX
     engines = quick(responder=FakeResponder(lambda _: "word " * words, 0, 0))
     async with serving(engines) as server, calling(server.url) as caller:
         await caller.send("session.update", session={"type": "realtime", "output_modalities": ["text"]})
@@ -388,7 +388,7 @@ async def test_more_at_once_than_may_wait_ends_the_session(
     serving: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, most: int
 ) -> None:
     caplog.set_level(logging.INFO, log.ROOT)
-    monkeypatch.setattr(connection, name, most)
+    monkeypatch.setattr(outbox, name, most)
     async with serving() as server, calling(server.url, finished=False) as caller:
         content = [{"type": "input_text", "text": "x" * 100_000}]
         await caller.send("conversation.item.create", item={"type": "message", "role": "user", "content": content})
@@ -427,8 +427,8 @@ async def test_sessions_are_counted(serving: Serving) -> None:
 
 async def test_audio_that_comes_faster_than_it_is_judged(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client's frames never keep the judgements from the core."""
-    monkeypatch.setattr(connection, "INBOX", 16)
-    monkeypatch.setattr(connection, "BACKLOG", 64 * 1024)
+    monkeypatch.setattr(live, "INBOX", 16)
+    monkeypatch.setattr(ear, "BACKLOG", 64 * 1024)
     async with serving(quick(voice_activity=FakeVoiceActivity(1.0))) as server, calling(server.url) as caller:
         await caller.say(silence(10_000), chunk_ms=20)
         assert (await caller.turn())["response"]["status"] == "completed"
@@ -461,7 +461,7 @@ async def test_frames_that_wait_are_few_however_large(serving: Serving, monkeypa
     def count(wire: Wire, frame: str | bytes, *lookups: Any) -> Any:
         """On a thread."""
         understood.append(len(frame))
-        if sum(understood) > connection.BACKLOG / 2:
+        if sum(understood) > ear.BACKLOG / 2:
             loop.call_soon_threadsafe(begun.set)
         return understand(wire, frame, *lookups)
 
@@ -472,7 +472,7 @@ async def test_frames_that_wait_are_few_however_large(serving: Serving, monkeypa
             group.create_task(caller.say(silence(40_000), chunk_ms=1_000))
             await begun.wait()
             await asyncio.sleep(0.2)  # now it could go on, and must not
-            assert sum(understood) * 3 / 4 <= connection.BACKLOG + 2 * len(frame)
+            assert sum(understood) * 3 / 4 <= ear.BACKLOG + 2 * len(frame)
             held.may.set()
         assert (await caller.turn())["response"]["status"] == "completed"
 
@@ -568,7 +568,7 @@ async def test_fields_that_mean_nothing_here_are_logged_once(
     serving: Serving, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO, log.ROOT)
-    monkeypatch.setattr(connection, "IGNORED", 3)
+    monkeypatch.setattr(live, "IGNORED", 3)
     async with serving() as server, calling(server.url) as caller:
         for _ in range(2):
             await caller.update(temperature=0.8, modalities=["audio"])

@@ -18,7 +18,7 @@ import numpy as np
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, VAD_FRAME_SAMPLES, Message, Samples
 from voxtral_voice.errors import BusyError, RequestError
 from voxtral_voice.observe import log
-from voxtral_voice.server.connection import HEAR_S
+from voxtral_voice.server.ear import HEAR_S
 from voxtral_voice.server.runner import JUDGE_S, RESPOND_STEP_S, SPEAK_STEP_S, TRANSCRIBE_S
 from voxtral_voice.server.runtime import Runtime
 

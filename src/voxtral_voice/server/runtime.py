@@ -29,6 +29,7 @@ from voxtral_voice.realtime.voices import Voices
 from voxtral_voice.replay.recorder import Recorder, Recording
 from voxtral_voice.server.auth import Auth, Who
 from voxtral_voice.server.cloned_voices import ClonedVoices
+from voxtral_voice.server.sessions import Sessions
 from voxtral_voice.server.tick import Tick
 
 ENGINE_FAULTS: Final = (EngineError, RuntimeError, ValueError, OSError, TimeoutError)
@@ -55,6 +56,7 @@ class Runtime:
     recorder: Recorder | None = None
     tick: Tick = field(default_factory=Tick)
     """All sessions hear at the same moments."""
+    sessions: Sessions = field(default_factory=Sessions)
     auth: Auth = field(default_factory=Auth)
     closing: ExitStack = field(default_factory=ExitStack)
     """What else has to be closed when the server stops."""

@@ -1,0 +1,47 @@
+"""Frames on their way to one session's client, over whichever link it has.
+
+Knows: how many may wait. Does not know: sockets, what the frames say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from voxtral_voice.realtime.sent_log import Sent, SentLog
+
+OUTBOX: Final = 512
+"""Frames that wait for the socket; when there are more, the client is not reading and is cut off."""
+OUTBOX_BYTES: Final = 16 * 1024 * 1024
+"""Of all of them. From half of either on nothing more is taken from the client and from the engines; what time and
+voice activity bring goes on."""
+
+
+class Outbox:
+    """For one writer at a time."""
+
+    def __init__(self) -> None:
+        self.log = SentLog()
+        self._more = asyncio.Event()
+        self._less = asyncio.Event()
+        """A frame has left."""
+
+    def put(self, sent: Sent) -> bool:
+        """False: too much waits now, and the client is to be cut off."""
+        self.log.add(sent)
+        self._more.set()
+        return self.log.waiting <= OUTBOX and self.log.waiting_bytes <= OUTBOX_BYTES
+
+    async def take(self) -> bytes:
+        """The next frame."""
+        while (frame := self.log.take()) is None:
+            self._more.clear()
+            await self._more.wait()
+        self._less.set()
+        return frame
+
+    async def room(self) -> None:
+        """Wait while a client that reads slowly, or not, is behind: the writer cuts it off when it takes too long."""
+        while self.log.waiting > OUTBOX // 2 or self.log.waiting_bytes > OUTBOX_BYTES // 2:
+            self._less.clear()
+            await self._less.wait()
