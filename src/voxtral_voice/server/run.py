@@ -28,10 +28,12 @@ from voxtral_voice.observe import log
 from voxtral_voice.replay.recorder import Recorder
 from voxtral_voice.server.app import SecureHeaders, build_app
 from voxtral_voice.server.auth import Auth
+from voxtral_voice.server.bounded_websocket import BoundedWebSocket
 from voxtral_voice.server.cloned_voices import ClonedVoices
 from voxtral_voice.server.drain import Stop, drain
 from voxtral_voice.server.health import Front, Health
 from voxtral_voice.server.in_daemon import in_daemon
+from voxtral_voice.server.patient_http import PatientHttp, listen
 from voxtral_voice.server.recovery import recover
 from voxtral_voice.server.runtime import Runtime, build_engines, start_recorder, watch_loop_lag
 from voxtral_voice.server.synthetic import keep_tested, tested
@@ -185,6 +187,9 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await listen(self, sockets or [])
+
 
 def _is_a_fault(record: logging.LogRecord) -> bool:
     """Of uvicorn's log. What a client has done is none of ours: a text frame that is not UTF-8, which has a traceback
@@ -203,6 +208,8 @@ def _server(app: Front, tls: ssl.SSLContext | None) -> Server:
             log_config=None,
             access_log=False,
             lifespan="off",
+            http=PatientHttp,
+            ws=BoundedWebSocket,
             ws_max_size=MESSAGE_BYTES,
             ws_per_message_deflate=False,
             timeout_graceful_shutdown=STOP_S,
