@@ -58,6 +58,7 @@ _POLICY: Final = Policy()
 PLAIN_KEY: Final = re.compile(r"[!-~]+")
 """What a header can carry."""
 ORIGIN: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#@\s]+")
+HOST_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,253}")
 DELAYS_MS: Final = (*range(80, 1201, 80), 2400)
 """That Voxtral Realtime was trained for."""
 OF_OUR_VLLM: Final = ("vllm_command", "memory_share", "realtime_max_tokens", "mini_max_tokens")
@@ -112,6 +113,11 @@ class ServerConfig(Part):
         default=(),
         description="sites whose pages may connect, besides our own page, with commas, e.g. https://app.example.com",
     )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="names that the server may be asked by (the Host header), with commas, e.g. voice.example.com; "
+        "empty = any, but on loopback without keys localhost alone; addresses always count",
+    )
     tls_cert: str = Field(
         default="",
         description="file with the TLS certificate and its chain (PEM): the server then speaks https and wss, and "
@@ -141,7 +147,7 @@ class ServerConfig(Part):
                 raise ValueError("a key should be letters, digits and signs, without blanks")
         return keys
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, origins: Any) -> Any:
         return _with_commas(origins) if isinstance(origins, str) else origins
@@ -153,6 +159,14 @@ class ServerConfig(Part):
             if not ORIGIN.fullmatch(origin):
                 raise ValueError("each should be a scheme and a host, such as https://app.example.com")
         return tuple(origin.lower() for origin in origins)
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_names(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not HOST_NAME.fullmatch(host):
+                raise ValueError("each should be a name without a port, such as voice.example.com")
+        return tuple(host.lower() for host in hosts)
 
     @field_validator("tls_key")
     @classmethod

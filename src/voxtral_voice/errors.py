@@ -8,6 +8,7 @@
     ├── EngineError               an engine failed or cannot run here; `engine` says which one
     │   └── RequestError          what was asked of it cannot be done; the engine is fine
     │       └── BusyError         it could be done later: the engine has no room now
+    │           └── DownError     it has failed again and again, and is not asked until it works
     ├── ServerError               the server cannot start (port in use, ...)
     ├── TalkError                 a caller (talk, bench) cannot reach, or was refused by, a server
     ├── BenchError                a measurement cannot be made as asked
@@ -60,6 +61,10 @@ class RequestError(EngineError):
 
 class BusyError(RequestError):
     """An engine has no room for what was asked of it now, and may have it in a moment."""
+
+
+class DownError(BusyError):
+    """An engine was not asked, since it has failed again and again; the message is that of its last failure."""
 
 
 class ServerError(VoiceError):

@@ -84,8 +84,8 @@ async def one_try(clock: Clock, ended: int = len(SEAMS)) -> None:
 
 
 def failures(runtime: Runtime) -> float:
-    value = runtime.metrics.registry.get_sample_value
-    return sum(value("voxtral_voice_engine_failures_total", {"engine": seam}) or 0 for seam in SEAMS)
+    [counted] = runtime.metrics.engine_failures.collect()
+    return sum(sample.value for sample in counted.samples if sample.name.endswith("_total"))
 
 
 def fakes() -> dict[str, Any]:

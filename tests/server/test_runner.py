@@ -19,7 +19,7 @@ from voxtral_voice.engines.base import SPEAK_RATE_HZ, CallPiece, Piece, SpeechCh
 from voxtral_voice.engines.fakes import Broken, FakeResponder, FakeSpeaker, FakeTranscriber, FakeTurnJudge
 from voxtral_voice.engines.registry import Engines
 from voxtral_voice.errors import EngineError
-from voxtral_voice.server import answer, runner
+from voxtral_voice.server import answer, patience, runner
 from voxtral_voice.server.runner import Runner
 from voxtral_voice.server.runtime import Runtime
 
@@ -125,7 +125,7 @@ async def test_a_judgement_comes_back_with_its_attempt() -> None:
 
 
 async def test_a_transcript_may_take_longer_when_there_is_more_to_hear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "TRANSCRIBE_S", 0.0)
+    monkeypatch.setattr(patience, "TRANSCRIBER_S", 0.0)
     async with bench(transcriber=FakeTranscriber(latency_ms=1)) as b:
         b.audio.append(np.full(60 * 16_000, 0.1, np.float32))
         b.run(transcribe(7, 61 * 16_000))
@@ -766,25 +766,25 @@ async def test_without_a_judge_the_turn_still_ends(serving: Serving) -> None:
 @pytest.mark.parametrize(
     ("limit", "seam", "engine"),
     [
-        ("RESPOND_STEP_S", "responder", FakeResponder(first_token_ms=HANGS_MS)),
-        ("RESPOND_STEP_S", "responder", FakeResponder(first_token_ms=0, token_ms=HANGS_MS)),
-        ("SPEAK_STEP_S", "speaker", FakeSpeaker(HANGS_MS, 0)),
-        ("SPEAK_STEP_S", "speaker", FakeSpeaker(0, HANGS_MS)),
-        ("TRANSCRIBE_S", "transcriber", FakeTranscriber(latency_ms=HANGS_MS)),
+        ("RESPONDER_S", "responder", FakeResponder(first_token_ms=HANGS_MS)),
+        ("RESPONDER_S", "responder", FakeResponder(first_token_ms=0, token_ms=HANGS_MS)),
+        ("SPEAKER_S", "speaker", FakeSpeaker(HANGS_MS, 0)),
+        ("SPEAKER_S", "speaker", FakeSpeaker(0, HANGS_MS)),
+        ("TRANSCRIBER_S", "transcriber", FakeTranscriber(latency_ms=HANGS_MS)),
     ],
     ids=["first text", "next text", "first audio", "next audio", "transcript"],
 )
 async def test_an_engine_that_hangs(
     serving: Serving, monkeypatch: pytest.MonkeyPatch, limit: str, seam: str, engine: Any
 ) -> None:
-    monkeypatch.setattr(runner, limit, 0.05)
+    monkeypatch.setattr(patience, limit, 0.05)
     async with serving(quick(**{seam: engine})) as server, calling(server.url) as caller:
         assert await failed_reply(caller) == f"{seam}: it took too long"
         assert await failing(server) == {seam: "it took too long"}
 
 
 async def test_a_judge_that_hangs(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "JUDGE_S", 0.05)
+    monkeypatch.setattr(patience, "JUDGE_S", 0.05)
     async with serving(quick(turn_judge=FakeTurnJudge(latency_ms=HANGS_MS))) as server, calling(server.url) as caller:
         assert (await caller.turn())["response"]["status"] == "completed"
         assert await failing(server) == {"turn_judge": "it took too long"}

@@ -18,12 +18,12 @@ import numpy as np
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, VAD_FRAME_SAMPLES, Message, Samples
 from voxtral_voice.errors import BusyError, RequestError
 from voxtral_voice.observe import log
-from voxtral_voice.server.ear import HEAR_S
-from voxtral_voice.server.runner import JUDGE_S, RESPOND_STEP_S, SPEAK_STEP_S, TRANSCRIBE_S
+from voxtral_voice.server.patience import JUDGE_S, RESPONDER_S, SPEAKER_S, TRANSCRIBER_S
 from voxtral_voice.server.runtime import Runtime
 
-EVERY_S: Final = 5.0
-"""Between two tries of one engine. A load balancer asks about as often; a server that is down is hardly bothered."""
+EVERY_S: Final = 1.0
+"""Between two tries of one engine: people try again about as often, and nobody is answered before it is known to work.
+A server that is down is hardly bothered by a request a second."""
 NOISE: Final = 0.01
 """Of what is to be heard: -40 dBFS. Of silence some engines know without their model that it has no words."""
 ASKED: Final = "Say yes."
@@ -53,6 +53,7 @@ async def _watch(runtime: Runtime, seam: str, sleep: Sleep) -> None:
 
 async def _try(runtime: Runtime, seam: str) -> None:
     limit_s, probe = PROBES[seam]
+    runtime.circuits.try_begins(seam)
     try:
         async with asyncio.timeout(limit_s):
             await probe(runtime)
@@ -60,6 +61,8 @@ async def _try(runtime: Runtime, seam: str) -> None:
         raise
     except RequestError:
         pass  # the engine is fine
+    finally:
+        runtime.circuits.try_failed(seam)
     runtime.worked(seam)
 
 
@@ -101,10 +104,11 @@ def noise() -> Samples:
 
 
 PROBES: Final[Mapping[str, tuple[float, Probe]]] = {
-    "voice_activity": (HEAR_S, _hear),
+    "voice_activity": (JUDGE_S, _hear),
     "turn_judge": (JUDGE_S, _judge),
-    "transcriber": (TRANSCRIBE_S, _transcribe),
-    "responder": (RESPOND_STEP_S, _respond),
-    "speaker": (SPEAK_STEP_S, _speak),
+    "transcriber": (TRANSCRIBER_S, _transcribe),
+    "responder": (RESPONDER_S, _respond),
+    "speaker": (SPEAKER_S, _speak),
 }
-"""By seam. How long: as long as a session would wait."""
+"""By seam. How long: longer than a session waits for an engine behind a URL, as nobody waits for the try; a server that
+loads its model when it is asked has the time for it."""

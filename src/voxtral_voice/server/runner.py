@@ -37,21 +37,15 @@ from voxtral_voice.engines.base import (
 )
 from voxtral_voice.engines.spoken_language import language_of_text
 from voxtral_voice.engines.voice_choice import voice_for, why
-from voxtral_voice.errors import EngineError
+from voxtral_voice.errors import EngineError, RequestError
+from voxtral_voice.server import asking
 from voxtral_voice.server.answer import Answer
+from voxtral_voice.server.patience import PREPARE_S
 from voxtral_voice.server.prompt import messages, tools
 from voxtral_voice.server.runtime import ENGINE_FAULTS, Runtime
 from voxtral_voice.server.turn_stream import TurnStream
 from voxtral_voice.server.work import Account, Outcome
 
-TRANSCRIBE_S: Final = 20.0
-"""With the length of its audio on top."""
-JUDGE_S: Final = 5.0
-PREPARE_S: Final = 5.0
-RESPOND_STEP_S: Final = 20.0
-"""Until the first piece of text, and between two pieces."""
-SPEAK_STEP_S: Final = 30.0
-"""Until the first piece of a phrase's audio, and between two pieces."""
 MAX_PHRASES: Final = 256
 """Phrases of a reply that wait for the speaker."""
 ITEMS_AT_ONCE: Final = 1
@@ -181,7 +175,8 @@ class Runner:
         turn = (job.start_sample, job.language, job.prompt)
         if self._stream is None or self._streamed != turn:
             self.turn_is_over()
-            self._stream, self._streamed = TurnStream(partial(self._begin_stream, job), job.start_sample), turn
+            call_s = self._runtime.waits["transcriber"].first_s
+            self._stream, self._streamed = TurnStream(partial(self._begin_stream, job), job.start_sample, call_s), turn
             self._group.create_task(self._stream.keep())
         return self._stream
 
@@ -218,14 +213,16 @@ class Runner:
             await self._transcribe(whole, partial(self._hear_whole, whole, audio, account))
 
     async def _hear_whole(self, job: ev.Transcribe, audio: Samples, account: Account) -> Transcript:
-        async with asyncio.timeout(TRANSCRIBE_S + len(audio) / LISTEN_RATE_HZ):
-            with account.working("transcriber"):
-                return await self._runtime.engines.transcriber.transcribe(
-                    audio, language=job.language, prompt=job.prompt, final=job.final
-                )
+        def hear() -> Awaitable[Transcript]:
+            transcriber = self._runtime.engines.transcriber
+            return transcriber.transcribe(audio, language=job.language, prompt=job.prompt, final=job.final)
+
+        most_s = self._runtime.waits["transcriber"].for_audio(len(audio) / LISTEN_RATE_HZ)
+        return await asking.answer(self._runtime, "transcriber", hear, most_s, account)
 
     async def _hear_stream(self, job: ev.Transcribe, stream: TurnStream, account: Account) -> Transcript | None:
         """None: a partial of a turn that is over, which was abandoned with that."""
+        self._runtime.circuits.require("transcriber")
         async with stream.place:
             with account.working("transcriber"):
                 if job.final:
@@ -236,6 +233,8 @@ class Runner:
     async def _push(self, attempt: int, stream: TurnStream, account: Account) -> None:
         """What is to be flushed. When it fails, the flush tries it once more, from the turn's beginning. Nothing when
         the turn is over and this was not its end."""
+        if not self._runtime.circuits.closed("transcriber"):
+            return
         try:
             async with stream.place:
                 if stream.over and attempt not in self._attempts:
@@ -258,7 +257,8 @@ class Runner:
 
     async def _judge(self, job: ev.Judge, audio: Samples, account: Account) -> None:
         try:
-            async with asyncio.timeout(JUDGE_S):
+            self._runtime.circuits.require("turn_judge")
+            async with asyncio.timeout(self._runtime.waits["turn_judge"].first_s):
                 with account.working("turn_judge"):
                     probability = await self._runtime.engines.turn_judge.complete_probability(audio)
         except ENGINE_FAULTS as error:
@@ -278,6 +278,7 @@ class Runner:
     async def _prepare(self, job: ev.Prepare, shown: Sequence[Message], account: Account) -> None:
         probability = None
         try:
+            self._runtime.circuits.require("responder")
             async with asyncio.timeout(PREPARE_S):
                 with account.working("responder"):
                     probability = await self._runtime.engines.responder.prepare(shown, language=job.language)
@@ -302,13 +303,9 @@ class Runner:
     async def _respond(self, job: ev.Respond, shown: Sequence[Message], account: Account) -> None:
         answer = Answer(job)
         try:
-            async with aclosing(self._pieces(job, shown)) as pieces:
-                while True:
-                    with account.working("responder"):
-                        async with asyncio.timeout(RESPOND_STEP_S):
-                            piece = await anext(pieces, None)
-                    if piece is None:
-                        break
+            pieces = asking.outputs(self._runtime, "responder", partial(self._pieces, job, shown), account)
+            async with aclosing(pieces):
+                async for piece in pieces:
                     if (event := answer.event(piece)) is not None:
                         await self._tell(event)
         except ENGINE_FAULTS as error:
@@ -320,7 +317,7 @@ class Runner:
 
     def _pieces(self, job: ev.Respond, shown: Sequence[Message]) -> AsyncGenerator[Piece, None]:
         if any(message.audio is not None and not message.audio.size for message in shown):
-            raise EngineError("responder", "the sound of the turn is not kept any more")
+            raise RequestError("responder", "the sound of the turn is not kept any more")
         return self._runtime.engines.responder.respond(
             shown, language=job.language, max_tokens=job.max_tokens, tools=tools(job)
         )
@@ -361,14 +358,9 @@ class Runner:
         limit_s, samples, placed_to = _longest_audio_s(job), 0, 0
         language = language_of_text(job.text, by.language) or None
         speaker, told = self._runtime.engines.speaker, False
-        speech = speaker.speak(job.text, voice=by.used, speed=job.speed, language=language)
-        async with aclosing(speech) as chunks:
-            while True:
-                with account.working("speaker"):
-                    async with asyncio.timeout(SPEAK_STEP_S):
-                        chunk = await anext(chunks, None)
-                if chunk is None:
-                    return
+        speak = partial(speaker.speak, job.text, voice=by.used, speed=job.speed, language=language)
+        async with aclosing(asking.outputs(self._runtime, "speaker", speak, account)) as chunks:
+            async for chunk in chunks:
                 samples += chunk.samples.size
                 if samples > limit_s * SPEAK_RATE_HZ:
                     made = f"more than {limit_s:g} s of audio for a phrase of {len(job.text)} characters"

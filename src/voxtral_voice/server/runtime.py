@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,13 +23,17 @@ from voxtral_voice.engines import registry
 from voxtral_voice.engines.blends import names_in
 from voxtral_voice.engines.registry import EmbeddedOptions, Engines
 from voxtral_voice.engines.voices import StyleSource
-from voxtral_voice.errors import EngineError, RequestError
+from voxtral_voice.errors import DownError, EngineError, RequestError
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
 from voxtral_voice.realtime.voices import Voices
 from voxtral_voice.replay.recorder import Recorder, Recording
+from voxtral_voice.server.admission import Admission
 from voxtral_voice.server.auth import Auth, Who
+from voxtral_voice.server.circuits import Circuits
 from voxtral_voice.server.cloned_voices import ClonedVoices
+from voxtral_voice.server.patience import Waits, waits
+from voxtral_voice.server.refusals import Refusals
 from voxtral_voice.server.sessions import Sessions
 from voxtral_voice.server.tick import Tick
 
@@ -53,6 +58,9 @@ class Runtime:
     failing: dict[str, str] = field(default_factory=dict)
     """By engine: what its last piece of work failed with; gone when it works again."""
     ready: bool = False
+    """A turn has gone through all engines (`synthetic`) since one of them last failed."""
+    works_again: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the last failing engine works again."""
     recorder: Recorder | None = None
     tick: Tick = field(default_factory=Tick)
     """All sessions hear at the same moments."""
@@ -61,6 +69,18 @@ class Runtime:
     closing: ExitStack = field(default_factory=ExitStack)
     """What else has to be closed when the server stops."""
     cloned: ClonedVoices | None = None
+    admission: Admission = field(init=False)
+    """Who gets a place."""
+    refusals: Refusals = field(init=False)
+    circuits: Circuits = field(init=False)
+    waits: Mapping[str, Waits] = field(init=False)
+    """How long each engine is waited for."""
+
+    def __post_init__(self) -> None:
+        self.admission = Admission(self.config.limits, self.config.limits.most_sessions(self.config.profile))
+        self.refusals = Refusals(self.metrics)
+        self.circuits = Circuits(self.metrics)
+        self.waits = waits(self.config)
 
     @property
     def model(self) -> str:
@@ -83,20 +103,33 @@ class Runtime:
         return Recording() if self.recorder is None else self.recorder.begin(session_id, audio)
 
     def worked(self, engine: str) -> None:
+        self.circuits.worked(engine)
         if self.failing.pop(engine, None) is not None:
             log.event("engine_recovered", engine=engine)
+            if not self.failing:
+                self.works_again.set()
 
     def failed(self, engine: str, error: Exception) -> str:
         """Returns what a client may be told about it; the rest is for the log and /readyz. What the engine cannot do,
         or not now, is no fault of its own."""
         message = "it took too long" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-        if isinstance(error, RequestError):
+        told = error.told if isinstance(error, EngineError) else message
+        if isinstance(error, DownError):
+            log.event("engine_not_asked", "warning", engine=engine)
+        elif isinstance(error, RequestError):
             log.event("engine_refused", "warning", engine=engine, reason=message)
         else:
             self.failing[engine] = message
+            self.ready = False
             self.metrics.engine_failures.labels(engine).inc()
             log.event("engine_failed", "error", engine=engine, reason=message)
-        return error.told if isinstance(error, EngineError) else message
+            self.circuits.failed(engine, message, told, hung=isinstance(error, TimeoutError))
+        return told
+
+    def tried_again(self, engine: str, error: Exception) -> None:
+        """Its first try failed, before it gave anything."""
+        self.metrics.retries.labels(engine).inc()
+        log.event("engine_tried_again", "warning", engine=engine, reason=str(error) or type(error).__name__)
 
 
 def build_engines(config: Config, others: StyleSource | None = None) -> Engines:

@@ -19,21 +19,21 @@ import numpy as np
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, Samples, Transcript, TranscriptStream
 from voxtral_voice.server.runtime import ENGINE_FAULTS
 
-CALL_S: Final = 20.0
-"""For one call of the engine; a push has the length of its audio on top."""
 CLOSE_S: Final = 5.0
 
 
 class TurnStream:
-    """begin: a new stream of the engine. start_sample: of the turn. Whoever calls `push`, `words` or `flush` holds
+    """begin: a new stream of the engine. start_sample: of the turn. call_s: for one call of the engine; a push has the
+    length of its audio on top. Whoever calls `push`, `words` or `flush` holds
     `place`."""
 
-    def __init__(self, begin: Callable[[], TranscriptStream], start_sample: int) -> None:
+    def __init__(self, begin: Callable[[], TranscriptStream], start_sample: int, call_s: float) -> None:
         self.place = asyncio.Semaphore(1)
         """The engine takes one call at a time; who asked first comes first."""
         self.taken_to = start_sample
         """Behind the audio that was added."""
         self._begin = begin
+        self._call_s = call_s
         self._audio: list[Samples] = []  # bound: the longest turn
         self._pushed = 0
         """Pieces of it that the engine's stream has."""
@@ -62,7 +62,7 @@ class TurnStream:
         """Of all that was added, as if the turn ended here. Raises as `push` does. May be cancelled."""
         engine = await self._caught_up()
         try:
-            async with asyncio.timeout(CALL_S):
+            async with asyncio.timeout(self._call_s):
                 return await engine.flush()
         except ENGINE_FAULTS:
             await self._close()
@@ -85,7 +85,7 @@ class TurnStream:
         engine, pieces = self._engine, self._audio[self._pushed :]
         if pieces:
             audio = np.concatenate(pieces)
-            async with asyncio.timeout(CALL_S + len(audio) / LISTEN_RATE_HZ):
+            async with asyncio.timeout(self._call_s + len(audio) / LISTEN_RATE_HZ):
                 self._words = await engine.push(audio)
             self._pushed += len(pieces)
         return engine

@@ -28,6 +28,7 @@ from voxtral_voice.engines.base import (
     Tools,
     Usage,
 )
+from voxtral_voice.engines.breaker import OPENS_AT
 from voxtral_voice.engines.fakes import Broken, FakeResponder, FakeTranscriber
 from voxtral_voice.server import rest
 
@@ -340,6 +341,7 @@ async def test_a_responder_that_fails(serving: Serving) -> None:
             with pytest.raises(openai.InternalServerError) as caught:
                 await ask(server.url, work)
             assert problem(caught.value) == (500, "engine_failed", None)
+        server.runtime.worked("responder")
         responder.broken = Broken("it is gone", after_steps=2)
         with pytest.raises(openai.APIError, match="it is gone"):
             await ask(server.url, chunks)
@@ -349,8 +351,31 @@ async def test_a_responder_that_fails(serving: Serving) -> None:
         assert server.runtime.failing == {}
 
 
+async def test_a_responder_that_failed_again_and_again_is_not_asked(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But in the background; a client is told at once, and to come again."""
+    monkeypatch.setattr("voxtral_voice.server.recovery.EVERY_S", 60.0)
+    responder = FakeResponder(first_token_ms=0, token_ms=0, broken=Broken("it is gone"))
+    async with serving(quick(responder=responder)) as server:
+        for _ in range(OPENS_AT):
+            with pytest.raises(openai.InternalServerError):
+                await ask(server.url, create)
+        responder.broken = None
+        for work in (create, chunks):
+            with pytest.raises(openai.InternalServerError, match="it is gone") as caught:
+                await ask(server.url, work)
+            assert problem(caught.value) == (503, "engine_down", None)
+            assert caught.value.response.headers["Retry-After"] == "1"
+        assert await server.metric("circuit_state", engine="responder") == 2
+        assert await server.metric("retries_total", engine="responder") == OPENS_AT
+        assert await server.metric("engine_failures_total", engine="responder") == OPENS_AT
+        server.runtime.worked("responder")
+        await ask(server.url, create)
+
+
 async def test_a_responder_that_does_not_answer(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("voxtral_voice.server.rest.chat.RESPOND_STEP_S", 0.01)
+    monkeypatch.setattr("voxtral_voice.server.patience.RESPONDER_S", 0.01)
     async with serving(quick(responder=FakeResponder(first_token_ms=60_000))) as server:
         with pytest.raises(openai.InternalServerError) as caught:
             await ask(server.url, create)

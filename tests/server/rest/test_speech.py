@@ -259,7 +259,7 @@ async def test_a_speaker_that_fails_in_the_middle(serving: Serving) -> None:
 
 
 async def test_a_speaker_that_does_not_answer(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("voxtral_voice.server.rest.speaking.SPEAK_STEP_S", 0.01)
+    monkeypatch.setattr("voxtral_voice.server.patience.SPEAKER_S", 0.01)
     async with serving(quick(speaker=FakeSpeaker(first_audio_ms=60_000))) as server:
         answer = await post(server, BODY)
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_timeout")

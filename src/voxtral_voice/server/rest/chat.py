@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Literal
 from uuid import uuid4
 
@@ -30,7 +31,6 @@ from voxtral_voice.server.rest.hearing import Ear, Hearing
 from voxtral_voice.server.rest.models import Models
 from voxtral_voice.server.rest.stop import StopText
 from voxtral_voice.server.rest.work import steps
-from voxtral_voice.server.runner import RESPOND_STEP_S
 
 MOST_BYTES: Final = 32 * 1024 * 1024
 """Recordings and pictures, in base64."""
@@ -131,10 +131,9 @@ class ChatCompletions:
     async def _respond(self, chat: Chat) -> AsyncGenerator[Piece, None]:
         messages, language = await self._written(chat.messages)
         runtime = self._ear.runtime
-        answer = runtime.engines.responder.respond(
-            messages, language=language, max_tokens=chat.max_tokens, tools=chat.tools
-        )
-        async with aclosing(answer), aclosing(steps(runtime, "responder", answer, RESPOND_STEP_S)) as pieces:
+        responder, limit = runtime.engines.responder, chat.max_tokens
+        answer = partial(responder.respond, messages, language=language, max_tokens=limit, tools=chat.tools)
+        async with aclosing(steps(runtime, "responder", answer)) as pieces:
             async for piece in pieces:
                 yield piece
 

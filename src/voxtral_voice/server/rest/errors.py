@@ -11,7 +11,7 @@ from typing import Final
 import orjson
 from fastapi import Response
 
-from voxtral_voice.errors import BusyError, RequestError
+from voxtral_voice.errors import BusyError, DownError, RequestError
 from voxtral_voice.realtime.fields import JsonObject, Problem
 
 RETRY_AFTER_S: Final = 1
@@ -60,6 +60,8 @@ def of_problem(problem: Problem) -> ApiError:
 
 def of_engine(seam: str, error: Exception, message: str) -> ApiError:
     """message: what the runtime says about it."""
+    if isinstance(error, DownError):
+        return ApiError(503, f"The {seam} is not asked at the moment: {message}", code="engine_down")
     if isinstance(error, BusyError):
         return ApiError(503, message, code="engine_busy")
     if isinstance(error, RequestError):

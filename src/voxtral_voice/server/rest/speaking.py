@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 
 from voxtral_voice.audio.pcm import Samples
 from voxtral_voice.conversation.events import SpokenBy
@@ -20,7 +21,6 @@ from voxtral_voice.server.runner import (
     MAX_PHRASE_AUDIO_S,
     PHRASE_AUDIO_S,
     PHRASE_AUDIO_S_PER_CHAR,
-    SPEAK_STEP_S,
     spoken_by,
 )
 from voxtral_voice.server.runtime import Runtime
@@ -51,8 +51,8 @@ async def spoken(runtime: Runtime, text: str, *, by: SpokenBy, speed: float) -> 
 async def _phrase(runtime: Runtime, text: str, by: SpokenBy, speed: float) -> AsyncGenerator[Samples, None]:
     limit_s, samples = _longest_s(text, speed), 0
     language = language_of_text(text, by.language) or None
-    speech = runtime.engines.speaker.speak(text, voice=by.used, speed=speed, language=language)
-    async with aclosing(speech), aclosing(steps(runtime, "speaker", speech, SPEAK_STEP_S)) as chunks:
+    speak = partial(runtime.engines.speaker.speak, text, voice=by.used, speed=speed, language=language)
+    async with aclosing(steps(runtime, "speaker", speak)) as chunks:
         async for chunk in chunks:
             samples += chunk.samples.size
             if samples > limit_s * SPEAK_RATE_HZ:
