@@ -410,6 +410,13 @@ def test_sites_whose_pages_may_connect() -> None:
         assert "such as https://app.example.com." in refusal(flags=(Setting("server.allowed_origins", wrong, "flag"),))
 
 
+def test_names_of_the_server() -> None:
+    named = Setting("server.allowed_hosts", "Voice.Example , box", "flag")
+    assert load(None, {}, (named,)).config.server.allowed_hosts == ("voice.example", "box")
+    for wrong in ("voice.example:8000", "https://voice.example", "*", "a b"):
+        assert "such as voice.example.com." in refusal(flags=(Setting("server.allowed_hosts", wrong, "flag"),))
+
+
 def test_a_server_for_its_starter_alone_is_open_to_it_and_to_nobody_else() -> None:
     settings = {"HOST": "0.0.0.0", "API_KEYS": KEY, "TLS_CERT": "cert.pem", "MAX_SESSION_MINUTES": "5"}
     config = load(None, {f"VOXTRAL_VOICE_SERVER_{name}": value for name, value in settings.items()}, ()).config

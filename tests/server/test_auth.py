@@ -6,6 +6,7 @@ import os
 import re
 from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 import pytest
 from pydantic import SecretStr
@@ -321,3 +322,46 @@ async def test_a_key_that_can_be_guessed_is_told(caplog: pytest.LogCaptureFixtur
     auth = Auth(keyed(KEY, "short"))
     assert [record.getMessage() for record in caplog.records] == ["short_api_key"]
     assert await auth.check(bearer("short")) == Who("key_2", hashed("short"))
+
+
+# --- by which name the server is asked -----------------------------------------------------------------------------
+
+HOSTS: Final = [
+    # host, has keys, address, allowed hosts, in
+    ("127.0.0.1:8000", False, "127.0.0.1", (), True),
+    ("[::1]:8000", False, "127.0.0.1", (), True),
+    ("localhost:8000", False, "127.0.0.1", (), True),
+    ("LocalHost", False, "127.0.0.1", (), True),
+    ("app.localhost:8000", False, "127.0.0.1", (), True),
+    ("", False, "127.0.0.1", (), True),  # no browser
+    ("evil.example:8000", False, "127.0.0.1", (), False),
+    ("127.0.0.1.evil.example", False, "127.0.0.1", (), False),
+    ("localhost.evil.example", False, "127.0.0.1", (), False),
+    ("localhost@evil.example", False, "127.0.0.1", (), False),
+    ("[::1", False, "127.0.0.1", (), False),
+    ("voice.example:8000", False, "127.0.0.1", ("voice.example",), True),
+    ("VOICE.example", False, "127.0.0.1", ("Voice.Example",), True),
+    ("evil.example", False, "127.0.0.1", ("voice.example",), False),
+    ("evil.example", True, "127.0.0.1", (), True),  # the page has no key to show
+    ("evil.example", True, "0.0.0.0", (), True),
+    ("evil.example", True, "0.0.0.0", ("voice.example",), False),
+    ("192.0.2.7:8000", True, "0.0.0.0", ("voice.example",), True),  # a load balancer's question for its health
+]
+
+
+@pytest.mark.parametrize(("host", "has_keys", "address", "allowed", "goes_in"), HOSTS)
+def test_by_which_names_the_server_may_be_asked(
+    host: str, has_keys: bool, address: str, allowed: tuple[str, ...], goes_in: bool
+) -> None:
+    keys = SecretStr(KEY if has_keys else "")
+    server = ServerConfig(host=address, api_keys=keys, insecure_no_auth=not has_keys and address == "0.0.0.0")
+    server = server.model_copy(update={"allowed_hosts": tuple(name.lower() for name in allowed)})
+    refusal = Auth(server).misnamed({"host": host} if host else {})
+    assert (refusal is None) == goes_in
+    assert refusal is None or (refusal.status, refusal.code) == (403, "foreign_host")
+
+
+async def test_our_page_may_be_opened_by_a_name_that_is_allowed() -> None:
+    headers = {"origin": "http://voice.example:8000", "host": "voice.example:8000"}
+    assert await Auth(ServerConfig()).check(headers) == FOREIGN
+    assert isinstance(await Auth(ServerConfig(allowed_hosts=("voice.example",))).check(headers), Who)

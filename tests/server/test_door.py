@@ -185,6 +185,23 @@ async def test_nothing_is_allowed_to_other_sites_unless_named(serving: Serving) 
         assert answer.status_code == 403
 
 
+async def test_a_strangers_name_for_this_machine_opens_nothing(serving: Serving) -> None:
+    """DNS rebinding: to the browser it is all one origin, so there is no Origin in what the page reads."""
+    stranger = {"host": "evil.example:8000"}
+    async with serving() as server:
+        for path in ("/", "/page/app.js", "/metrics", "/v1/models", "/v1/voices"):
+            answer = await ask(server, path, headers=stranger)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "foreign_host")
+        address = f"ws://evil.example:{server.url.rpartition(':')[2]}/v1/realtime"
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect(address, proxy=None, host="127.0.0.1"):
+                pass
+        assert refused.value.response.status_code == 403
+        assert await server.metric("refusals_total", code="foreign_host") == 6
+    async with serving(config=config_with(allowed_hosts=("evil.example",))) as server:
+        assert (await ask(server, "/v1/models", headers=stranger)).status_code == 200
+
+
 # --- places --------------------------------------------------------------------------------------------------------
 
 

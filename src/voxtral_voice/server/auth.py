@@ -48,7 +48,7 @@ given."""
 
 Clock = Callable[[], float]
 """Unix seconds."""
-Code = Literal["invalid_api_key", "foreign_origin", "rate_limit_exceeded"]
+Code = Literal["invalid_api_key", "foreign_origin", "foreign_host", "rate_limit_exceeded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,9 @@ SESSIONS_ONLY: Final = Refusal(
 )
 FOREIGN: Final = Refusal(
     403, "foreign_origin", "Pages of another site may not connect; --server-allowed-origins names those that may."
+)
+MISNAMED: Final = Refusal(
+    403, "foreign_host", "The server does not go by this name; --server-allowed-hosts tells it the names that it has."
 )
 FULL: Final = Refusal(429, "rate_limit_exceeded", "Too many client secrets are valid now: wait until some expire.")
 
@@ -246,8 +249,19 @@ class Auth:
         self._named = tuple(Key(f"key_{number}", hashed(key)) for number, key in enumerate(server.plain_keys, 1))
         self._file = KeysFile(Path(server.api_keys_file)) if server.api_keys_file else None
         self._allowed = frozenset(server.allowed_origins)
+        self._hosts = frozenset(server.allowed_hosts)
         self._asks = server.asks_for_a_key
         self._here_only = is_loopback(server.host) and not (self._asks or server.insecure_no_auth)
+
+    def misnamed(self, headers: Mapping[str, str]) -> Refusal | None:
+        """For whoever asks for the server by a name that is not its own. For all paths, before anything else.
+
+        A site may let its own name point to this machine (DNS rebinding). Its pages are then of the same origin as the
+        server, and a browser sends no Origin with what they read. Who sends no Host is no browser.
+        """
+        if not (self._here_only or self._hosts) or not (host := headers.get("host", "")):
+            return None
+        return None if _is_no_name(host) or _name(host) in self._hosts else MISNAMED
 
     async def check(
         self, headers: Mapping[str, str], subprotocols: Sequence[str] = (), *, opens_session: bool = False
@@ -292,7 +306,7 @@ class Auth:
         if not origin or origin in self._allowed:
             return False
         site, host = _netloc(origin), headers.get("host", "").lower()
-        return not site or site != host or (self._here_only and not _is_no_name(site))
+        return not site or site != host or (self._here_only and not (_is_no_name(site) or _name(site) in self._hosts))
 
 
 def _netloc(origin: str) -> str:
@@ -302,9 +316,17 @@ def _netloc(origin: str) -> str:
         return ""
 
 
+def _name(site: str) -> str:
+    """Of a Host header or an origin, without the port. "" for what is none."""
+    try:
+        return urlsplit(f"//{site}").hostname or ""
+    except ValueError:
+        return ""
+
+
 def _is_no_name(site: str) -> bool:
     """An address, or a name that is always this machine's: nobody else decides where it leads."""
-    host = urlsplit(f"//{site}").hostname or ""
+    host = _name(site)
     try:
         ip_address(host)
     except ValueError:

@@ -31,7 +31,7 @@ from voxtral_voice.server.refusals import Refusals, response, tell_page
 
 OPEN: Final = frozenset({"/", "/livez", "/readyz", "/favicon.ico"})
 PAGE: Final = "/page/"
-METRICS: Final = "/metrics"
+OPEN_HERE: Final = frozenset({"/metrics", "/v1/sessions"})
 RESUME_HEADER: Final = "x-voxtral-voice-resume"
 RESUME_PROTOCOL: Final = "voxtral-voice-resume."
 PATH_CHARS: Final = 100
@@ -55,7 +55,11 @@ class Door:
         self._refusals = refusals or Refusals(metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or is_open(scope):
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+        elif (misnamed := self._auth.misnamed(HTTPConnection(scope).headers)) is not None:
+            await self._refuse(misnamed, scope, receive, send)
+        elif is_open(scope):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await self._socket(WebSocket(scope, receive, send))
@@ -65,8 +69,7 @@ class Door:
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         verdict = await self._auth.check(HTTPConnection(scope).headers)
         if isinstance(verdict, Refusal):
-            self._note(verdict, scope)
-            await refused(verdict)(scope, receive, send)
+            await self._refuse(verdict, scope, receive, send)
         else:
             scope.setdefault("state", {})["who"] = verdict
             await self._app(scope, receive, send)
@@ -79,8 +82,7 @@ class Door:
             return
         verdict = await self._auth.check(headers, names, opens_session=True)
         if isinstance(verdict, Refusal):
-            self._note(verdict, socket.scope)
-            await socket.send_denial_response(refused(verdict))
+            await self._refuse(verdict, socket.scope, socket.receive, socket._send)
             return
         place = None if resumes else self._admission.enter(verdict.digest, _peer(socket.scope), _now())
         if isinstance(place, Refused):
@@ -100,6 +102,13 @@ class Door:
         else:
             await socket.send_denial_response(response(no))
 
+    async def _refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+        self._note(refusal, scope)
+        if scope["type"] == "websocket":
+            await WebSocket(scope, receive, send).send_denial_response(refused(refusal))
+        else:
+            await refused(refusal)(scope, receive, send)
+
     def _note(self, refusal: Refusal, scope: Scope) -> None:
         self._metrics.refusals.labels(refusal.code).inc()
         log.event("client_refused", code=refusal.code, path=scope["path"][:PATH_CHARS], peer=_peer(scope))
@@ -111,9 +120,9 @@ def resumes_a_session(headers: Mapping[str, str], subprotocols: Iterable[str]) -
 
 
 def is_open(scope: Scope) -> bool:
-    """To everybody. What is counted, to this machine: a scraper there needs no key."""
+    """To everybody. What an operator asks for, to this machine: a scraper there needs no key."""
     path = scope["path"]
-    if path == METRICS:
+    if path in OPEN_HERE:
         return is_loopback(_peer(scope))
     return path in OPEN or path.startswith(PAGE)
 
