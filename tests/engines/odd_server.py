@@ -44,8 +44,8 @@ class OddServer:
 
 
 @asynccontextmanager
-async def odd_server(respond: Respond, models: Respond | None = None) -> AsyncIterator[OddServer]:
-    """respond: writes the answer, and may close the writer. models: the same, to GET /models."""
+async def odd_server(respond: Respond, models: Respond | None = None, port: int = 0) -> AsyncIterator[OddServer]:
+    """respond: writes the answer, and may close the writer. models: the same, to GET /models. port: 0 = any."""
     found = OddServer()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,7 +65,7 @@ async def odd_server(respond: Respond, models: Respond | None = None) -> AsyncIt
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
     found.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     try:
         yield found
