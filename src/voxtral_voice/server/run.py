@@ -26,6 +26,7 @@ from voxtral_voice.config import Config
 from voxtral_voice.errors import ServerError
 from voxtral_voice.observe import log
 from voxtral_voice.replay.recorder import Recorder
+from voxtral_voice.server import memory
 from voxtral_voice.server.app import SecureHeaders, build_app
 from voxtral_voice.server.auth import Auth
 from voxtral_voice.server.bounded_websocket import BoundedWebSocket
@@ -78,10 +79,11 @@ async def _serve(config: Config) -> None:
     with stop.on_signals(), stop.cancels_until_ready():
         async with started(config) as server:
             stop.is_ready()
+            memory.settle()
             print(server.url, flush=True)
-            async with _beside(stop.asked.wait()) as asked:
+            async with _beside(stop.until_asked()) as asked:
                 await asyncio.wait([asked, server.serving], return_when=asyncio.FIRST_COMPLETED)
-            await drain(server.runtime, server.health, server.front, config.server.drain_s)
+            await drain(server.runtime, server.health, server.front)
 
 
 @asynccontextmanager
@@ -102,18 +104,23 @@ async def started(config: Config) -> AsyncIterator[Started]:
     front = Front(health)
     with _bind(config.server.host, config.server.port) as listener:
         url = _url(listener, config.server.host, tls is not None)
-        async with _answering(_server(front, tls), listener, url) as (server, serving):
-            async with _recording(config) as recorder, _loaded(config, health, recorder, auth) as runtime:
-                front.opens(build_app(runtime))
-                try:
-                    yield Started(url, runtime, health, front, server, serving)
-                finally:  # before the engines go
-                    server.should_exit = True
-                    await asyncio.wait([serving])
+        async with (
+            _answering(_server(front, tls), listener, url) as (server, serving),
+            _recording(config) as recorder,
+            _loaded(config, health, recorder, auth) as runtime,
+        ):
+            front.opens(build_app(runtime))
+            try:
+                yield Started(url, runtime, health, front, server, serving)
+            finally:  # before the engines go
+                server.should_exit = True
+                await asyncio.wait([serving])
 
 
 @asynccontextmanager
-async def _answering(server: Server, listener: socket.socket, url: str) -> AsyncIterator[tuple[Server, asyncio.Task[None]]]:
+async def _answering(
+    server: Server, listener: socket.socket, url: str
+) -> AsyncIterator[tuple[Server, asyncio.Task[None]]]:
     """HTTP, until the block is left."""
     async with _beside(_serving(server, listener, url)) as serving:
         while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
@@ -140,14 +147,18 @@ async def _loaded(config: Config, health: Health, recorder: Recorder | None, aut
     cloned = await asyncio.to_thread(ClonedVoices, config.server.voices_dir)
     engines = await in_daemon(lambda: build_engines(config, cloned), LOADER)
     health.loading = dict.fromkeys([*engines.processes, *engines.names()], "starting")
-    await engines.start(lambda name: health.loading.pop(name))
+    await engines.start(health.loaded)
     try:
         runtime = health.runtime = Runtime(config, engines, recorder=recorder, auth=auth, cloned=cloned)
         with runtime.closing:
             await tested(runtime)
-            async with _beside(watch_loop_lag(runtime.metrics)), _beside(recover(runtime)), _beside(keep_tested(runtime)):
-                async with runtime.sessions.open():
-                    yield runtime
+            async with (
+                _beside(watch_loop_lag(runtime.metrics)),
+                _beside(recover(runtime)),
+                _beside(keep_tested(runtime)),
+                runtime.sessions.open(),
+            ):
+                yield runtime
     finally:
         await engines.aclose()
 
