@@ -50,6 +50,12 @@ class Metrics:
     def _of_sessions(self) -> None:
         self.sessions = self._gauge("sessions", "Sessions connected now.")
         self.sessions_ended = self._counter("sessions_ended", "Sessions that ended, by why.", "reason")
+        self.queue_depth = self._gauge(
+            "queue_depth",
+            "What waits in the session where it is most: frames for the client, events of the engines, 32 ms frames "
+            "of audio for voice activity.",
+            "queue",
+        )
         self.refusals = self._counter("refusals", "Client requests refused, by code.", "code")
         self.sessions_refused = self._counter(
             "sessions_refused", "Sessions and requests that got no place, by which limit said so.", "reason"
@@ -101,6 +107,9 @@ class Metrics:
     def _of_audio(self) -> None:
         self.ingest_cpu = self._counter("ingest_cpu_seconds", "CPU time on decoding and resampling user audio.")
         self.ingest_audio = self._counter("ingest_audio_seconds", "User audio received.")
+        self.held_up = self._counter(
+            "client_held_seconds", "How long clients that sent more than they may were not read."
+        )
         self.reply_audio = self._counter("reply_audio_seconds", "Audio of replies sent.")
         self.underruns = self._counter(
             "underruns", "Times that a client which plays at once ran out of a reply's audio: an estimate."

@@ -15,8 +15,11 @@ from voxtral_voice.server.runtime import Runtime
 
 async def converse(socket: WebSocket, runtime: Runtime, opening: Opening | None = None) -> None:
     """Until the link is lost or the session over."""
-    session, link = LiveSession(runtime, socket.state.who, opening), Link(socket)
+    session, link = LiveSession(runtime, socket.state.who, opening), Link(socket, runtime.metrics)
     await link.accept()
+    if (place := socket.state.place) is not None:
+        place.take()
+        session.closing.callback(place.leave)
     session.attach(link)
     runtime.sessions.begin(session)
     await session.use(link)

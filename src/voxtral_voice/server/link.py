@@ -14,17 +14,36 @@ from typing import Final, Literal
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from voxtral_voice.errors import first_of
+from voxtral_voice.observe.metrics import Metrics
 from voxtral_voice.server.outbox import Outbox
 
 SUBPROTOCOL: Final = "realtime"
 SEND_S: Final = 5.0
 """A client that takes no data for this long is cut off."""
+LEAST_BYTES_PER_S: Final = 64 * 1024
+"""That it takes of a large frame: audio needs as much, so that a client which is slower hears nothing anyway."""
+BLOCKED_S: Final = 0.005
+"""A frame that waits for longer has waited."""
 CLOSE_REASON_BYTES: Final = 123
 """RFC 6455, section 5.5."""
 
-NORMAL, GOING_AWAY, NOBODY_THERE, INTERNAL_ERROR, TRY_AGAIN_LATER = 1000, 1001, 1006, 1011, 1013
+NORMAL, GOING_AWAY, NOBODY_THERE, POLICY, INTERNAL_ERROR, TRY_AGAIN_LATER = 1000, 1001, 1006, 1008, 1011, 1013
+RESUMED_ELSEWHERE, RESUME_UNKNOWN = 4001, 4004
+"""Of ours: RFC 6455, section 7.4.2."""
 
-Why = Literal["client_left", "expired", "slow_client", "fault", "drained", "server_stopped", "resume_expired"]
+Why = Literal[
+    "client_left",
+    "expired",
+    "slow_client",
+    "too_fast",
+    "silent",
+    "fault",
+    "drained",
+    "server_stopped",
+    "resume_expired",
+    "resume_unknown",
+    "resumed",
+]
 
 Take = Callable[[str | bytes], Awaitable[None]]
 """Takes a frame of the client, when there is room for it."""
@@ -57,9 +76,13 @@ class Hangup(Exception):  # noqa: N818 - a way to leave, not an error
 
 
 class Link:
-    def __init__(self, socket: WebSocket) -> None:
+    def __init__(self, socket: WebSocket, metrics: Metrics) -> None:
         self._socket = socket
+        self._metrics = metrics
+        self._sent_bytes = 0
+        """Of the frame before: the next one waits until nearly all of it was taken."""
         self._told: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        self._at_work: list[asyncio.Task[None]] = []
 
     async def accept(self) -> None:
         offered = self._socket.scope.get("subprotocols", [])
@@ -70,8 +93,7 @@ class Link:
         end: End | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._read(take))
-                group.create_task(self._write(outbox))
+                self._at_work = [group.create_task(self._read(take)), group.create_task(self._write(outbox))]
                 group.create_task(self._until_told())
         except* WebSocketDisconnect as left:
             end = End("client_left", first_of(left).code, "the client left", gone=True)
@@ -81,9 +103,11 @@ class Link:
         return end
 
     def hang_up(self, end: End) -> None:
-        """Whoever is first says why."""
+        """Whoever is first says why. Nothing more is read or written."""
         if not self._told.done():
             self._told.set_result(end)
+            for task in self._at_work:
+                task.cancel()
 
     async def close(self, end: End) -> None:
         """Say why and close; a socket that is gone already is fine."""
@@ -110,10 +134,14 @@ class Link:
     async def _write(self, outbox: Outbox) -> None:
         while True:
             frame = await outbox.take()
+            began = asyncio.get_running_loop().time()
             try:
-                async with asyncio.timeout(SEND_S):
+                async with asyncio.timeout(SEND_S + self._sent_bytes / LEAST_BYTES_PER_S):
                     await self._socket.send_text(frame.decode())
             except TimeoutError:
                 raise Hangup(SLOW) from None
             except (RuntimeError, OSError):
                 raise WebSocketDisconnect(NOBODY_THERE) from None
+            self._sent_bytes = len(frame)
+            if (blocked_s := asyncio.get_running_loop().time() - began) > BLOCKED_S:
+                self._metrics.send_blocked.observe(blocked_s)

@@ -24,19 +24,39 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Final
 
+from voxtral_voice.audio.pcm import BYTES_PER_SAMPLE
 from voxtral_voice.conversation import events as ev
+from voxtral_voice.conversation.timeline import Timeline
+from voxtral_voice.engines.base import SPEAK_RATE_HZ
 from voxtral_voice.errors import first_of
 from voxtral_voice.observe import log
-from voxtral_voice.observe.trace import observe
+from voxtral_voice.observe.metrics import close_label
+from voxtral_voice.observe.watch import Glance, Shell, Watch
+from voxtral_voice.realtime.resume import Asked, Tokens, make_token
 from voxtral_voice.realtime.sent_log import Sent
 from voxtral_voice.realtime.wire import Incoming, Opening, Wire
 from voxtral_voice.server.alarm import Alarm
+from voxtral_voice.server.allowance import LONGEST_WAIT_S, Allowance
 from voxtral_voice.server.auth import Who
 from voxtral_voice.server.ear import Ear
-from voxtral_voice.server.link import GOING_AWAY, INTERNAL_ERROR, SLOW, End, Hangup, Link
+from voxtral_voice.server.ingest import WIRE_RATE_HZ
+from voxtral_voice.server.link import (
+    GOING_AWAY,
+    INTERNAL_ERROR,
+    NOBODY_THERE,
+    NORMAL,
+    POLICY,
+    RESUME_UNKNOWN,
+    RESUMED_ELSEWHERE,
+    SLOW,
+    End,
+    Hangup,
+    Link,
+)
 from voxtral_voice.server.outbox import Outbox
 from voxtral_voice.server.runner import Runner
 from voxtral_voice.server.runtime import Runtime, policy
+from voxtral_voice.server.session_clock import SessionClock
 from voxtral_voice.server.sounds import Sounds
 
 INBOX: Final = 1024
@@ -45,12 +65,28 @@ ARRIVED: Final = 1
 """Frames of the client that wait for the listener; when full, the socket is read no further."""
 LARGE_FRAME: Final = 32 * 1024
 """A client frame this large (0.5 s of audio) is decoded on a thread, so that the others' audio is not held up."""
+FIRST_EVENT_S: Final = 120.0
+"""A client that has sent nothing for so long since it came, or nothing that can be understood, keeps a place from
+others. Who has sent anything may be silent as long as it likes."""
 IGNORED: Final = 64
 """Fields that mean nothing here and are logged, each once; a client may make up as many as it likes."""
 IGNORED_CHARS: Final = 80
 """Of such a field's name."""
+TOKEN_BYTES: Final = 32
+"""Random ones, in a resume token."""
 IN_A_ROW: Final = 8
 """Events of the engines that are taken without letting the loop do its other work, however many wait."""
+
+
+SILENT: Final = End("silent", POLICY, "No event came that could be understood.", "session_silent")
+TOO_FAST: Final = End(
+    "too_fast", POLICY, "More audio came at once than the server takes: send it as it is spoken.", "rate_limit_exceeded"
+)
+
+
+UNKNOWN: Final = End("resume_unknown", RESUME_UNKNOWN, "There is no such session to be resumed.", "resume_unknown")
+ELSEWHERE: Final = End("resumed", RESUMED_ELSEWHERE, "The session goes on over another connection.")
+NOT_RESUMED: Final = End("resume_expired", NOBODY_THERE, "nobody came back to it", gone=True)
 
 
 def new_id(kind: str) -> str:
@@ -86,12 +122,30 @@ class LiveSession:
         self._arrived: asyncio.Queue[str | bytes] = asyncio.Queue(ARRIVED)  # full: the bringer waits
         self._inbox: asyncio.Queue[ev.Event] = asyncio.Queue(INBOX)  # full: the bringer waits
         self._outbox = Outbox()
+        self._allowance = Allowance(runtime.config.limits)
+        self._understood = asyncio.Event()
+        """An event of the client, for the first time."""
         self._asides: set[str] = set()
         """Replies that are not part of the conversation; the client need not play them."""
         self._alarm = Alarm()
         self._runner: Runner | None = None
         self._link: Link | None = None
         self._told: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        self._clock = SessionClock()
+        self._linked = asyncio.Event()
+        self._linked.set()
+        self._tokens = Tokens()
+        self._resume_s = runtime.config.server.resume_s
+        self._received = 0
+        """Frames of the client."""
+        self._give_up: asyncio.TimerHandle | None = None
+        self._watch = self._watched()
+
+    def _watched(self) -> Watch:
+        runtime = self._runtime
+        shell = Shell(lambda: self._ear.audio.end_sample, self._padding_ms, self.queues)
+        models = runtime.engines.names()
+        return Watch(self.id, runtime.metrics, shell, self._now(), models=models, export=runtime.traces)
 
     # --- its life -----------------------------------------------------------------------------------------------
 
@@ -104,8 +158,11 @@ class LiveSession:
                 end = await self._until_over()
                 if self._link is not None:
                     self._link.hang_up(end)
+                self._runtime.metrics.sessions_ended.labels(end.why).inc()
                 log.event("session_closed", code=end.code, reason=end.reason)
         finally:
+            if self._give_up is not None:
+                self._give_up.cancel()
             self._let_go()
             self.over.set()
 
@@ -113,25 +170,103 @@ class LiveSession:
         """From now on the client is talked to over this link."""
         self._link = link
 
+    def may_resume(self, asked: Asked) -> bool:
+        """It is there, the token is right, and what the client has not got can be sent again."""
+        here = not self._told.done() and not self.over.is_set()
+        return here and self._tokens.accept(asked.token) and self._outbox.log.has(asked.after)
+
+    def resume(self, link: Link, asked: Asked) -> None:
+        """Go on over this link; one that is still there is closed."""
+        if not self.may_resume(asked):  # any more
+            link.hang_up(UNKNOWN)
+            return
+        if self._link is not None:
+            self._link.hang_up(ELSEWHERE)
+        self._hold()
+        self._link = link
+        self._outbox.log.rewind(asked.after)
+        self._tokens.renew(self._new_token())
+        event_id, greeting = self._wire.resumed(self._received)
+        self._outbox.greet(event_id, greeting)
+        self._go_on()
+
     async def use(self, link: Link) -> None:
         """Until the attached link is lost; it is closed then."""
         end = End("server_stopped", GOING_AWAY, "the server stops", gone=True)
         try:
             with log.about(session=self.id):
-                end = await link.until_lost(self._arrived.put, self._outbox)
+                end = await link.until_lost(self._take, self._outbox)
         finally:
-            self._lost(end)
+            ends = self._lost(link, end)
+        self._runtime.metrics.closes.labels(close_label(end.code)).inc()
         await link.close(end)
-        await self.over.wait()
+        if ends:
+            await self.over.wait()
+
+    @property
+    def at_rest(self) -> bool:
+        """Nothing is being said in it, nothing waits for words or an answer, and the client has been sent all."""
+        return self.over.is_set() or (self._core.at_rest and not self._outbox.log.waiting)
 
     def hang_up(self, end: End) -> None:
         """The session ends. Whoever is first says why."""
         if not self._told.done():
             self._told.set_result(end)
 
-    def _lost(self, end: End) -> None:
+    def _lost(self, link: Link, end: End) -> bool:
+        """True: the session is over with it."""
+        if self._link is not link:  # it goes on over another
+            return self.over.is_set()
         self._link = None
-        self.hang_up(end)
+        resumable = self._tokens.newest is not None and end.code != NORMAL
+        if self._told.done() or not resumable:
+            self.hang_up(end)
+            return True
+        self._hold()
+        log.event("session_held", code=end.code, reason=end.reason)
+        self._runtime.sessions.held(self)
+        self._give_up = asyncio.get_running_loop().call_later(self._resume_s, self.give_up)
+        return False
+
+    @property
+    def is_held(self) -> bool:
+        """It has no link, and may get another."""
+        return self._clock.is_held
+
+    def give_up(self) -> None:
+        """The client need not come back any more."""
+        self.hang_up(NOT_RESUMED)
+
+    def _hold(self) -> None:
+        """Time stands still, and the core is given nothing."""
+        self._clock.hold(asyncio.get_running_loop().time())
+        self._alarm.stop()
+        self._linked.clear()
+
+    def _go_on(self) -> None:
+        if self._give_up is not None:
+            self._give_up.cancel()
+        away_ms = 1000 * self._clock.go_on(asyncio.get_running_loop().time())
+        with log.about(session=self.id):
+            log.event("session_resumed", away_ms=round(away_ms))
+            self._feed(ev.Reconnected(away_ms, self._outbox.log.unheard_ms()))
+        self._linked.set()
+
+    def _new_token(self) -> str:
+        """The client is told of it with the next event that shows the session."""
+        token = make_token(self.id, secrets.token_urlsafe(TOKEN_BYTES))
+        self._wire.may_resume(token, self._resume_s)
+        return token
+
+    def _settle_resume(self) -> None:
+        """The client wants that it may resume, or does not any more."""
+        wanted = self._wire.wants_resume and self._resume_s > 0
+        if wanted and self._tokens.newest is None:
+            self._tokens.renew(self._new_token())
+        elif not wanted:
+            self._tokens.revoke()
+            self._wire.may_not_resume()
+        self._outbox.log.keep(wanted)
 
     async def _until_over(self) -> End:
         end: End | None = None
@@ -163,15 +298,42 @@ class LiveSession:
     async def _converse(self) -> None:
         async with asyncio.TaskGroup() as group:
             self._runner = Runner(self._runtime, self._ear.audio, group, self._inbox.put)
+            self._settle_resume()
             self._send(self._wire.opening())
             group.create_task(self._listen())
             group.create_task(self._ear.hear())
             group.create_task(self._act())
             group.create_task(self._wake())
             group.create_task(self._until_told())
+            group.create_task(self._until_understood())
 
     async def _until_told(self) -> None:
         raise Hangup(await self._told)
+
+    async def _until_understood(self) -> None:
+        try:
+            async with asyncio.timeout(FIRST_EVENT_S):
+                await self._understood.wait()
+        except TimeoutError:
+            raise Hangup(SILENT) from None
+
+    # --- what an operator sees of it ----------------------------------------------------------------------------
+
+    def glance(self) -> Glance:
+        """Not of one that is over."""
+        return self._watch.glance(self._now())
+
+    def queues(self) -> dict[str, int]:
+        """How much waits: for the client, of the engines, for voice activity."""
+        return {
+            "frames": self._outbox.log.waiting,
+            "events": self._inbox.qsize(),
+            "audio": self._ear.frames_behind,
+        }
+
+    def _padding_ms(self) -> float:
+        detection = self._core.settings.turn_detection
+        return 0.0 if detection is None else detection.prefix_padding_ms
 
     # --- the client ---------------------------------------------------------------------------------------------
 
@@ -180,7 +342,16 @@ class LiveSession:
             frame = await self._arrived.get()
             await self._may_go_on()
             await self._client_frame(frame)
+            self._arrived.task_done()
             await self._outbox.room()
+
+    async def _take(self, frame: str | bytes) -> None:
+        """Of a large one not before the session is done with it: until then it counts for the socket."""
+        await self._arrived.put(frame)
+        self._received += 1
+        self._tokens.arrived()
+        if len(frame) >= LARGE_FRAME:
+            await self._arrived.join()
 
     async def _client_frame(self, frame: str | bytes) -> None:
         if len(frame) < LARGE_FRAME:
@@ -193,12 +364,29 @@ class LiveSession:
         self._send(incoming.frames)
         if incoming.refused is not None:
             self._runtime.metrics.refusals.labels(incoming.refused).inc()
+        else:
+            self._understood.set()
+        held_s = self._allowed(incoming)
         await self._ear.take(incoming.pcm)
+        await self._may_go_on()
         if incoming.events:
-            await self._may_go_on()
+            self._settle_resume()
             self._ear.catch_up()
         for event in incoming.events:
             self._feed(event, incoming.client_event_id, incoming.sound)
+        if held_s:
+            self._runtime.metrics.held_up.inc(held_s)
+            await asyncio.sleep(held_s)
+
+    def _allowed(self, incoming: Incoming) -> float:
+        """How long the client is not to be read behind this. Raises Hangup when that is too long."""
+        now = asyncio.get_running_loop().time()
+        if incoming.events or incoming.frames:
+            return self._allowance.event(now, refused=incoming.refused is not None)
+        held_s = self._allowance.audio(len(incoming.pcm) / BYTES_PER_SAMPLE / WIRE_RATE_HZ, now)
+        if held_s > LONGEST_WAIT_S:
+            raise Hangup(TOO_FAST)
+        return held_s
 
     def _log_ignored(self, incoming: Incoming) -> None:
         for name in incoming.ignored:
@@ -206,7 +394,11 @@ class LiveSession:
                 self._ignored.add(name)
                 log.event("field_ignored", field=name[:IGNORED_CHARS])
 
-    def _send(self, frames: Sequence[bytes], reply_id: str | None = None, audio_ms: float = 0.0) -> None:
+    def _send(self, frames: Sequence[bytes], notice: ev.Notice | None = None) -> None:
+        """notice: what they tell the client."""
+        reply_id, audio_ms = None, 0.0
+        if isinstance(notice, ev.ReplyAudioDelta) and notice.reply_id not in self._asides:
+            reply_id, audio_ms = notice.reply_id, 1000 * notice.samples.size / SPEAK_RATE_HZ
         for frame in frames:
             if not self._outbox.put(Sent(frame, reply_id, audio_ms)) and self._link is not None:
                 self._link.hang_up(SLOW)
@@ -214,10 +406,12 @@ class LiveSession:
     # --- the core -----------------------------------------------------------------------------------------------
 
     def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+        return self._clock.at(asyncio.get_running_loop().time())
 
     async def _may_go_on(self) -> None:
         """Wait while the session is held."""
+        while not self._linked.is_set():
+            await self._linked.wait()
 
     def _detects(self) -> bool:
         return self._core.settings.turn_detection is not None
@@ -242,27 +436,34 @@ class LiveSession:
 
     def _feed(self, event: ev.Event, client_event_id: str | None = None, sound: bytes = b"") -> None:
         """Give the core an event and carry out what it says. Never waits. sound: of the item that is added."""
+        now = self._now()
+        with log.about(turn=self._watch.turn):
+            for command in self._core.receive(event, now):
+                self._carry_out(command, now, client_event_id, sound)
+        wake_at = self._core.wake_at()
+        self._alarm.set(None if wake_at is None else self._clock.loop_time(wake_at))
+
+    def _carry_out(self, command: ev.Command, now: float, client_event_id: str | None, sound: bytes) -> None:
         assert self._runner is not None
-        for command in self._core.receive(event, self._now()):
-            if isinstance(command, ev.ResetVoiceActivity):
-                self._ear.forget()
-            elif isinstance(command, ev.TranscribeItem):
-                self._runner.transcribe_item(command, sound)
-            elif isinstance(command, ev.EngineCommand):
-                self._runner.run(command)
-            else:
-                self._note(command)
-                if sound and isinstance(command, ev.ItemAdded):
-                    self._sounds.give(command.item.id, sound)
-                observe(command, self._runtime.metrics)
-                self._send(self._wire.notice(command, client_event_id))
-        self._alarm.set(self._core.wake_at())
+        if isinstance(command, ev.ResetVoiceActivity):
+            self._ear.forget()
+        elif isinstance(command, ev.TranscribeItem):
+            self._runner.transcribe_item(command, sound)
+        elif isinstance(command, ev.EngineCommand):
+            self._runner.run(command)
+        else:
+            self._note(command)
+            if sound and isinstance(command, ev.ItemAdded):
+                self._sounds.give(command.item.id, sound)
+            self._watch.note(command, now)
+            self._send(self._wire.notice(command, client_event_id), command)
 
     def _note(self, notice: ev.Notice) -> None:
         """What the shell has to know of what the client is told."""
         assert self._runner is not None
         self._sounds.note(notice)
         if isinstance(notice, ev.ReplyAudioDelta):
+            self._runner.sent(notice.reply_id, notice.samples.size)
             if notice.reply_id not in self._asides:
                 self._ear.played(notice)
         elif isinstance(notice, ev.ReplyStarted):
@@ -271,7 +472,15 @@ class LiveSession:
                 self._asides.add(notice.reply_id)
         elif isinstance(notice, ev.ReplyEnded):
             self._asides.discard(notice.reply_id)
+            self._timed(notice.timeline)
         elif isinstance(notice, ev.SpeechStopped):
             self._runner.turn_is_over()
         elif isinstance(notice, ev.AudioCommitted):
             self._runner.committed()
+
+    def _timed(self, timeline: Timeline | None) -> None:
+        """What the server itself took of the time until an answer's first sound tells how busy it is."""
+        timeline = timeline or Timeline()
+        total_ms, endpoint_ms = timeline.total_ms(), timeline.endpoint_ms()
+        if total_ms is not None and endpoint_ms is not None:
+            self._runtime.admission.load.turn((total_ms - endpoint_ms) / 1000, asyncio.get_running_loop().time())

@@ -39,6 +39,7 @@ from voxtral_voice.engines.spoken_language import language_of_text
 from voxtral_voice.engines.voice_choice import voice_for, why
 from voxtral_voice.errors import EngineError, RequestError
 from voxtral_voice.server import asking
+from voxtral_voice.server.ahead import Ahead
 from voxtral_voice.server.answer import Answer
 from voxtral_voice.server.patience import PREPARE_S
 from voxtral_voice.server.prompt import messages, tools
@@ -46,8 +47,11 @@ from voxtral_voice.server.runtime import ENGINE_FAULTS, Runtime
 from voxtral_voice.server.turn_stream import TurnStream
 from voxtral_voice.server.work import Account, Outcome
 
-MAX_PHRASES: Final = 256
-"""Phrases of a reply that wait for the speaker."""
+MAX_PHRASES: Final = 4096
+"""Phrases of a reply that wait for the speaker: text, of which an answer has an end of its own (`answer`)."""
+AHEAD_S: Final = 20.0
+"""Audio of a reply that waits to be sent: with that much of it no further phrase is begun. 2 MB; and a reply that is
+cut off was made for nothing so far."""
 ITEMS_AT_ONCE: Final = 1
 """Of a session's items the others wait, as many as the core allows; their time limit begins with their work."""
 MAX_ITEM_S: Final = 120.0
@@ -79,6 +83,7 @@ class Runner:
         """Replies that the client knows of, until they are stopped."""
         self._replies: dict[str, asyncio.Task[None]] = {}
         self._phrases: dict[str, asyncio.Queue[ev.Speak]] = {}
+        self._ahead: dict[str, Ahead] = {}
         self._stream: TurnStream | None = None
         """Of the turn that goes on."""
         self._streamed: tuple[int, str | None, str] | None = None
@@ -290,6 +295,7 @@ class Runner:
 
     def _begin_reply(self, reply_id: str, work: Coroutine[None, None, None]) -> None:
         self._phrases[reply_id] = asyncio.Queue(MAX_PHRASES)  # full: the reply fails
+        self._ahead[reply_id] = Ahead(AHEAD_S * SPEAK_RATE_HZ)  # full: the speaker waits
         self._replies[reply_id] = self._group.create_task(work)
 
     async def _reply(self, job: ev.Respond, shown: Sequence[Message], account: Account) -> None:
@@ -322,8 +328,14 @@ class Runner:
             shown, language=job.language, max_tokens=job.max_tokens, tools=tools(job)
         )
 
+    def sent(self, reply_id: str, samples: int) -> None:
+        """So much of its audio does not wait any more."""
+        if (ahead := self._ahead.get(reply_id)) is not None:
+            ahead.less(samples)
+
     def _stop_reply(self, reply_id: str) -> None:
         self._phrases.pop(reply_id, None)
+        self._ahead.pop(reply_id, None)
         if (reply := self._replies.pop(reply_id, None)) is not None:
             reply.cancel()
 
@@ -343,18 +355,20 @@ class Runner:
     async def _speak(self, reply_id: str, phrases: asyncio.Queue[ev.Speak], account: Account) -> None:
         """One phrase after the other, until the reply is stopped. The first one decides which voice says them all."""
         by: ev.SpokenBy | None = None
+        ahead = self._ahead[reply_id]
         try:
             while True:
                 phrase = await phrases.get()
+                await ahead.room()  # between two phrases: in the middle of one an engine might be kept from others
                 by = by or spoken_by(self._runtime.engines.speaker, phrase.text, phrase.voice, phrase.language)
-                await self._speak_phrase(phrase, by, account)
+                await self._speak_phrase(phrase, by, account, ahead)
                 self._runtime.worked("speaker")
                 await self._tell(ev.PhraseEnded(reply_id, phrase.phrase))
         except ENGINE_FAULTS as error:
             message = self._runtime.failed("speaker", error)
             await self._tell(ev.ReplyFailed(reply_id, "speaker", message))
 
-    async def _speak_phrase(self, job: ev.Speak, by: ev.SpokenBy, account: Account) -> None:
+    async def _speak_phrase(self, job: ev.Speak, by: ev.SpokenBy, account: Account, ahead: Ahead) -> None:
         limit_s, samples, placed_to = _longest_audio_s(job), 0, 0
         language = language_of_text(job.text, by.language) or None
         speaker, told = self._runtime.engines.speaker, False
@@ -362,6 +376,7 @@ class Runner:
         async with aclosing(asking.outputs(self._runtime, "speaker", speak, account)) as chunks:
             async for chunk in chunks:
                 samples += chunk.samples.size
+                ahead.more(chunk.samples.size)
                 if samples > limit_s * SPEAK_RATE_HZ:
                     made = f"more than {limit_s:g} s of audio for a phrase of {len(job.text)} characters"
                     raise EngineError("speaker", f"it made {made}")
