@@ -161,8 +161,8 @@ async def asked(front: Front, path: str, kind: str = "http") -> list[Any]:
 async def test_who_goes_away_lets_nobody_in_but_the_scraper() -> None:
     seen: list[str] = []
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
-        assert front.under_way == 1
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert front.requests == 1
         seen.append(scope["path"])
 
     its = Health({}, draining=True)
@@ -173,24 +173,22 @@ async def test_who_goes_away_lets_nobody_in_but_the_scraper() -> None:
     assert (await asked(front, "/v1/realtime", "websocket"))[0]["status"] == 503
     assert seen == []
     await asked(front, "/metrics")
-    assert (seen, front.under_way) == (["/metrics"], 0)
+    assert (seen, front.requests) == (["/metrics"], 0)
     assert (its.state, its.ping, its.told().status_code) == ("draining", 503, 503)
 
 
 async def test_requests_under_way_are_counted_to_their_end() -> None:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
-        assert front.under_way == 1
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert front.requests == 1
         raise LookupError("mine")
 
     front = Front(Health({}))
     front.opens(app)
     with pytest.raises(LookupError, match="mine"):
         await asked(front, "/v1/models")
-    assert front.under_way == 0
+    assert front.requests == 0
 
 
 def test_the_states_that_a_load_balancer_sees() -> None:
     assert (Health().state, Health().ping) == ("loading", 204)
     assert Health(draining=True).ping == 503
-
-

@@ -2,8 +2,8 @@
 
 Knows: signals, how long is waited, close codes. Does not know: sessions' insides, uvicorn.
 
-    first SIGTERM or SIGINT    not ready, no new sessions and requests; a session is closed once nothing is being said in
-                               it, and all are at the deadline; then the server stops: exit status 0
+    first SIGTERM or SIGINT    not ready, no new sessions and requests; a session is closed once nothing is being said
+                               in it, and all are at the deadline; then the server stops: exit status 0
     second                     ends the process at once, as if nothing had been done about signals
     while engines still load   ends at once, too: exit status 0
 """
@@ -14,16 +14,20 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from voxtral_voice.observe import log
 from voxtral_voice.server.health import Front, Health
+from voxtral_voice.server.link import End
 from voxtral_voice.server.runtime import Runtime
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 LOOK_S: Final = 0.05
 """Between two looks at what is still going on."""
+CLOSE_S: Final = 1.0
+"""For clients to take what is said to them at the end."""
+GOING_AWAY: Final = End("drained", 1001, "The server is going away: connect again.", error="server_going_away")
 
 
 class Stop:
@@ -43,6 +47,9 @@ class Stop:
         finally:
             for number in SIGNALS:
                 loop.remove_signal_handler(number)
+
+    async def until_asked(self) -> None:
+        await self.asked.wait()
 
     @contextmanager
     def cancels_until_ready(self) -> Iterator[None]:
@@ -70,12 +77,27 @@ class Stop:
             self._loading.cancel()
 
 
-async def drain(runtime: Runtime, health: Health, front: Front, limit_s: float) -> None:
-    """Until nothing is going on any more, or for limit_s."""
-    health.draining = True
-    log.event("drain_began", requests=front.under_way, at_most_s=limit_s)
+async def drain(runtime: Runtime, health: Health, front: Front) -> None:
+    """Until nothing is going on any more, or for as long as the settings allow. No session is left then."""
     loop = asyncio.get_running_loop()
+    limit_s = runtime.config.server.drain_s
     ends_at = loop.time() + limit_s
-    while front.under_way and loop.time() < ends_at:
+    health.draining = True
+    log.event("drain_began", sessions=len(runtime.sessions), requests=front.requests, at_most_s=limit_s)
+    while (runtime.sessions or front.under_way) and loop.time() < ends_at:
+        for session in runtime.sessions:
+            if session.at_rest:
+                session.hang_up(GOING_AWAY)
         await asyncio.sleep(LOOK_S)
-    log.event("drain_ended", requests=front.under_way)
+    log.event("drain_ended", cut_sessions=len(runtime.sessions), cut_requests=front.requests)
+    await _cut(runtime, front)
+
+
+async def _cut(runtime: Runtime, front: Front) -> None:
+    """What is left. Its clients are told, those that listen."""
+    for session in runtime.sessions:
+        session.hang_up(GOING_AWAY)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_S):
+            while runtime.sessions or front.sockets:  # noqa: ASYNC110 - they end one by one
+                await asyncio.sleep(LOOK_S)

@@ -13,6 +13,7 @@ Does not know: who may enter (`door`), how many (`admission`), what makes it rea
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -23,6 +24,7 @@ from starlette.websockets import WebSocket
 from voxtral_voice.server.runtime import Runtime
 
 State = Literal["loading", "untested", "ready", "failing", "draining"]
+Closed = Literal["loading", "draining"]
 
 LIVE, READY, PING, METRICS = "/livez", "/readyz", "/ping", "/metrics"
 RETRY_S: Final = 2
@@ -32,11 +34,11 @@ WAIT_PAGE: Final = (
     "<!doctype html><html lang=en><meta charset=utf-8><title>Voxtral Voice AI</title>"
     "<p>The server is loading its models. This page looks again by itself.</p></html>"
 )
-REFUSALS: Final = {
+REFUSALS: Final[Mapping[Closed, tuple[str, str]]] = {
     "loading": ("server_loading", "The server is loading its models: try again in a few seconds."),
     "draining": ("server_going_away", "The server is going away: connect again, to another one or to the next."),
 }
-"""By state: code and message."""
+"""Code and message."""
 
 
 @dataclass(slots=True)
@@ -48,6 +50,9 @@ class Health:
     runtime: Runtime | None = None
     """There when nothing is loading any more."""
     draining: bool = False
+
+    def loaded(self, part: str) -> None:
+        del self.loading[part]
 
     @property
     def state(self) -> State:
@@ -82,14 +87,19 @@ class Health:
 
 
 class Front:
-    """The whole server, as an ASGI app: `opens` gives it what is behind.
-
-    under_way: HTTP requests that are being answered now."""
+    """The whole server, as an ASGI app: `opens` gives it what is behind."""
 
     def __init__(self, health: Health) -> None:
         self._health = health
         self._app: ASGIApp | None = None
-        self.under_way = 0
+        self.requests = 0
+        """That are being answered now; but for those about health."""
+        self.sockets = 0
+        """That are open now."""
+
+    @property
+    def under_way(self) -> int:
+        return self.requests + self.sockets
 
     def opens(self, app: ASGIApp) -> None:
         self._app = app
@@ -101,16 +111,17 @@ class Front:
         elif self._app is None or (self._health.draining and scope["path"] != METRICS):
             await self._refuse(scope, receive, send)
         elif is_socket:
-            await self._app(scope, receive, send)
+            self.sockets += 1
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self.sockets -= 1
         else:
-            await self._answer(self._app, scope, receive, send)
-
-    async def _answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        self.under_way += 1
-        try:
-            await app(scope, receive, send)
-        finally:
-            self.under_way -= 1
+            self.requests += 1
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self.requests -= 1
 
     def _about_health(self, scope: Scope) -> Response | None:
         if scope["path"] not in (LIVE, READY, PING):
@@ -122,7 +133,7 @@ class Front:
         return self._health.told() if scope["path"] == READY else Response(status_code=self._health.ping)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        state = "draining" if self._health.draining else "loading"
+        state: Closed = "draining" if self._health.draining else "loading"
         if scope["type"] == "websocket":
             await WebSocket(scope, receive, send).send_denial_response(refusal(state))
         elif scope["path"] == "/" and state == "loading":
@@ -135,7 +146,7 @@ def retry() -> dict[str, str]:
     return {"Retry-After": str(RETRY_S)}
 
 
-def refusal(state: Literal["loading", "draining"]) -> JSONResponse:
+def refusal(state: Closed) -> JSONResponse:
     code, message = REFUSALS[state]
     body = {"error": {"message": message, "type": "server_error", "param": None, "code": code}}
     return JSONResponse(body, 503, retry())

@@ -17,6 +17,7 @@ import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import uvicorn
@@ -29,15 +30,16 @@ from voxtral_voice.replay.recorder import Recorder
 from voxtral_voice.server import memory
 from voxtral_voice.server.app import SecureHeaders, build_app
 from voxtral_voice.server.auth import Auth
-from voxtral_voice.server.bounded_websocket import BoundedWebSocket
 from voxtral_voice.server.cloned_voices import ClonedVoices
 from voxtral_voice.server.drain import Stop, drain
 from voxtral_voice.server.health import Front, Health
 from voxtral_voice.server.in_daemon import in_daemon
-from voxtral_voice.server.patient_http import PatientHttp, listen
+from voxtral_voice.server.paced_websocket import PacedWebSocket
+from voxtral_voice.server.patient_http import listen
 from voxtral_voice.server.recovery import recover
+from voxtral_voice.server.refusing_http import Gate, RefusingHttp
 from voxtral_voice.server.runtime import Runtime, build_engines, start_recorder, watch_loop_lag
-from voxtral_voice.server.synthetic import keep_tested, tested
+from voxtral_voice.server.synthetic import keep_tested, try_a_turn
 from voxtral_voice.server.tls import tls_context
 
 MESSAGE_BYTES: Final = 32 * 1024 * 1024
@@ -101,15 +103,16 @@ async def started(config: Config) -> AsyncIterator[Started]:
     auth = await asyncio.to_thread(Auth, config.server)
     tls = await asyncio.to_thread(tls_context, config.server)
     health = Health()
-    front = Front(health)
+    front, gate = Front(health), Gate()
     with _bind(config.server.host, config.server.port) as listener:
         url = _url(listener, config.server.host, tls is not None)
         async with (
-            _answering(_server(front, tls), listener, url) as (server, serving),
+            _answering(_server(front, gate, tls), listener, url) as (server, serving),
             _recording(config) as recorder,
             _loaded(config, health, recorder, auth) as runtime,
         ):
             front.opens(build_app(runtime))
+            gate.opens(runtime.admission, runtime.refusals)
             try:
                 yield Started(url, runtime, health, front, server, serving)
             finally:  # before the engines go
@@ -151,9 +154,9 @@ async def _loaded(config: Config, health: Health, recorder: Recorder | None, aut
     try:
         runtime = health.runtime = Runtime(config, engines, recorder=recorder, auth=auth, cloned=cloned)
         with runtime.closing:
-            await tested(runtime)
+            await try_a_turn(runtime)
             async with (
-                _beside(watch_loop_lag(runtime.metrics)),
+                _beside(watch_loop_lag(runtime.metrics, runtime.admission.load)),
                 _beside(recover(runtime)),
                 _beside(keep_tested(runtime)),
                 runtime.sessions.open(),
@@ -211,7 +214,7 @@ def _is_a_fault(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("ASGI callable returned without completing handshake")
 
 
-def _server(app: Front, tls: ssl.SSLContext | None) -> Server:
+def _server(app: Front, gate: Gate, tls: ssl.SSLContext | None) -> Server:
     logging.getLogger("uvicorn.error").addFilter(_is_a_fault)
     return Server(
         uvicorn.Config(
@@ -219,8 +222,8 @@ def _server(app: Front, tls: ssl.SSLContext | None) -> Server:
             log_config=None,
             access_log=False,
             lifespan="off",
-            http=PatientHttp,
-            ws=BoundedWebSocket,
+            http=partial(RefusingHttp, gate),  # type: ignore[arg-type]
+            ws=PacedWebSocket,
             ws_max_size=MESSAGE_BYTES,
             ws_per_message_deflate=False,
             timeout_graceful_shutdown=STOP_S,

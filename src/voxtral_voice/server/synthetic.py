@@ -26,7 +26,7 @@ import numpy as np
 
 from voxtral_voice.audio.pcm import pcm16_to_float
 from voxtral_voice.engines.base import VAD_FRAME_SAMPLES, Finish, Message, Samples
-from voxtral_voice.errors import EngineError, RequestError, first_of
+from voxtral_voice.errors import EngineError, first_of
 from voxtral_voice.observe import log
 from voxtral_voice.server.ear import HEAR_S
 from voxtral_voice.server.patience import JUDGE_S, RESPONDER_S, SPEAKER_S, TRANSCRIBER_S
@@ -73,7 +73,7 @@ async def keep_tested(runtime: Runtime, sleep: Sleep = asyncio.sleep) -> None:
             runtime.ready = False
         if runtime.ready or runtime.failing or down:
             await _something_changes(runtime)
-        elif not await tested(runtime):
+        elif not await try_a_turn(runtime):
             await sleep(AGAIN_S)
 
 
@@ -85,7 +85,7 @@ async def _something_changes(runtime: Runtime) -> None:
     runtime.works_again.clear()
 
 
-async def tested(runtime: Runtime) -> bool:
+async def try_a_turn(runtime: Runtime) -> bool:
     """Runs a turn. When it goes well the runtime is ready; else the engine to blame counts as failing."""
     began = time.monotonic()
     try:
