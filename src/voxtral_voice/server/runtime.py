@@ -32,6 +32,7 @@ from voxtral_voice.server.admission import Admission
 from voxtral_voice.server.auth import Auth, Who
 from voxtral_voice.server.circuits import Circuits
 from voxtral_voice.server.cloned_voices import ClonedVoices
+from voxtral_voice.server.load import Load
 from voxtral_voice.server.patience import Waits, waits
 from voxtral_voice.server.refusals import Refusals
 from voxtral_voice.server.sessions import Sessions
@@ -179,8 +180,8 @@ def policy(config: Config, engines: Engines) -> Policy:
     )
 
 
-async def watch_loop_lag(metrics: Metrics) -> None:
-    """Sleeps and measures by how much it overslept, for ever. Cancel it to stop."""
+async def watch_loop_lag(metrics: Metrics, load: Load | None = None) -> None:
+    """load: is told of it, too. Sleeps and measures by how much it overslept, for ever. Cancel it to stop."""
     loop = asyncio.get_running_loop()
     lags: deque[float] = deque([0.0], maxlen=LAG_WINDOW)  # full: the oldest measurement goes
     for number in itertools.count():
@@ -189,5 +190,7 @@ async def watch_loop_lag(metrics: Metrics) -> None:
         lags.append(max(0.0, loop.time() - due))
         metrics.loop_lag.set(max(lags))
         metrics.loop_delay.observe(lags[-1])
+        if load is not None:
+            load.lag(lags[-1])
         if number % TASKS_EVERY == 0:
             metrics.tasks.set(len(asyncio.all_tasks()))
