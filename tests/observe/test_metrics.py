@@ -41,7 +41,7 @@ def test_the_process_is_measured_too() -> None:
     assert {"process_resident_memory_bytes", "process_open_fds", "process_cpu_seconds"} <= names
 
 
-def later_each_instrument_is_used_outside_this_file() -> None:
+def test_each_instrument_is_used_outside_this_file() -> None:
     """One that nobody counts would be a zero that looks like good news."""
     texts = [path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py") if path.name != "metrics.py"]
     instruments = {name for name, it in vars(Metrics()).items() if isinstance(it, Counter | Gauge | Histogram)}
@@ -58,10 +58,10 @@ def test_two_servers_do_not_add_up() -> None:
 
 def test_a_gauge_may_be_asked_for_when_it_is_scraped() -> None:
     metrics, depth = Metrics(), [3.0]
-    metrics.at_scrape("queue_depth", "What waits.", "queue", lambda: [("out", depth[0])])
-    assert b'voxtral_voice_queue_depth{queue="out"} 3.0' in metrics.text()
+    metrics.at_scrape("made_up_depth", "What waits.", "queue", lambda: [("out", depth[0])])
+    assert b'voxtral_voice_made_up_depth{queue="out"} 3.0' in metrics.text()
     depth[0] = 5
-    assert b'voxtral_voice_queue_depth{queue="out"} 5.0' in metrics.text()
+    assert b'voxtral_voice_made_up_depth{queue="out"} 5.0' in metrics.text()
 
 
 @pytest.mark.parametrize(

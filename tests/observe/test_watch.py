@@ -10,7 +10,7 @@ from tests.observe.test_trace import ENDED, TIMELINE, value
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.observe.metrics import Metrics
 from voxtral_voice.observe.spans import Span
-from voxtral_voice.observe.watch import Shell, Watch, deepest
+from voxtral_voice.observe.watch import Shell, Watch
 
 STARTED = ev.ReplyStarted("resp_1", "item_2", "item_1", "audio", "af_heart", None)
 
@@ -142,12 +142,6 @@ def test_a_reply_that_no_spoken_turn_asked_for_is_not_traced() -> None:
     seen = Seen()
     seen.note(9.0, STARTED, replace(ENDED, timeline=None))
     assert seen.spans == []
-
-
-def test_the_deepest_queue_of_each_kind() -> None:
-    one, other = Seen(depths={"frames": 1, "events": 4}), Seen(depths={"frames": 2})
-    assert deepest([one.watch, other.watch]) == {"frames": 2, "events": 4}
-    assert deepest([]) == {}
 
 
 def interrupted() -> ev.ReplyEnded:

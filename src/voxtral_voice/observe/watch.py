@@ -9,7 +9,7 @@ the silence of a contest is meant, and none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -137,9 +137,6 @@ class Watch:
             self._shell.queues(),
         )
 
-    def queues(self) -> Mapping[str, int]:
-        return self._shell.queues()
-
     # --- one notice ---------------------------------------------------------------------------------------------
 
     def _floor(self, state: str) -> None:
@@ -181,12 +178,3 @@ class Watch:
         self._interruptions += 1
         if self._spoken_from == now:  # the turn that did it was opened in the same step of the core
             self._metrics.barge_in.observe(max(0.0, (self._shell.received() - self._onset) / HEAR_RATE_HZ))
-
-
-def deepest(watches: Iterable[Watch]) -> dict[str, float]:
-    """By queue: what waits in it in the session where it is most."""
-    found: dict[str, float] = {}
-    for watch in watches:
-        for name, depth in watch.queues().items():
-            found[name] = max(found.get(name, 0.0), depth)
-    return found

@@ -83,6 +83,11 @@ class Ear:
             self._frames_due = True
             self._runtime.tick.call(self._frames_whole.set)
 
+    @property
+    def frames_behind(self) -> int:
+        """Of the client's audio, that voice activity has not judged yet."""
+        return max(0, self._pushed_bytes // BYTES_PER_HEARD_SAMPLE - self._heard_to) // VAD_FRAME_SAMPLES
+
     def catch_up(self) -> None:
         """What the client says next is about all the audio that it has sent."""
         self._ingest.flush()

@@ -26,6 +26,7 @@ from voxtral_voice.engines.voices import StyleSource
 from voxtral_voice.errors import DownError, EngineError, RequestError
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
+from voxtral_voice.observe.watch import Export
 from voxtral_voice.realtime.voices import Voices
 from voxtral_voice.replay.recorder import Recorder, Recording
 from voxtral_voice.server.admission import Admission
@@ -70,6 +71,8 @@ class Runtime:
     closing: ExitStack = field(default_factory=ExitStack)
     """What else has to be closed when the server stops."""
     cloned: ClonedVoices | None = None
+    traces: Export | None = None
+    """Takes each turn when it is over."""
     admission: Admission = field(init=False)
     """Who gets a place."""
     refusals: Refusals = field(init=False)

@@ -3,6 +3,7 @@
 Knows: which path is which endpoint, and how many requests each takes at once. Does not know: who may ask (`door`).
 
     GET  /v1/models, /v1/models/{id}      what runs here
+    GET  /v1/sessions                     where each session is, for an operator
     GET  /v1/voices, /v1/voices/{id}/sample   who speaks, and how it sounds
     POST /v1/voices, DELETE /v1/voices/{id}   a voice made of a clip, and unmade
     POST /v1/audio/speech                 text -> speech
@@ -21,6 +22,7 @@ from voxtral_voice.server.rest.chat import ChatCompletions
 from voxtral_voice.server.rest.edge import Endpoint, Handle
 from voxtral_voice.server.rest.hearing import Ear
 from voxtral_voice.server.rest.models import Models
+from voxtral_voice.server.rest.sessions import SessionList
 from voxtral_voice.server.rest.speech import Speech
 from voxtral_voice.server.rest.transcriptions import Transcriptions
 from voxtral_voice.server.rest.voice_clones import VoiceClones
@@ -48,6 +50,7 @@ def router(runtime: Runtime) -> APIRouter:
 
     add("GET", "/v1/models", models.list, MOST_LISTS)
     add("GET", "/v1/models/{id:path}", models.retrieve, MOST_LISTS)
+    add("GET", "/v1/sessions", SessionList(runtime).list, MOST_LISTS)
     add("GET", "/v1/voices", voices.list, MOST_LISTS)
     add("GET", "/v1/voices/{id}/sample", voices.sample, MOST_SAMPLES)
     add("POST", "/v1/voices", clones.create, MOST_CLONES, voice_clones.MOST_BYTES)
