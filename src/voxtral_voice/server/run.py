@@ -41,6 +41,7 @@ from voxtral_voice.server.refusing_http import Gate, RefusingHttp
 from voxtral_voice.server.runtime import Runtime, build_engines, start_recorder, watch_loop_lag
 from voxtral_voice.server.synthetic import keep_tested, try_a_turn
 from voxtral_voice.server.tls import tls_context
+from voxtral_voice.server.tracing import tracing
 
 MESSAGE_BYTES: Final = 32 * 1024 * 1024
 """Largest WebSocket message: the protocol's 15 MiB of audio is 20 MiB in base64."""
@@ -159,6 +160,7 @@ async def _loaded(config: Config, health: Health, recorder: Recorder | None, aut
                 _beside(watch_loop_lag(runtime.metrics, runtime.admission.load)),
                 _beside(recover(runtime)),
                 _beside(keep_tested(runtime)),
+                tracing(runtime),
                 runtime.sessions.open(),
             ):
                 yield runtime
