@@ -89,6 +89,13 @@ class ServerConfig(Part):
     max_session_minutes: float = Field(
         default=60, ge=0.01, le=1440, description="a session is ended after this many minutes"
     )
+    resume_s: int = Field(
+        default=120,
+        ge=0,
+        le=3600,
+        description="a session whose connection is lost waits so many seconds for its client, if that has asked for "
+        "it; 0 = none waits",
+    )
     drain_s: float = Field(
         default=10,
         ge=0,

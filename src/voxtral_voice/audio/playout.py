@@ -38,6 +38,12 @@ class PlayoutLedger:
         self._sent_ms += duration_ms
         return plays_at
 
+    def resumed(self, now: float, away_ms: float, unheard_ms: float) -> None:
+        """The listener was away for so long, in which the clock stood still and its player went on with what it had;
+        the last `unheard_ms` of what was sent had not arrived, and arrive now."""
+        arrived_ends_at = self._ends_at - (away_ms + unheard_ms) / 1000
+        self._ends_at = max(now, arrived_ends_at) + unheard_ms / 1000
+
     def heard_ms(self, now: float) -> float:
         """How much of the audio sent so far has been played."""
         return max(0.0, self._sent_ms - self.ahead_ms(now))

@@ -53,6 +53,10 @@ class Asides:
         return {item_id for reply in self._open.values() for item_id in reply.item_ids()}
 
     @property
+    def any(self) -> bool:
+        return bool(self._open)
+
+    @property
     def full(self) -> bool:
         return len(self._open) >= MOST
 

@@ -419,10 +419,20 @@ class Wake:
     """`wake_at()` was reached."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reconnected:
+    """The client was away and is back; meanwhile the session's time stood still."""
+
+    away_ms: float
+    """So long it had no connection; its player went on with what it had."""
+    unheard: tuple[tuple[str, float], ...] = ()
+    """By reply, the end of the audio sent that had not arrived, in ms. It is sent again now."""
+
+
 Event = (
     Configure | AudioReceived | CommitAudio | ClearAudio | AddItem | DeleteItem | TruncateItem | CreateReply
     | CancelReply | FramesHeard | TurnJudged | WordsJudged | TranscriptHeard | TranscriptFailed | ReplyText | ReplyCall
-    | ReplyTextEnded | PhraseAudio | PhraseEnded | ReplyFailed | Wake
+    | ReplyTextEnded | PhraseAudio | PhraseEnded | ReplyFailed | Wake | Reconnected
 )  # fmt: skip
 
 

@@ -408,6 +408,12 @@ class Replies:
 
     # --- what the client really played --------------------------------------------------------------------------
 
+    def reconnected(self, event: ev.Reconnected, now: float) -> None:
+        """What is played now is what the client gets again, behind what it had."""
+        if self.current is not None:
+            unheard_ms = sum(ms for reply_id, ms in event.unheard if reply_id == self.current.id)
+            self.current.ledger.resumed(now, event.away_ms, unheard_ms)
+
     def spoken(self, item_id: str) -> Reply | None:
         return self._spoken.get(item_id)
 

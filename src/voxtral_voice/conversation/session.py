@@ -100,6 +100,11 @@ class Session:
         )
         return min((t for t in times if t is not None), default=None)
 
+    @property
+    def at_rest(self) -> bool:
+        """Nobody says anything, and nothing that was said or asked waits for its words or its answer."""
+        return self.state is State.OPEN and not self._listener.awaited() and not self._asides.any
+
     def facts(self, event: ev.TranscriptHeard) -> ev.WordFacts:
         """What would be decided by its words if it were received now. Changes nothing."""
         if event.facts is not None:
@@ -193,6 +198,9 @@ class Session:
     def _interrupts(self) -> bool:
         """Speech during a reply may stop it."""
         return self._listener.detection.interrupt_response
+
+    def _reconnected(self, event: ev.Reconnected, now: float) -> None:
+        self._replies.reconnected(event, now)
 
     # --- the user speaks ----------------------------------------------------------------------------------------
 
@@ -759,6 +767,7 @@ class Session:
             ev.PhraseEnded: self._of_reply,
             ev.ReplyFailed: self._of_reply,
             ev.Wake: self._wake,
+            ev.Reconnected: self._reconnected,
         }
         return handlers  # type: ignore[return-value]  # each handler takes the very type that it is listed for
 

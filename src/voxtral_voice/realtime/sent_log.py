@@ -5,12 +5,14 @@ Knows: their order, their sizes, how much audio each brings. Does not know: sock
     add(sent)             one more, behind all others
     take()                the next one that is to be sent
     rewind(event_id)      what came behind this event has not arrived: it is to be sent again
+    unheard_ms()          how much audio that is
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import orjson
@@ -74,14 +76,17 @@ class SentLog:
         self._drop_old()
         return frame
 
-    def rewind(self, event_id: str) -> bool:
-        """False, and nothing changes: this event is not there any more, or never was."""
-        number = self._greetings.get(event_id, self._behind(event_id))
-        if number is None or number < self._first:
-            return False
-        self._new_from = max(self._new_from, self._next)
-        self._next = number
-        return True
+    def has(self, event_id: str) -> bool:
+        """All that came behind this event is there."""
+        return self._behind(event_id) is not None
+
+    def rewind(self, event_id: str) -> None:
+        """What came behind this event, which must be there, is to be sent again. What was never sent counts as sent,
+        too: it is in nobody's way that has only begun to read."""
+        number = self._behind(event_id)
+        assert number is not None
+        self._next, self._new_from = number, self._end
+        self.waiting = self.waiting_bytes = 0
 
     def greeted(self, event_id: str) -> None:
         """A connection begins here with an event that is none of the log's: it may be the last one to arrive."""
@@ -89,17 +94,22 @@ class SentLog:
         if len(self._greetings) > MOST_GREETINGS:
             del self._greetings[next(iter(self._greetings))]
 
-    def unheard_ms(self, reply_id: str) -> float:
-        """Of a reply's audio: how much of it is still to be sent."""
-        ahead = (self._frames[number - self._first] for number in range(self._next, self._end))
-        return sum(sent.audio_ms for sent in ahead if sent.reply_id == reply_id)
+    def unheard_ms(self) -> tuple[tuple[str, float], ...]:
+        """By reply, in their order: how much audio of it is to be sent."""
+        found: dict[str, float] = {}
+        for sent in islice(self._frames, self._next - self._first, None):
+            if sent.reply_id is not None:
+                found[sent.reply_id] = found.get(sent.reply_id, 0.0) + sent.audio_ms
+        return tuple(found.items())
 
     @property
     def _end(self) -> int:
         return self._first + len(self._frames)
 
     def _behind(self, event_id: str) -> int | None:
-        """Number of the frame behind this event."""
+        """Number of the frame behind this event; None: it is not there any more, or never was."""
+        if (number := self._greetings.get(event_id)) is not None:
+            return number if number >= self._first else None
         name = event_id.encode(errors="surrogatepass")
         for back, sent in enumerate(reversed(self._frames)):
             if name in sent.frame and orjson.loads(sent.frame)["event_id"] == event_id:

@@ -92,7 +92,7 @@ class SessionObject:
     server_patience: float | None = None
     """As the server's operator has set it."""
     voxtral_voice: JsonObject | None = None
-    """{"events": true}: the client wants our own events too."""
+    """{"events": true}: the client wants our own events too. {"resume": true}: it may want its session back."""
     input_format: FormatName = "audio/pcm"
     output_format: FormatName = "audio/pcm"
     tools: tuple[Tool, ...] = ()
@@ -138,6 +138,10 @@ class SessionObject:
     @property
     def wants_our_events(self) -> bool:
         return self.voxtral_voice is not None and self.voxtral_voice.get("events") is True
+
+    @property
+    def wants_resume(self) -> bool:
+        return self.voxtral_voice is not None and self.voxtral_voice.get("resume") is True
 
     def to_settings(self) -> Settings:
         transcription = self.transcription or {}
@@ -449,5 +453,5 @@ _RETENTION: Final = shape(
     required=("type", "retention_ratio"),
 )
 reasoning: Final = shape({"effort": choice("minimal", "low", "medium", "high", "xhigh")})
-_VOXTRAL_VOICE: Final = shape({"events": boolean}, strict=True)
+_VOXTRAL_VOICE: Final = shape({"events": boolean, "resume": boolean}, strict=True)
 _include: Final = _list(choice("item.input_audio_transcription.logprobs"), 1)

@@ -110,6 +110,8 @@ class Wire:
         self._is_new = self._session is usual
         """Nothing has happened yet, so that the session may still become one of another type."""
         self._conversation_id = ids("conv")
+        self._resume: JsonObject | None = None
+        """What the client is told about resuming; None: it cannot."""
         self._replies: dict[str, ReplyEvents] = {}
         """Open on the wire: the one of the conversation, and those beside it."""
         self._taken: dict[str, None] = {}
@@ -122,8 +124,36 @@ class Wire:
         """As they stand; those to begin the core's session with, before the first frame."""
         return self._session.to_settings()
 
+    @property
+    def wants_resume(self) -> bool:
+        """The client has asked that its session may be resumed."""
+        return self._session.wants_resume
+
+    def may_resume(self, token: str, seconds: int) -> None:
+        """The next event that shows the session has the token, once."""
+        self._resume = {"token": token, "seconds": seconds}
+
+    def may_not_resume(self) -> None:
+        self._resume = None
+
+    def resumed(self, received: int) -> tuple[str, bytes]:
+        """What the server says first over another connection, and the id of that event. received: frames of the client,
+        over all connections."""
+        event_id = self._ids("event")
+        self._resume = {**(self._resume or {}), "resumed": True, "received": received}
+        frame = orjson.dumps({"type": "session.created", "event_id": event_id, "session": self._session_json()})
+        return event_id, frame
+
+    def _session_json(self) -> JsonObject:
+        session = self._session.to_json()
+        if self._session.wants_resume:
+            ours = self._session.voxtral_voice or {}
+            session |= {"voxtral_voice": {**ours, "resume": False if self._resume is None else self._resume}}
+            self._resume = self._resume and {"seconds": self._resume["seconds"]}
+        return session
+
     def opening(self) -> list[bytes]:
-        created = self._events.encode("session.created", {"session": self._session.to_json()})
+        created = self._events.encode("session.created", {"session": self._session_json()})
         return [created] if self._problem is None else [created, *self._refused(self._problem).frames]
 
     def error(
@@ -272,7 +302,7 @@ class Wire:
                 fields = {"item_id": item_id, "content_index": 0, "audio_end_ms": end_ms}
                 return [encode("conversation.item.truncated", fields)]
             case ev.Configured():
-                return [encode("session.updated", {"session": self._session.to_json()})]
+                return [encode("session.updated", {"session": self._session_json()})]
             case ev.IdleTimeout(item_id, start, end):
                 fields = {"audio_start_ms": start // SAMPLES_PER_MS, "audio_end_ms": end // SAMPLES_PER_MS}
                 return [encode("input_audio_buffer.timeout_triggered", {**fields, "item_id": item_id})]

@@ -11,6 +11,7 @@ Who may enter is decided at the `door`, for every path that it does not leave op
 
 from __future__ import annotations
 
+import asyncio
 import mimetypes
 from pathlib import Path
 from typing import Final
@@ -27,10 +28,11 @@ from starlette.websockets import WebSocket
 from voxtral_voice import __version__
 from voxtral_voice.observe import log
 from voxtral_voice.realtime.fields import shown
+from voxtral_voice.realtime.resume import asked
 from voxtral_voice.realtime.wire import Opening
 from voxtral_voice.server import client_secrets, rest
 from voxtral_voice.server.auth import Who
-from voxtral_voice.server.connection import converse
+from voxtral_voice.server.connection import converse, resume
 from voxtral_voice.server.door import Door
 from voxtral_voice.server.rest import errors
 from voxtral_voice.server.rest.errors import ApiError
@@ -74,8 +76,11 @@ def build_app(runtime: Runtime) -> FastAPI:
         return FileResponse(PAGE / "index.html")
 
     @app.get("/metrics")
-    def metrics() -> Response:  # on a thread: it reads files of /proc
-        return Response(runtime.metrics.text(), media_type="text/plain; version=0.0.4")
+    async def metrics() -> Response:
+        for name, depth in runtime.sessions.deepest_queues().items():
+            runtime.metrics.queue_depth.labels(name).set(depth)
+        text = await asyncio.to_thread(runtime.metrics.text)  # it reads files of /proc
+        return Response(text, media_type="text/plain; version=0.0.4")
 
     return app
 
@@ -85,6 +90,8 @@ def _add_sockets(app: FastAPI, runtime: Runtime) -> None:
     async def realtime(socket: WebSocket) -> None:
         if (wrong := wrong_intent(socket)) is not None:
             await socket.send_denial_response(wrong.response())
+        elif (wanted := asked(socket.headers, socket.scope.get("subprotocols", ()))) is not None:
+            await resume(socket, runtime, wanted)
         else:
             await converse(socket, runtime, opening(socket))
 

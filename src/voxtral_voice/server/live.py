@@ -246,6 +246,7 @@ class LiveSession:
     def _go_on(self) -> None:
         if self._give_up is not None:
             self._give_up.cancel()
+        self._runtime.sessions.goes_on(self)
         away_ms = 1000 * self._clock.go_on(asyncio.get_running_loop().time())
         with log.about(session=self.id):
             log.event("session_resumed", away_ms=round(away_ms))

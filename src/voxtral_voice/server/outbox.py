@@ -22,6 +22,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self.log = SentLog()
+        self._greeting: bytes | None = None
         self._more = asyncio.Event()
         self._less = asyncio.Event()
         """A frame has left."""
@@ -32,8 +33,17 @@ class Outbox:
         self._more.set()
         return self.log.waiting <= OUTBOX and self.log.waiting_bytes <= OUTBOX_BYTES
 
+    def greet(self, event_id: str, frame: bytes) -> None:
+        """A new writer begins with this, before what it sends again."""
+        self._greeting = frame
+        self.log.greeted(event_id)
+        self._more.set()
+
     async def take(self) -> bytes:
         """The next frame."""
+        if (greeting := self._greeting) is not None:
+            self._greeting = None
+            return greeting
         while (frame := self.log.take()) is None:
             self._more.clear()
             await self._more.wait()
