@@ -1,0 +1,32 @@
+"""A server to be audited, with scripted engines: `python -m benchmarks.audit.served [--quick] FLAGS OF serve`.
+
+Libraries log all that they ever do, headers and addresses too. --quick: its deadlines are short.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Final
+
+from voxtral_voice.cli import main
+from voxtral_voice.server import bounded_websocket, patient_http
+from voxtral_voice.server.rest import edge
+
+LIBRARIES: Final = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "asyncio", "httpx")
+QUICK_S: Final = 2.0
+
+
+def serve(words: list[str]) -> int:
+    if "--quick" in words:
+        words.remove("--quick")
+        patient_http.HEAD_S = edge.RECEIVE_S = QUICK_S  # type: ignore[misc]
+        patient_http.REST_S = 5 * QUICK_S  # type: ignore[misc]
+        bounded_websocket.MOST_PIECES = 2**12  # type: ignore[misc]
+    for name in LIBRARIES:
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    return main(["serve", "--profile", "fake", "--port", "0", "--log-level", "debug", *words])
+
+
+if __name__ == "__main__":
+    sys.exit(serve(sys.argv[1:]))
