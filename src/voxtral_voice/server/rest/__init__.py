@@ -13,6 +13,7 @@ Knows: which path is which endpoint, and how many requests each takes at once. D
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Final
 
 from fastapi import APIRouter
@@ -22,6 +23,7 @@ from voxtral_voice.server.rest.chat import ChatCompletions
 from voxtral_voice.server.rest.edge import Endpoint, Handle
 from voxtral_voice.server.rest.hearing import Ear
 from voxtral_voice.server.rest.models import Models
+from voxtral_voice.server.rest.places import places
 from voxtral_voice.server.rest.sessions import SessionList
 from voxtral_voice.server.rest.speech import Speech
 from voxtral_voice.server.rest.transcriptions import Transcriptions
@@ -45,18 +47,22 @@ def router(runtime: Runtime) -> APIRouter:
     voices, clones = VoiceList(runtime), VoiceClones(ear)
     routes = APIRouter()
 
-    def add(method: str, path: str, handle: Handle, most: int, most_bytes: int = 0) -> None:
-        routes.add_route(path, Endpoint(handle, most=most, most_bytes=most_bytes), methods=[method])  # type: ignore[arg-type]
+    def add(method: str, path: str, handle: Handle, most: int, most_bytes: int = 0, *, engines: bool = False) -> None:
+        place = places(runtime) if engines else nullcontext
+        endpoint = Endpoint(handle, most=most, most_bytes=most_bytes, place=place)
+        routes.add_route(path, endpoint, methods=[method])  # type: ignore[arg-type]
 
     add("GET", "/v1/models", models.list, MOST_LISTS)
     add("GET", "/v1/models/{id:path}", models.retrieve, MOST_LISTS)
     add("GET", "/v1/sessions", SessionList(runtime).list, MOST_LISTS)
     add("GET", "/v1/voices", voices.list, MOST_LISTS)
-    add("GET", "/v1/voices/{id}/sample", voices.sample, MOST_SAMPLES)
-    add("POST", "/v1/voices", clones.create, MOST_CLONES, voice_clones.MOST_BYTES)
+    add("GET", "/v1/voices/{id}/sample", voices.sample, MOST_SAMPLES, engines=True)
+    add("POST", "/v1/voices", clones.create, MOST_CLONES, voice_clones.MOST_BYTES, engines=True)
     add("DELETE", "/v1/voices/{id}", clones.delete, MOST_LISTS)
-    add("POST", "/v1/audio/speech", Speech(runtime, models).handle, MOST_SPEECHES, speech.MOST_BYTES)
+    speak = Speech(runtime, models).handle
+    add("POST", "/v1/audio/speech", speak, MOST_SPEECHES, speech.MOST_BYTES, engines=True)
     transcribe = Transcriptions(ear, models).handle
-    add("POST", "/v1/audio/transcriptions", transcribe, MOST_TRANSCRIPTIONS, transcriptions.MOST_BYTES)
-    add("POST", "/v1/chat/completions", ChatCompletions(ear, models).handle, MOST_CHATS, chat.MOST_BYTES)
+    add("POST", "/v1/audio/transcriptions", transcribe, MOST_TRANSCRIPTIONS, transcriptions.MOST_BYTES, engines=True)
+    answer = ChatCompletions(ear, models).handle
+    add("POST", "/v1/chat/completions", answer, MOST_CHATS, chat.MOST_BYTES, engines=True)
     return routes

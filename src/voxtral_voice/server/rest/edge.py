@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -85,10 +85,19 @@ class Gate:
 
 
 class Endpoint:
-    """An ASGI app. most: requests that are answered at once. most_bytes: of one request's body."""
+    """An ASGI app. most: requests that are answered at once. most_bytes: of one request's body. place: what an answer
+    needs besides, and raises ApiError when it cannot be had."""
 
-    def __init__(self, handle: Handle, *, most: int, most_bytes: int) -> None:
+    def __init__(
+        self,
+        handle: Handle,
+        *,
+        most: int,
+        most_bytes: int,
+        place: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._handle = handle
+        self._place = place
         self._gate = Gate(most)
         self._reading = Gate(max(most, MOST_READ))
         self._most_bytes = most_bytes
@@ -108,7 +117,7 @@ class Endpoint:
         try:
             with self._reading.entered():
                 answer = await self._handle(request)
-            with self._gate.entered():
+            with self._gate.entered(), self._place():
                 await unless_hung_up(receive, _send(answer, scope, receive, send))
         finally:
             await request.close()
