@@ -237,7 +237,7 @@ async def test_a_full_server_asks_for_no_key_first(serving: Serving) -> None:
 
 async def test_a_page_hears_why_on_the_socket(serving: Serving) -> None:
     async with serving(config=limited(sessions=1)) as server, calling(server.url):
-        page = {"origin": server.url, "subprotocols": SUBPROTOCOLS}
+        page: dict[str, Any] = {"origin": server.url, "subprotocols": SUBPROTOCOLS}
         async with connect(server.url.replace("http", "ws", 1) + "/v1/realtime", proxy=None, **page) as socket:
             event = json.loads(await socket.recv())
             assert (event["type"], event["error"]["code"]) == ("error", "server_full")
@@ -279,11 +279,12 @@ async def test_a_place_that_leads_to_no_session_is_free_again(serving: Serving) 
 
 async def test_who_goes_on_with_a_session_needs_no_place(serving: Serving) -> None:
     """Whether the session is there is found out behind the door: here it is not."""
+    ways: tuple[dict[str, Any], ...] = (
+        {"additional_headers": {"X-Voxtral-Voice-Resume": "unknown"}},
+        {"subprotocols": subprotocols("realtime", "voxtral-voice-resume.unknown")},
+    )
     async with serving(config=limited(sessions=1)) as server, calling(server.url):
-        for options in (
-            {"additional_headers": {"X-Voxtral-Voice-Resume": "unknown"}},
-            {"subprotocols": subprotocols("realtime", "voxtral-voice-resume.unknown")},
-        ):
+        for options in ways:
             address = server.url.replace("http", "ws", 1) + "/v1/realtime?intent=nothing"
             with pytest.raises(InvalidStatus) as refused:
                 async with connect(address, proxy=None, **options):
