@@ -179,6 +179,24 @@ def test_ctrl_c_is_quiet_and_status_130(called: Called, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
+    ("argv", "asked"),
+    [
+        (["top"], ("http://127.0.0.1:8000", None, False)),
+        (["top", "http://there:1", "--api-key", "k", "--once"], ("http://there:1", "k", True)),
+    ],
+)
+def test_top_looks_at_the_server_here_or_there(
+    argv: list[str], asked: tuple[str, str | None, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+    command = types.ModuleType("voxtral_voice.top.command")
+    command.top = lambda url, key, *, once: looked.append((url, key, once))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, command.__name__, command)
+    assert cli.main(argv) == 0
+    assert looked == [asked]
+
+
+@pytest.mark.parametrize(
     ("argv", "sentence"),
     [
         ([], "required: COMMAND"),

@@ -659,3 +659,18 @@ def test_two_models_may_be_on_two_devices() -> None:
     assert (placed.transcriber, placed.responder, placed.speaker) == ("cuda:0", "cuda:1", "cpu")
     alone = chosen(listen="direct", device="responder=cuda:1").placement
     assert (alone.transcriber, alone.responder) == ("cuda:1", "cuda:1")
+
+
+@pytest.mark.parametrize("url", ["collector", "http://", "grpc://there:4317", "http://key@there:4318"])
+def test_traces_go_to_a_url_that_holds_no_key(url: str) -> None:
+    flags = [Setting("observe.otlp_endpoint", url, "--observe-otlp-endpoint")]
+    with pytest.raises(ConfigError, match="OTEL_EXPORTER_OTLP_HEADERS"):
+        load(None, {}, flags)
+
+
+def test_nothing_is_traced_and_logs_are_text_unless_asked_for() -> None:
+    config = load(None, {}, []).config
+    assert (config.observe.otlp_endpoint, config.log.format) == ("", "text")
+    flags = [Setting("observe.otlp_endpoint", "http://there:4318", "x"), Setting("log.format", "json", "y")]
+    config = load(None, {}, flags).config
+    assert (config.observe.otlp_endpoint, config.log.format) == ("http://there:4318", "json")

@@ -36,6 +36,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "bench": {"audio", "engines", "errors", "weights"},
     "voices": {"config", "engines", "errors"},
     "clones": {"errors", "terminal"},
+    "top": {"errors", "terminal"},
     "talk": {"audio", "bench", "config", "errors", "server", "terminal"},
     "doctor": {"config", "engines", "errors", "models", "weights"},
     "cli": {
@@ -49,6 +50,7 @@ ROOMS: Final[dict[str, set[str]]] = {
         "server",
         "talk",
         "terminal",
+        "top",
         "voices",
         "weights",
     },
@@ -64,6 +66,7 @@ FILES: Final = {("audio/wav.py", "os"): "reads and writes files, for talk; no se
 BROAD: Final = {
     "server/live.py": "the edge of a session: a broken one does not end the others",
     "cli.py": "the edge of the program",
+    "server/in_daemon.py": "of a thread: raised again where somebody waits for it",
 }
 """Where `except Exception` may stand, and why."""
 
@@ -82,7 +85,7 @@ def rooms_import_what_they_may(source: Path) -> Iterator[Finding]:
             yield file, f"{room} is no room: say in ROOMS what it may import"
             continue
         for module in imported(tree, file):
-            other = module.split(".")[1] if module.startswith(f"{PACKAGE}.") else room
+            other = room_named(module.split(".")[1]) if module.startswith(f"{PACKAGE}.") else room
             if other not in {room, *ROOMS[room]} and is_room(source, other):
                 yield file, f"{room} imports {other}"
 
@@ -128,7 +131,12 @@ def modules(source: Path) -> list[tuple[str, ast.Module]]:
 
 
 def room_of(file: str) -> str:
-    return file.split("/", maxsplit=1)[0].removesuffix(".py")
+    return room_named(file.split("/", maxsplit=1)[0].removesuffix(".py"))
+
+
+def room_named(name: str) -> str:
+    """Groups of settings with a file of their own are one room with the others."""
+    return "config" if name.startswith("config_") else name
 
 
 def is_room(source: Path, name: str) -> bool:

@@ -214,6 +214,13 @@ def _clones_delete(options: Options) -> int:
         return _print(clones.deleted(server, options.voice))
 
 
+def _top(options: Options) -> int:
+    from voxtral_voice.top.command import top
+
+    top(options.url, options.api_key, once=options.once)
+    return 0
+
+
 def _show_config(options: Options) -> int:
     return _print([as_toml(_loaded(options)).rstrip()])
 
@@ -290,14 +297,13 @@ def _parser() -> argparse.ArgumentParser:
     _replay_command(commands)
     doctor = _command(commands, "doctor", _doctor, "say in plain words what is missing or wrong", "[--gpu] ")
     doctor.add_argument("--gpu", action="store_true", help="compute on the GPU, and tell what it really used")
+    _top_command(commands)
     _command(commands, "config", _show_config, "print every setting, its value and where that came from")
     return parser
 
 
 def _key_of_the_server(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument(
-        "--api-key", default=os.environ.get(API_KEY), help=f"key of the server at --url (default: ${API_KEY})"
-    )
+    parser.add_argument("--api-key", default=os.environ.get(API_KEY), help=f"key of that server (default: ${API_KEY})")
 
 
 def _clones_command(commands: Any) -> None:
@@ -318,6 +324,15 @@ def _clones_command(commands: Any) -> None:
     action("list", _clones_list, "your own voices there")
     delete = action("delete", _clones_delete, "one of your voices, for good")
     delete.add_argument("voice", metavar="ID", help="as 'clones list' has it")
+
+
+def _top_command(commands: Any) -> None:
+    text = "watch a running server: sessions, stages, engines, queues"
+    parser: argparse.ArgumentParser = commands.add_parser("top", help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(run=_top, parser=parser)
+    parser.add_argument("url", nargs="?", default=SERVER_HERE, metavar="URL", help="the server (default: %(default)s)")
+    _key_of_the_server(parser)
+    parser.add_argument("--once", action="store_true", help="print it once, for scripts, instead of watching")
 
 
 def _keys_command(commands: Any) -> None:

@@ -490,7 +490,11 @@ class ObserveConfig(Part):
     @field_validator("otlp_endpoint")
     @classmethod
     def _is_a_url(cls, url: str) -> str:
-        return _base_url(url)
+        try:
+            return _base_url(url)
+        except ValueError as error:
+            wanted = "it should be a URL like http://127.0.0.1:4318; a key goes into OTEL_EXPORTER_OTLP_HEADERS"
+            raise ValueError(wanted) from error
 
 
 class RecordConfig(Part):
