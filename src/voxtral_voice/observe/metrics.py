@@ -50,6 +50,7 @@ class Metrics:
     def _of_sessions(self) -> None:
         self.sessions = self._gauge("sessions", "Sessions connected now.")
         self.sessions_ended = self._counter("sessions_ended", "Sessions that ended, by why.", "reason")
+        self.places = self._gauge("places", "Sessions that there may be at once.")
         self.queue_depth = self._gauge(
             "queue_depth",
             "What waits in the session where it is most: frames for the client, events of the engines, 32 ms frames "
@@ -131,6 +132,9 @@ class Metrics:
             "event_loop_delay_seconds", "How late the event loop was, measured ten times a second.", LAG_BUCKETS_S
         )
         self.traces = self._counter("traces", "Turns for the collector of traces: sent, or lost.", "outcome")
+        self.ready = self._gauge(
+            "ready", "1 when a turn has gone through all engines since one of them last failed, else 0."
+        )
         self.tasks = self._gauge("tasks", "Tasks of the event loop.")
         build = self._gauge("build_info", "1, with what runs.", "version", "python")
         build.labels(__version__, platform.python_version()).set(1)

@@ -77,12 +77,20 @@ def build_app(runtime: Runtime) -> FastAPI:
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        for name, depth in runtime.sessions.deepest_queues().items():
-            runtime.metrics.queue_depth.labels(name).set(depth)
+        measure(runtime)
         text = await asyncio.to_thread(runtime.metrics.text)  # it reads files of /proc
         return Response(text, media_type="text/plain; version=0.0.4")
 
     return app
+
+
+def measure(runtime: Runtime) -> None:
+    """What nobody counts as it happens."""
+    metrics, config = runtime.metrics, runtime.config
+    metrics.ready.set(runtime.ready)
+    metrics.places.set(config.limits.most_sessions(config.profile))
+    for name, depth in runtime.sessions.deepest_queues().items():
+        metrics.queue_depth.labels(name).set(depth)
 
 
 def _add_sockets(app: FastAPI, runtime: Runtime) -> None:

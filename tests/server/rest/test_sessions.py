@@ -51,6 +51,8 @@ async def test_what_is_counted_of_a_session(serving: Serving) -> None:
             await caller.turn()
             assert await server.metric("sessions") == 1
             assert await server.metric("queue_depth", queue="frames") == 0
+            assert await server.metric("places") > 1
+            assert await server.metric("ready") == 1
         await server.all_ended()
         assert await server.metric("sessions_ended_total", reason="client_left") == 1
         assert await server.metric("ws_closes_total", code="1000") == 1
