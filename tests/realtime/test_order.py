@@ -529,6 +529,17 @@ def test_what_is_not_answered_as_it_should_be_is_named(rule: str, traffic: list[
         check_both([*says(created()), ("client", {"type": "input_audio_buffer.append", "event_id": "e0"}), *traffic])
 
 
+def test_a_token_to_resume_with_is_shown_once_and_the_session_is_what_it_was() -> None:
+    resume = {"seconds": 120, "token": "t"}
+    wish = asks("session.update", session={"type": "realtime", "voxtral_voice": {"resume": True}})
+    given = updated(voxtral_voice={"resume": resume})
+    shown = updated(voxtral_voice={"resume": {"seconds": 120}})
+    nothing = asks("session.update", "e2", session={"type": "realtime"})
+    check_both([*says(created()), wish, *says(given), nothing, *says(shown)])
+    with pytest.raises(AssertionError, match="rule 10: .* has changed voxtral_voice"):
+        check_both([*says(created()), wish, *says(given), nothing, *says(updated(voxtral_voice={"resume": False}))])
+
+
 def test_who_waits_is_known() -> None:
     order = Order()
     order.receive(created())
