@@ -59,6 +59,7 @@ PLAIN_KEY: Final = re.compile(r"[!-~]+")
 """What a header can carry."""
 ORIGIN: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#@\s]+")
 HOST_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,253}")
+STORE: Final = re.compile(r"(rediss?://[^\s/]|unix://\S*/)\S*")
 DELAYS_MS: Final = (*range(80, 1201, 80), 2400)
 """That Voxtral Realtime was trained for."""
 OF_OUR_VLLM: Final = ("vllm_command", "memory_share", "realtime_max_tokens", "mini_max_tokens")
@@ -67,6 +68,7 @@ REMOTE_PARTS: Final = ("transcriber", "responder", "speaker")
 """That may run behind a URL."""
 SECRETS: Final = (
     "server.api_keys",
+    "server.resume_store",
     "voxtral.vllm_api_key",
     *(f"{part}.api_key" for part in REMOTE_PARTS),
     "responder.fallback_api_key",
@@ -101,6 +103,13 @@ class ServerConfig(Part):
         ge=0,
         le=3600,
         description="told to stop, the server lets what is being said come to its end, for so many seconds at most",
+    )
+    resume_store: SecretStr = Field(
+        default=SecretStr(""),
+        description="Redis in which sessions are kept as well, with what was said in them, for as long as they wait for "
+        "their clients: another server with the same store, or this one after a restart, then goes on with them; e.g. "
+        "redis://127.0.0.1:6379/0, or rediss:// for TLS; set it in the environment when it holds a password; never "
+        "printed; empty = only in memory",
     )
     api_keys_file: str = Field(
         default="",

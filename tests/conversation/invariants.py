@@ -842,7 +842,7 @@ def _stop_reply(watch: Watch, stop: ev.StopReply) -> None:
         watch.work[stop.reply_id] = False
 
 
-def _begin_work(watch: Watch, work: ev.Respond | ev.Recite) -> None:
+def _begin_work(watch: Watch, work: ev.Respond | ev.Recite | ev.Apologise) -> None:
     watch.work[work.reply_id] = True
 
 
@@ -971,6 +971,7 @@ NOTES: Final[dict[type[ev.Command], Callable[[Watch, Any], None]]] = {
     ev.StopReply: _stop_reply,
     ev.Respond: _begin_work,
     ev.Recite: _begin_work,
+    ev.Apologise: _begin_work,
     ev.Transcribe: _transcribe,
     ev.Abandon: _abandon,
     ev.ForgetAudio: _forget,

@@ -48,6 +48,7 @@ QUIET_S: Final = 2.5
 """At the end: silence after which nothing may be under way, but for what engines that hang still owe."""
 
 WORDS: Final = "the a what is time book table for two and seven please tell me more about Paris yes but no stop".split()
+APOLOGY: Final = "Sorry, I cannot answer right now."
 ANSWER_WORDS: Final = "It is a city in France and the weather there is fine today I would say so because of it".split()
 
 
@@ -127,6 +128,7 @@ def draw_policy(rng: random.Random) -> Policy:
         "streams": (streams := rng.random() < 0.25),
         "listens": rng.random() < 0.25,
     }
+    drawn["apologises"] = drawn["lead_ms"] != 300
     if streams:
         drawn["partial_every_ms"] = 160
     return replace(policy, **{name: value for name, value in drawn.items() if hasattr(policy, name)})
@@ -471,6 +473,8 @@ class Engines:
                 self.replies[reply_id] = self._job()
             case ev.Speak():
                 self._speak(command)
+            case ev.Apologise(reply_id):
+                self._apologise(reply_id)
             case ev.StopReply(reply_id):
                 if (job := self.replies.get(reply_id)) is not None:
                     job.stopped = True
@@ -590,6 +594,21 @@ class Engines:
     def _fail(self, reply_id: str, reply: Job, engine: str) -> None:
         self._world.feed(ev.ReplyFailed(reply_id, engine, "broken"))
         reply.failed = True
+
+    def _apologise(self, reply_id: str) -> None:
+        """What still comes of the reply is not heard."""
+        if (before := self.replies.get(reply_id)) is not None:
+            before.stopped = True
+        self.replies[reply_id] = reply = self._job()
+        text = APOLOGY if self._rng.random() < 0.9 else ""
+        ms = 70.0 * len(text)
+        tokens = text.split()
+        middles = [ms / max(1, len(tokens)) * (number + 0.5) for number in range(len(tokens))]
+        reply.phrases.append(Phrase(len(tokens), text, ms, middles))
+        words = tuple((token, ms / len(tokens) * n, ms / len(tokens) * (n + 1)) for n, token in enumerate(tokens))
+        places = tuple(token.start() for token in re.finditer(r"\S+", text))
+        apology = ev.Apology(reply_id, text, SOUND[: round(24 * ms)], words, places=places)
+        self._tell(reply, self._slow(0.0, 0.2), apology)
 
     def _speak(self, job: ev.Speak) -> None:
         rng, world = self._rng, self._world

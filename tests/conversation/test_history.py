@@ -14,7 +14,7 @@ from voxtral_voice.conversation.events import (
     ToolCall,
     ToolOutput,
 )
-from voxtral_voice.conversation.history import History
+from voxtral_voice.conversation.history import History, kept_of
 
 
 def item(item_id: str, text: str | None = "x") -> Item:
@@ -153,3 +153,18 @@ def test_a_sound_is_shown_in_place_of_its_item_s_words() -> None:
     assert history.messages("", (ItemReference("item_2"),), heard) == (("user", "three"),)
     history.delete("item_1")
     assert history.messages("", (ItemReference("item_1"),), heard) == ()
+
+
+def test_what_is_kept_for_another_server() -> None:
+    spoken, unheard = Item("u1", "user", "audio", "hi"), Item("u2", "user", "audio", None)
+    called = CallItem("c1", ToolCall("1", "f", "{}"))
+    calling = CallItem("c2", ToolCall("2", "f", "{"), "in_progress")
+    result = OutputItem("o1", ToolOutput("1", "sunny"))
+    said = Item("a1", "assistant", "audio", "Well then.")
+    saying = Item("a2", "assistant", "audio", "", "in_progress")
+    entries = [spoken, called, calling, result, said, unheard, saying]
+    assert kept_of(entries) == (spoken, called, result, said, saying)
+    assert kept_of(entries, "a2") == (spoken, called, result, said)
+    heard = Item("a2", "assistant", "audio", "It is", "incomplete")
+    assert kept_of(entries, "a2", "It is") == (spoken, called, result, said, heard)
+    assert kept_of(entries, "a1", "Well") == (spoken, called, result, said, saying), "all of it was sent"

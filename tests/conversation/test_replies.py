@@ -19,12 +19,12 @@ NONE = ev.ReplyOptions()
 
 
 class Mouth:
-    def __init__(self, **settings: object) -> None:
+    def __init__(self, *, apologises: bool = False, **settings: object) -> None:
         counter = itertools.count(1)
         self.out: list[ev.Command] = []
         self.history = History(100, 1_000_000)
         made = ev.Settings(**settings)  # type: ignore[arg-type]
-        policy = Policy(lead_ms=400)
+        policy = Policy(lead_ms=400, apologises=apologises)
         self.replies = Replies(made, lambda kind: f"{kind}_{next(counter)}", policy, self.history, self.out)
 
     @property
@@ -149,6 +149,151 @@ def test_failure_before_and_after_the_release() -> None:
     ended = mouth.take()[-1]
     assert isinstance(ended, ev.ReplyEnded)
     assert (ended.status, ended.error) == ("failed", "responder: no memory")
+
+
+SORRY = "Sorry, I can't think right now."
+
+
+def apologising(ms: float = 1000) -> tuple[Mouth, str]:
+    """A reply that failed unheard; the client knows of it, and is told the apology in the first step after this."""
+    mouth = Mouth(apologises=True)
+    mouth.replies.start(NONE, turn(), waits=False)
+    reply_id = mouth.current.id
+    mouth.take()
+    mouth.replies.failed(ev.ReplyFailed(reply_id, "responder", "no memory"), 1.0)
+    assert mouth.take() == [ev.Apologise(reply_id, "responder", "af_heart", 1.0, "en")]
+    mouth.replies.send_due(1.0, held=False)
+    assert mouth.take() == []  # it goes on until the apology is there
+    mouth.replies.apology(ev.Apology(reply_id, SORRY, sound(ms)), 1.1)
+    return mouth, reply_id
+
+
+def test_who_would_hear_nothing_hears_an_apology_and_then_the_reply_fails() -> None:
+    mouth, reply_id = apologising()
+    for now in (1.1, 1.3, 1.5, 1.7, 1.75):
+        mouth.replies.send_due(now, held=False)
+    out = mouth.take()
+    assert [c.delta for c in out if isinstance(c, ev.ReplyTextDelta)] == [SORRY]
+    assert sum(c.samples.size for c in out if isinstance(c, ev.ReplyAudioDelta)) == 24_000
+    assert names(out)[-2:] == ["StopReply", "ReplyEnded"]
+    ended = out[-1]
+    assert isinstance(ended, ev.ReplyEnded)
+    assert (ended.reply_id, ended.status, ended.reason) == (reply_id, "failed", None)
+    assert (ended.error, ended.text, ended.audio_ms) == ("responder: no memory", SORRY, 1000)
+    assert ended.timeline is not None
+    assert ended.timeline.first_sent is None  # it was no answer
+    [item] = mouth.history
+    assert isinstance(item, ev.Item)
+    assert (item.text, item.status) == (SORRY, "incomplete")
+    assert mouth.replies.send_due(2.2, held=False)  # played to its end
+
+
+def test_what_failed_before_its_release_is_apologised_for_then() -> None:
+    mouth = Mouth(apologises=True)
+    mouth.replies.prepare(NONE, turn())
+    reply_id = mouth.current.id
+    mouth.replies.text(ev.ReplyText(reply_id, "It is Paris, the capital. "), 1.2)
+    mouth.replies.failed(ev.ReplyFailed(reply_id, "speaker", "no voice"), 1.3)
+    assert not any(isinstance(c, ev.Apologise) for c in mouth.take())
+    mouth.replies.release(None)
+    assert mouth.take()[-1] == ev.Apologise(reply_id, "speaker", "af_heart", 1.0, "en")
+
+
+@pytest.mark.parametrize("tools", [(), (ev.Tool("weather", "", "{}"),)])
+def test_the_apology_is_the_reply_s_message(tools: tuple[ev.Tool, ...]) -> None:
+    """Also where it was not known yet if there would be one."""
+    mouth = Mouth(apologises=True, tools=tools)
+    mouth.replies.start(NONE, None, waits=False)
+    reply_id = mouth.current.id
+    mouth.replies.failed(ev.ReplyFailed(reply_id, "responder", "no memory"), 1.0)
+    mouth.replies.apology(ev.Apology(reply_id, SORRY, sound(100)), 1.1)
+    mouth.replies.send_due(1.1, held=False)
+    told = list(dict.fromkeys(names(mouth.take())))
+    begun = ["ReplyMessageStarted"] if tools else []
+    assert told == ["ReplyStarted", "Respond", "Apologise", *begun, "ReplyTextDelta", "ReplyAudioDelta", *told[-2:]]
+    assert told[-1] == "ReplyEnded"
+    [item] = mouth.history
+    assert isinstance(item, ev.Item)
+    assert item.text == SORRY
+
+
+def test_late_work_of_the_reply_is_not_in_its_apology() -> None:
+    mouth = Mouth(apologises=True)
+    mouth.replies.start(NONE, None, waits=False)
+    reply_id = mouth.current.id
+    mouth.replies.text(ev.ReplyText(reply_id, "It is Paris. And "), 1.0)
+    mouth.replies.failed(ev.ReplyFailed(reply_id, "responder", "no memory"), 1.0)
+    mouth.replies.phrase_audio(ev.PhraseAudio(reply_id, 0, sound(500)), 1.05)
+    mouth.replies.phrase_ended(ev.PhraseEnded(reply_id, 0), 1.05)
+    mouth.replies.text(ev.ReplyText(reply_id, "London."), 1.05)
+    mouth.replies.text_ended(ev.ReplyTextEnded(reply_id), 1.05)
+    mouth.replies.failed(ev.ReplyFailed(reply_id, "speaker", "no voice"), 1.05)
+    mouth.replies.send_due(1.05, held=False)
+    mouth.take()
+    mouth.replies.apology(ev.Apology(reply_id, SORRY, sound(100)), 1.1)
+    mouth.replies.send_due(1.1, held=False)
+    ended = mouth.take()[-1]
+    assert isinstance(ended, ev.ReplyEnded)
+    assert (ended.text, ended.audio_ms, ended.error) == (SORRY, 100, "responder: no memory")
+
+
+def test_an_apology_without_sound_is_none() -> None:
+    mouth, _ = apologising(0)
+    mouth.replies.send_due(1.1, held=False)
+    ended = mouth.take()[-1]
+    assert isinstance(ended, ev.ReplyEnded)
+    assert (ended.status, ended.text, ended.audio_ms) == ("failed", "", 0)
+
+
+def test_an_apology_waits_in_a_contest_and_can_be_interrupted() -> None:
+    mouth, reply_id = apologising()
+    mouth.replies.send_due(1.1, held=True)
+    assert mouth.take() == []
+    mouth.replies.send_due(1.2, held=False)
+    mouth.take()
+    mouth.replies.stop(1.5, "turn_detected")
+    stop, ended = mouth.take()
+    assert stop == ev.StopReply(reply_id)
+    assert isinstance(ended, ev.ReplyEnded)
+    assert (ended.status, ended.reason) == ("cancelled", "turn_detected")
+    assert not mouth.replies.resume()  # nobody wants to hear the rest
+    assert mouth.replies.take_cut() is None
+    [item] = mouth.history
+    assert isinstance(item, ev.Item)
+    assert item.text
+    assert SORRY.startswith(item.text)
+
+
+@pytest.mark.parametrize("late", ["stopped", "another", "not asked for"])
+def test_an_apology_that_nobody_waits_for_is_not_heard(late: str) -> None:
+    mouth = Mouth(apologises=True)
+    mouth.replies.start(NONE, None, waits=False)
+    reply_id = mouth.current.id
+    if late != "not asked for":
+        mouth.replies.failed(ev.ReplyFailed(reply_id, "responder", "no memory"), 1.0)
+    if late == "stopped":
+        mouth.replies.stop(1.0, "client_cancelled")
+    mouth.take()
+    mouth.replies.apology(ev.Apology("resp_0" if late == "another" else reply_id, SORRY, sound(100)), 1.1)
+    mouth.replies.send_due(1.1, held=False)
+    assert mouth.take() == []
+
+
+@pytest.mark.parametrize("what", ["heard", "a call", "text", "not the policy"])
+def test_nothing_is_said_twice_and_no_apology_beside_what_was_done(what: str) -> None:
+    mouth = Mouth(apologises=what != "not the policy", tools=(ev.Tool("weather", "", "{}"),))
+    mouth.replies.start(ev.ReplyOptions(modality="text") if what == "text" else NONE, None, waits=False)
+    reply_id = mouth.current.id
+    if what == "heard":
+        mouth.replies.text(ev.ReplyText(reply_id, "It is Paris. And so on and on."), 1.0)
+        mouth.replies.phrase_audio(ev.PhraseAudio(reply_id, 0, sound(500)), 1.0)
+        mouth.replies.send_due(1.0, held=False)
+    if what == "a call":
+        mouth.replies.call(ev.ReplyCall(reply_id, 0, "call_1", "weather", "{}"), 1.0)
+    mouth.take()
+    mouth.replies.failed(ev.ReplyFailed(reply_id, "responder", "no memory"), 1.1)
+    mouth.replies.send_due(1.1, held=False)
+    assert names(mouth.take()) == ["StopReply", "ReplyEnded"]
 
 
 @pytest.mark.parametrize("all_sent", [False, True])

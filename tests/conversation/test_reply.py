@@ -234,3 +234,30 @@ def test_audio_that_need_not_be_played_leaves_faster() -> None:
     assert len(made.due(0.0, 200)) == 1 + 50  # 2 s of audio in pieces of 40 ms
     assert made.next_due_at(200) == pytest.approx(0.001, abs=0.001)
     assert len(made.due(0.1, 200)) == 25
+
+
+# --- an apology -------------------------------------------------------------------------------------------------
+
+
+def test_an_apology_is_a_phrase_with_its_words_and_who_says_it() -> None:
+    reply = Reply("R", "I", "audio", "af_heart", 100, -math.inf)
+    reply.add_text("It is Paris. And so on.")
+    reply.add_audio(ev.PhraseAudio("R", 0, sound(300), by=ev.SpokenBy("af_heart", "af_heart", "en", "asked")))
+    reply.failure = "broken"
+    reply.discard()
+    assert reply.apologise()
+    assert (reply.conclusion(), reply.by, reply.made_text) == (None, None, "")
+    by = ev.SpokenBy("af_heart", "af_bella", "en", "language")
+    reply.add_apology(ev.Apology("R", "Sorry.", sound(200), (("Sorry.", 0.0, 200.0),), by, (0,)))
+    assert sum(isinstance(notice, ev.ReplyAudioDelta) for notice in reply.due(1.0, 10_000)) == 2
+    assert (reply.conclusion(), reply.by, reply.word_times) == (("failed", None), by, (("Sorry.", 0.0, 200.0),))
+
+
+def test_there_is_no_apology_beside_words_that_were_seen() -> None:
+    """A silent phrase was told."""
+    reply = Reply("R", "I", "audio", "af_heart", 100, -math.inf)
+    reply.add_text("One two three four five six. And so on and on.")
+    reply.end_phrase(0)
+    reply.due(1.0, 400)
+    assert reply.sent_text
+    assert not reply.apologise()

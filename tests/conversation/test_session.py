@@ -2550,3 +2550,189 @@ def test_a_written_reply_that_was_held_begins_again_after_an_interruption_withou
     stage.silence(600)
     assert stage.last(ev.ReplyStarted).reply_id != first
     assert stage.last(ev.Respond).messages == (("user", "what is the capital of France"),)
+
+
+# --- an engine that fails ---------------------------------------------------------------------------------------
+
+SORRY = "Sorry, I can't answer right now."
+APOLOGISES = Policy(apologises=True)
+
+
+def apologise(stage: Stage, ms: float = 1000) -> None:
+    stage.do(ev.Apology(stage.last(ev.Apologise).reply_id, SORRY, sound(ms)))
+
+
+def test_a_turn_whose_words_are_lost_is_apologised_for() -> None:
+    stage = Stage(policy=APOLOGISES)
+    stage.speak(800)
+    stage.silence(128)
+    stage.do(ev.TranscriptFailed(stage.last(ev.Transcribe).attempt, "transcriber: no ears"))
+    stage.silence(3000)
+    assert stage.last(ev.TranscriptLost).message == "transcriber: no ears"
+    assert stage.last(ev.Apologise).engine == "transcriber"
+    assert stage.state() is State.REPLYING
+    apologise(stage)
+    stage.silence(1500)
+    ended = stage.last(ev.ReplyEnded)
+    assert (ended.status, ended.error, ended.text) == ("failed", "transcriber: no ears", SORRY)
+    assert stage.texts()[-1] == ("assistant", SORRY)
+    assert stage.state() is State.OPEN
+
+
+def test_the_turn_after_an_apology_is_answered() -> None:
+    stage = Stage(policy=APOLOGISES)
+    stage.speak(800)
+    stage.silence(128)
+    stage.transcribe("what is the capital of France")
+    reply_id = stage.last(ev.Respond).reply_id
+    stage.do(ev.ReplyFailed(reply_id, "responder", "no memory"))
+    assert stage.all(ev.Apologise) == []  # the turn may go on
+    stage.silence(600)
+    assert stage.last(ev.Apologise).reply_id == reply_id
+    apologise(stage)
+    stage.silence(2000)
+    stage.turn("and of Italy", "It is Rome.")
+    assert stage.last(ev.ReplyTextDelta).delta.strip() == "It is Rome."
+
+
+def test_who_interrupts_an_apology_is_heard() -> None:
+    stage = Stage(policy=APOLOGISES)
+    stage.speak(800)
+    stage.silence(128)
+    stage.transcribe("what is the capital of France")
+    stage.do(ev.ReplyFailed(stage.last(ev.Respond).reply_id, "responder", "no memory"))
+    stage.silence(600)
+    apologise(stage, 4000)
+    stage.silence(300)
+    stage.speak(1200)
+    ended = stage.last(ev.ReplyEnded)
+    assert (ended.status, ended.reason) == ("cancelled", "turn_detected")
+    stage.silence(128)
+    stage.transcribe("")  # a cough: the apology is not gone on with
+    stage.silence(1000)
+    assert stage.all(ev.Recite) == []
+    assert len(stage.all(ev.Respond)) == 1
+
+
+# --- another server goes on with it ---------------------------------------------------------------------------------
+
+THREE = "It is Paris. It lies on the Seine. Many people live there."
+
+
+def goes_on(stage: Stage, settings: ev.Settings | None = None) -> Stage:
+    """On another server."""
+    other = Stage(settings or stage.session.settings)
+    other.do(stage.session.kept())
+    return other
+
+
+def test_a_conversation_at_rest_is_kept_and_goes_on(stage: Stage) -> None:
+    stage.turn()
+    assert not stage.session.at_rest
+    stage.silence(3000)
+    assert stage.session.at_rest
+    assert stage.session.all_taken_in
+    other = goes_on(stage)
+    assert other.texts() == stage.texts()
+    assert (other.log, other.state()) == ([], State.OPEN)
+    other.turn("and of Spain", "Madrid.")
+    assert other.last(ev.Respond).messages[-1] == ("user", "and of Spain")
+    assert ("assistant", "It is Paris.") in other.last(ev.Respond).messages
+
+
+def test_the_rest_of_a_reply_is_recited_from_the_last_word_that_was_sent(stage: Stage) -> None:
+    stage.turn(reply=THREE)
+    stage.silence(200)
+    kept = stage.session.kept()
+    said = stage.last(ev.ReplyAudioDelta)
+    [*_, item] = kept.history
+    assert isinstance(item, ev.Item)
+    assert (item.status, kept.owed) == ("incomplete", False)
+    assert f"{item.text} {kept.rest}" == THREE
+    assert item.text
+    assert kept.rest
+    assert stage.now < said.plays_at + said.samples.size / 24_000, "what was sent counts, though it plays on"
+    other = goes_on(stage)
+    assert other.state() is State.REPLYING
+    assert names(other.log)[:2] == ["ReplyStarted", "Recite"]
+    assert "".join(phrase.text for phrase in other.all(ev.Speak)) == kept.rest
+    other.say(other.last(ev.ReplyStarted).reply_id, 400)
+    other.silence(3000)
+    assert other.texts()[-2:] == [("assistant", item.text), ("assistant", kept.rest)]
+    assert other.state() is State.OPEN
+
+
+def test_a_reply_of_which_nothing_was_sent_is_said_from_its_beginning(stage: Stage) -> None:
+    stage.speak(800)
+    stage.silence(128)
+    stage.transcribe("hello")
+    stage.silence(600)
+    reply_id = stage.last(ev.Respond).reply_id
+    assert stage.session.kept().owed, "its text is not whole"
+    other = goes_on(stage)
+    assert other.texts() == [("user", "hello"), ("assistant", "")]
+    assert other.last(ev.Respond).messages == (("user", "hello"),)
+    stage.do(ev.ReplyText(reply_id, "Hi there. "))
+    stage.do(ev.ReplyTextEnded(reply_id))
+    kept = stage.session.kept()
+    assert (kept.rest, kept.owed) == ("Hi there.", False)
+    assert [entry.id for entry in kept.history] == [stage.last(ev.AudioCommitted).item.id]
+
+
+def test_speech_without_words_yet_is_asked_for_again(stage: Stage) -> None:
+    """The client sends it again: it was not taken in."""
+    stage.silence(500)
+    assert stage.session.all_taken_in
+    stage.speak(64)
+    assert not stage.session.all_taken_in
+    stage.speak(800)
+    stage.silence(3000)
+    assert stage.last(ev.AudioCommitted).item.text is None
+    assert not stage.session.all_taken_in
+    kept = stage.session.kept()
+    assert (kept.history, kept.rest, kept.owed) == ((), "", False)
+    other = goes_on(stage)
+    assert (other.state(), other.log) == (State.OPEN, [])
+
+
+def test_a_reply_that_waits_or_failed_or_has_called_a_tool_is_not_begun_again(stage: Stage) -> None:
+    stage.do(ev.AddItem(ev.Item("u", "user", "text", "hello"), None))
+    stage.do(ev.CreateReply(ev.ReplyOptions()))
+    reply_id = stage.last(ev.Respond).reply_id
+    assert stage.session.kept().owed
+    stage.do(ev.ReplyCall(reply_id, 0, "call_1", "weather", "{}"))
+    stage.do(ev.ReplyTextEnded(reply_id))
+    assert not stage.session.kept().owed
+    assert names(goes_on(stage).log) == []
+
+
+def test_what_the_client_has_put_into_its_buffer_is_not_taken_in() -> None:
+    stage = Stage(MANUAL)
+    assert stage.session.all_taken_in
+    stage.do(ev.AudioReceived(16_000))
+    assert not stage.session.all_taken_in
+    stage.do(ev.CommitAudio())
+    stage.do(ev.CreateReply(ev.ReplyOptions()))
+    assert not stage.session.all_taken_in
+    assert stage.session.kept() == ev.Restored(()), "the client sends all of it again"
+    stage.transcribe("hello")
+    assert stage.session.all_taken_in
+
+
+def test_a_text_reply_that_was_shown_is_not_shown_again() -> None:
+    stage = Stage(ev.Settings(modality="text"))
+    stage.do(ev.CreateReply(ev.ReplyOptions()))
+    reply_id = stage.last(ev.Respond).reply_id
+    stage.do(ev.ReplyText(reply_id, "It is Paris, and it lies on the Seine. "))
+    kept = stage.session.kept()
+    assert (kept.rest, kept.owed) == ("", False)
+    assert [entry.text for entry in kept.history if isinstance(entry, ev.Item)] != [""]
+
+
+def test_at_rest_there_is_nothing_beside_the_conversation(stage: Stage) -> None:
+    stage.do(ev.CreateReply(ev.ReplyOptions(aside=True)))
+    assert not stage.session.at_rest
+    assert not stage.session.all_taken_in
+    stage.answer("Yes.", 200)
+    stage.silence(1000)
+    assert stage.session.at_rest

@@ -411,6 +411,20 @@ class ReplyFailed:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Apology:
+    """What is heard in place of a reply that failed before anything of it was. Answers Apologise, always."""
+
+    reply_id: str
+    text: str
+    samples: Samples
+    """All of it: float32 mono, 24 kHz. None of them: there is nothing to be said."""
+    words: WordTimes = ()
+    by: SpokenBy | None = None
+    """None: it was spoken beforehand."""
+    places: tuple[int, ...] = ()
+
+
 # --- events: time -----------------------------------------------------------------------------------------------
 
 
@@ -429,10 +443,24 @@ class Reconnected:
     """By reply, the end of the audio sent that had not arrived, in ms. It is sent again now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The session goes on that another server had. Its first event."""
+
+    history: tuple[Entry, ...]
+    rest: str = ""
+    """Of the assistant's reply: what was made of it and not heard."""
+    voice: str = ""
+    language: str | None = None
+    """Of the rest."""
+    owed: bool = False
+    """An answer to what was said last."""
+
+
 Event = (
     Configure | AudioReceived | CommitAudio | ClearAudio | AddItem | DeleteItem | TruncateItem | CreateReply
     | CancelReply | FramesHeard | TurnJudged | WordsJudged | TranscriptHeard | TranscriptFailed | ReplyText | ReplyCall
-    | ReplyTextEnded | PhraseAudio | PhraseEnded | ReplyFailed | Wake | Reconnected
+    | ReplyTextEnded | PhraseAudio | PhraseEnded | ReplyFailed | Apology | Wake | Reconnected | Restored
 )  # fmt: skip
 
 
@@ -525,6 +553,18 @@ class Speak:
     language: str | None = None
     """ISO 639-1 that the words are expected in: the user's; None = not known. What the words themselves show counts
     more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apologise:
+    """This engine failed, and nothing of the reply was heard: stop all work of it, and answer with Apology."""
+
+    reply_id: str
+    engine: str
+    voice: str
+    speed: float
+    language: str | None
+    """ISO 639-1 of the user's words; None = not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -714,7 +754,7 @@ class ReplyEnded:
     reason: Literal["turn_detected", "client_cancelled", "max_output_tokens"] | None
     """Of cancelled and incomplete."""
     text: str
-    """Concatenation of all ReplyTextDelta."""
+    """Concatenation of all ReplyTextDelta. Of a reply that failed unheard, of the apology for it."""
     audio_ms: int
     """Sum of all ReplyAudioDelta."""
     error: str | None
@@ -724,7 +764,7 @@ class ReplyEnded:
     usage: Usage | None = None
     """None: not known, or not all of it was made."""
     by: SpokenBy | None = None
-    """None: nothing of it was spoken."""
+    """None: nothing of it was spoken, or only what was spoken beforehand."""
     words: WordTimes = ()
     """Those whose audio was sent, in ms from its first sample."""
 
@@ -764,8 +804,8 @@ class Refused:
 
 
 EngineCommand = (
-    Transcribe | TranscribeItem | Judge | Prepare | Abandon | Respond | Recite | Speak | StopReply | ForgetAudio
-    | ResetVoiceActivity
+    Transcribe | TranscribeItem | Judge | Prepare | Abandon | Respond | Recite | Speak | Apologise | StopReply
+    | ForgetAudio | ResetVoiceActivity
 )  # fmt: skip
 Notice = (
     Configured | SpeechStarted | SpeechStopped | AudioCommitted | AudioCleared | TranscriptDelta | TranscriptDone

@@ -48,6 +48,8 @@ class Signal(Enum):
     """The client drops the turn."""
     ASK = "ask"
     """The client wants a reply."""
+    REST = "rest"
+    """There is the rest of a reply that another server began."""
     CANCEL = "cancel"
     """The client stops the reply."""
     DONE = "done"
@@ -66,6 +68,7 @@ class Action(Enum):
     COMMIT_SILENCE = "commit silence"
     RELEASE = "release reply"
     START_REPLY = "start reply"
+    RECITE_REST = "recite rest"
     REMEMBER_ASK = "remember ask"
     INTERRUPT = "interrupt reply"
     CANCEL_REPLY = "cancel reply"
@@ -86,6 +89,7 @@ TABLE: Final[Mapping[tuple[State, Signal], Step]] = MappingProxyType(
         (_S.OPEN, _G.SPEECH): Step(_S.HEARING, (_A.OPEN_TURN,)),
         (_S.OPEN, _G.COMMIT): Step(_S.OPEN, (_A.COMMIT_BUFFER,)),
         (_S.OPEN, _G.ASK): Step(_S.REPLYING, (_A.START_REPLY,)),
+        (_S.OPEN, _G.REST): Step(_S.REPLYING, (_A.RECITE_REST,)),
         (_S.OPEN, _G.IDLE): Step(_S.OPEN, (_A.COMMIT_SILENCE,)),
         (_S.HEARING, _G.SILENCE): Step(_S.SETTLING, (_A.SPECULATE,)),
         (_S.HEARING, _G.COMMIT): Step(_S.REPLYING, (_A.SPECULATE, _A.COMMIT_TURN, _A.RELEASE)),

@@ -5,9 +5,10 @@ Knows: what was said, heard, called and given back. Does not know: the wire's it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import TypeGuard
 
 from voxtral_voice.conversation.events import (
     CallItem,
@@ -108,6 +109,22 @@ def _shown(part: Shown | Entry | None, sound: Sound | None) -> tuple[Shown, ...]
     if not isinstance(part, Item | CallItem | OutputItem):
         return () if part is None else (part,)
     return (sound,) if sound is not None and sound.item_id == part.id else shown(part)
+
+
+def kept_of(history: Iterable[Entry], said_id: str | None = None, heard: str = "") -> tuple[Entry, ...]:
+    """What another server goes on with: not the speech whose words are not known, nor calls that are not whole. said_id:
+    of what is being said, of which only what was heard stays."""
+    whole = (entry for entry in history if not _is_pending(entry))
+    cut = (replace(entry, text=heard, status="incomplete") if _is_said(entry, said_id) else entry for entry in whole)
+    return tuple(entry for entry in cut if heard or entry.id != said_id)
+
+
+def _is_said(entry: Entry, said_id: str | None) -> TypeGuard[Item]:
+    return isinstance(entry, Item) and entry.id == said_id and entry.status == "in_progress"
+
+
+def _is_pending(entry: Entry) -> bool:
+    return entry.text is None if isinstance(entry, Item) else entry.status == "in_progress"
 
 
 def shown(item: Entry) -> tuple[Shown, ...]:

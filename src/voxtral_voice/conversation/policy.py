@@ -33,6 +33,8 @@ class Policy:
     """The transcriber hears a turn while it is said: it is given the new speech with each partial transcript."""
     listens: bool = False
     """The responder hears the newest turn itself: no answer waits for the words of the turn that it answers."""
+    apologises: bool = False
+    """Who would hear nothing, since an engine failed, hears an apology."""
     lead_ms: int = 200
     """Audio is sent at most this far ahead of what the client has played. So much of a reply is heard after a user has
     begun to interrupt it; a network whose delay varies by more makes gaps."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from voxtral_voice.conversation import events as ev
-from voxtral_voice.conversation.history import History
+from voxtral_voice.conversation.history import History, kept_of
 from voxtral_voice.conversation.listener import Turn
 from voxtral_voice.conversation.outputs import Outputs
 from voxtral_voice.conversation.policy import Policy
@@ -160,6 +160,8 @@ class Replies:
         reply.options = replace(reply.options, request=request)
         self._tell_guess(reply, "kept")
         self._tell_started(reply)
+        if reply.failure is not None:
+            self._apologise(reply)
         self._out += [self._spoken_phrase(reply, phrase) for phrase in reply.waiting]
         reply.waiting.clear()
 
@@ -197,6 +199,25 @@ class Replies:
             return None
         return cut.options if cut.rest or not cut.whole else None
 
+    def kept(self) -> ev.Restored:
+        """The history without what is not whole, and what is left of the reply. What was sent counts as heard: a client
+        plays it to its end."""
+        reply = self.current if self.current is not None and self.current.released else None
+        if reply is None:
+            return ev.Restored(kept_of(self._history))
+        heard = reply.heard_text(reply.audio_ms)
+        history = kept_of(self._history, reply.item_id, heard)
+        if reply.waits or reply.failure is not None or reply.calls.any_told:
+            return ev.Restored(history)
+        rest = reply.made_text[len(heard) :].strip() if reply.modality == "audio" else ""
+        if not heard and not reply.text_ended:
+            return ev.Restored(history, owed=True)
+        return ev.Restored(history, rest, reply.voice, reply.language)
+
+    def take_over(self, rest: ev.Restored) -> None:
+        """Of a reply that another server began; for `resume`."""
+        self._cut = _Cut(None, rest.rest, "", True, False, rest.voice, rest.language, ev.ReplyOptions())
+
     def item_ids(self) -> set[str]:
         """Of what is being prepared, said or played."""
         return {item_id for reply in (self.current, self.parked) if reply is not None for item_id in reply.item_ids()}
@@ -217,13 +238,21 @@ class Replies:
         reply.waits, reply.listens = False, listens
         self._respond(reply)
 
-    def fail(self, message: str) -> None:
+    def fail(self, engine: str, message: str) -> None:
         """A speculative reply's failure is told when it is released: the client may know nothing of it before."""
         reply = self._under_way
-        reply.failure, reply.waits = message, False
+        reply.failure, reply.failed_engine, reply.waits = message, engine, False
         reply.discard()
-        if not reply.released:
+        if reply.released:
+            self._apologise(reply)
+        else:
             self._out.append(ev.StopReply(reply.id))
+
+    def _apologise(self, reply: Reply) -> None:
+        """The user waits for it, and would hear nothing."""
+        if self._policy.apologises and reply.apologise():
+            language, speed = reply.language or self.settings.language, self.settings.speed
+            self._out.append(ev.Apologise(reply.id, reply.failed_engine, reply.voice, speed, language))
 
     def _new(self, options: ev.ReplyOptions) -> Reply:
         free_at = self.current.played_at() if self.current is not None else -math.inf
@@ -295,7 +324,12 @@ class Replies:
         if reply is not None and reply is self.parked:
             self.drop_parked()
         elif reply is not None:
-            self.fail(f"{event.engine}: {event.message}")
+            self.fail(event.engine, f"{event.engine}: {event.message}")
+
+    def apology(self, event: ev.Apology, _: float) -> None:
+        reply = self.active
+        if reply is not None and reply.id == event.reply_id and reply.apologises:
+            reply.add_apology(event)
 
     def _live(self, reply_id: str) -> Reply | None:
         """The reply with this id, if its engines' results are still wanted."""
@@ -337,7 +371,7 @@ class Replies:
         """Let leave what may leave (nothing while `held`). True when the client has now played the reply to its end."""
         reply = self.active
         if reply is not None:
-            if reply.failure is not None:
+            if reply.failure is not None and not reply.apologises:
                 self._end(reply, now, "failed", None)
             elif not held:
                 self._send(reply, now)
@@ -347,7 +381,7 @@ class Replies:
     def _send(self, reply: Reply, now: float) -> None:
         self._outputs.tell(reply)
         notices = reply.due(now, self._policy.lead_ms)
-        if any(isinstance(notice, ev.ReplyAudioDelta) for notice in notices):
+        if not reply.apologises and any(isinstance(notice, ev.ReplyAudioDelta) for notice in notices):
             self._stamp(first_sent=now)
         self._out += notices
         if (conclusion := reply.conclusion()) is not None:
@@ -386,7 +420,7 @@ class Replies:
             voice, language = self.settings.voice, self.settings.language
             return _Cut(None, "", "", False, False, voice, language, ev.ReplyOptions()) if waits else None
         written = reply.modality == "text"
-        if written and reply.sent_text:
+        if reply.apologises or (written and reply.sent_text):
             return None
         made, heard = reply.made_text, reply.heard_text(reply.ledger.heard_ms(now))
         whole, options = reply.text_ended and bool(made.strip()), replace(reply.options, request=None)

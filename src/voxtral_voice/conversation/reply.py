@@ -15,6 +15,7 @@ from typing import Final, Literal
 from voxtral_voice.audio.playout import PlayoutLedger
 from voxtral_voice.conversation.calls import Calls
 from voxtral_voice.conversation.events import (
+    Apology,
     Finish,
     Modality,
     Notice,
@@ -161,6 +162,10 @@ class Reply:
         self.ended = False
         """The client was told that it ended; its last audio may still be playing."""
         self.failure: str | None = None
+        self.failed_engine = ""
+        """Which one that is told of."""
+        self.apologises = False
+        """It failed unheard: all that comes yet is an apology."""
         self.sent_text = ""
         self.text_ended = False
         """The responder is done, with its calls too."""
@@ -225,6 +230,27 @@ class Reply:
     def end_phrase(self, index: int) -> None:
         self._phrases[index].ended = True
 
+    def apologise(self) -> bool:
+        """Of it nothing is wanted any more but that, after `discard`. False: something of it was heard, or may have
+        been seen or done."""
+        if self._begun >= 0 or self.modality == "text" or self.calls:
+            return False
+        self.apologises, self.text_ended, self.by = True, False, None
+        self.message_at = self.message_at or 0
+        self._splitter = PhraseSplitter()
+        return True
+
+    def add_apology(self, apology: Apology) -> None:
+        """The whole of it; without sound there is none."""
+        self.text_ended = True
+        if not apology.samples.size:
+            return
+        self._phrases.append(Phrase(apology.text))
+        last = len(self._phrases) - 1
+        event = PhraseAudio(self.id, last, apology.samples, apology.words, apology.by, apology.places)
+        self.add_audio(event)
+        self.end_phrase(last)
+
     def _add_phrase(self, cut: Cut) -> NewPhrase:
         silent = cut.silent or self.modality == "text"
         self._phrases.append(Phrase(cut.text, ended=silent))
@@ -275,6 +301,8 @@ class Reply:
         """None: there is more to be sent."""
         if not (self.text_ended and self._sending == len(self._phrases)):
             return None
+        if self.failure is not None:
+            return "failed", None
         if self.finish == "length":
             return "incomplete", "max_output_tokens"
         if not self.sent_text.strip() and not self.calls:

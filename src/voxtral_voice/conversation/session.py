@@ -105,6 +105,18 @@ class Session:
         """Nobody says anything, and nothing that was said or asked waits for its words or its answer."""
         return self.state is State.OPEN and not self._listener.awaited() and not self._asides.any
 
+    @property
+    def all_taken_in(self) -> bool:
+        """Nothing that the client has sent is still to become part of the conversation."""
+        listener, asks = self._listener, (self._asked, self._next)
+        buffered = self.settings.turn_detection is None and listener.uncommitted_ms > 0
+        heard = listener.turn is None and listener.overheard is None and not listener.sounding and not buffered
+        return heard and not listener.awaited() and asks == (None, None) and not self._asides.any
+
+    def kept(self) -> ev.Restored:
+        """What another server needs to go on. Not what the client has sent and what is not `all_taken_in`."""
+        return self._replies.kept()
+
     def facts(self, event: ev.TranscriptHeard) -> ev.WordFacts:
         """What would be decided by its words if it were received now. Changes nothing."""
         if event.facts is not None:
@@ -466,7 +478,7 @@ class Session:
         turn = self._replies.answering
         listens = turn is not None and self._listens_to(turn, reply.options)
         if turn is not None and turn.lost is not None and not (listens or turn.heard):
-            self._replies.fail(turn.lost)
+            self._replies.fail("transcriber", turn.lost)
         elif not self._missing(reply.options, turn if listens else None):
             self._replies.go_on(listens=listens)
 
@@ -512,7 +524,7 @@ class Session:
             self._replies.release(options.request)
         elif turn.lost is not None:
             self._replies.start(options, turn, waits=True)
-            self._replies.fail(turn.lost)
+            self._replies.fail("transcriber", turn.lost)
         else:
             self._replies.drop_parked()
             self._answer_nothing(asked, now)
@@ -536,6 +548,19 @@ class Session:
         self._asked = self._ask
         if replace(self._asked, request=None) != ev.ReplyOptions():
             self._prepare_again()
+
+    def _restored(self, event: ev.Restored, now: float) -> None:
+        for entry in event.history:
+            self.history.add(entry)
+        if event.rest:
+            self._replies.take_over(event)
+            self._signal(Signal.REST, now)
+        elif event.owed:
+            self._ask = ev.ReplyOptions()
+            self._signal(Signal.ASK, now)
+
+    def _recite_rest(self, _: float) -> None:
+        self._replies.resume()
 
     def _start_reply(self, _: float) -> None:
         """The client wants a reply now."""
@@ -739,6 +764,7 @@ class Session:
             Action.COMMIT_SILENCE: self._commit_silence,
             Action.RELEASE: self._release,
             Action.START_REPLY: self._start_reply,
+            Action.RECITE_REST: self._recite_rest,
             Action.REMEMBER_ASK: self._remember_ask,
             Action.INTERRUPT: self._interrupt,
             Action.CANCEL_REPLY: self._cancel_reply,
@@ -766,8 +792,10 @@ class Session:
             ev.PhraseAudio: self._of_reply,
             ev.PhraseEnded: self._of_reply,
             ev.ReplyFailed: self._of_reply,
+            ev.Apology: self._replies.apology,
             ev.Wake: self._wake,
             ev.Reconnected: self._reconnected,
+            ev.Restored: self._restored,
         }
         return handlers  # type: ignore[return-value]  # each handler takes the very type that it is listed for
 

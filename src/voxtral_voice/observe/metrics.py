@@ -65,6 +65,13 @@ class Metrics:
             "ws_closes", "WebSockets closed, by close code; 1005 and 1006: the client gave none.", "code"
         )
 
+        self.sessions_restored = self._counter(
+            "sessions_restored", "Sessions of another server, or of this one before its restart, that went on here."
+        )
+        self.resume_store_failures = self._counter(
+            "resume_store_failures", "Times that the resume store did not answer, or not in time."
+        )
+
     def _of_turns(self) -> None:
         self.turns = self._counter("turns", "User turns committed.")
         self.replies = self._counter("replies", "Replies ended, by status.", "status")
@@ -96,6 +103,12 @@ class Metrics:
         self.engine_failures = self._counter("engine_failures", "Failures of engines, by engine.", "engine")
         self.retries = self._counter(
             "retries", "Second tries of engines that failed before they gave anything, by engine.", "engine"
+        )
+        self.apologies = self._counter(
+            "apologies",
+            "Replies that failed unheard and were apologised for, by engine and how: spoken, or recorded beforehand.",
+            "engine",
+            "how",
         )
         self.engine_requests = self._gauge("engine_requests", "Pieces of work that an engine is at now.", "engine")
         self.work = self._counter(

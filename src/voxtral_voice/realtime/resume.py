@@ -66,8 +66,18 @@ class Tokens:
         """Digest; None: the session cannot be resumed."""
         self._before: bytes | None = None
 
-    def renew(self, token: str) -> None:
-        self._before, self.newest = self.newest, digest(token)
+    @property
+    def counting(self) -> tuple[bytes, bytes] | None:
+        """The newest, and the one before while that counts too, else b""; None: none does."""
+        return None if self.newest is None else (self.newest, self._before or b"")
+
+    def shown(self, token: str) -> None:
+        """To a server that has only a snapshot of the session."""
+        self.newest = digest(token)
+
+    def renew(self, token: str, shown: str | None = None) -> None:
+        """shown: the one that the client came with, which may still be all that it has."""
+        self._before, self.newest = None if shown is None else digest(shown), digest(token)
 
     def arrived(self) -> None:
         """The client goes on over the connection that told it the newest one: the one before is spent."""

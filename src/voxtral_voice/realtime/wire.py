@@ -133,14 +133,22 @@ class Wire:
         """The next event that shows the session has the token, once."""
         self._resume = {"token": token, "seconds": seconds}
 
+    def kept(self) -> JsonObject:
+        """What a first `session.update` would say to make the session what it is."""
+        session = self._session
+        patch = {name: value for name, value in session.to_json().items() if name not in ("id", "object", "model")}
+        del patch["expires_at"]
+        return patch | {"voxtral_voice": session.voxtral_voice}
+
     def may_not_resume(self) -> None:
         self._resume = None
 
-    def resumed(self, received: int) -> tuple[str, bytes]:
+    def resumed(self, received: int, *, restored: bool = False) -> tuple[str, bytes]:
         """What the server says first over another connection, and the id of that event. received: frames of the client,
-        over all connections."""
+        over all connections. restored: on a server that had only a snapshot of the session."""
         event_id = self._ids("event")
-        self._resume = {**(self._resume or {}), "resumed": True, "received": received}
+        whence: JsonObject = {"restored": True} if restored else {}
+        self._resume = {**(self._resume or {}), "resumed": True, "received": received, **whence}
         frame = orjson.dumps({"type": "session.created", "event_id": event_id, "session": self._session_json()})
         return event_id, frame
 

@@ -6,23 +6,37 @@ know: what a session or a link does.
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
+
 from starlette.websockets import WebSocket
 
 from voxtral_voice.observe import log
 from voxtral_voice.realtime.resume import Asked
 from voxtral_voice.realtime.server_events import ServerEvents, error_object
 from voxtral_voice.realtime.wire import Opening
-from voxtral_voice.server.link import RESUME_UNKNOWN, End, Link
+from voxtral_voice.server.admission import Place, Refused
+from voxtral_voice.server.keeping import owner
+from voxtral_voice.server.link import RESUME_UNKNOWN, TRY_AGAIN_LATER, End, Link
 from voxtral_voice.server.live import UNKNOWN, LiveSession, new_id
 from voxtral_voice.server.rest.errors import ApiError
+from voxtral_voice.server.resume_store import NotYours, StoreDown
 from voxtral_voice.server.runtime import Runtime
+
+NOT_YOURS: Final = "The session is another key's."
+STORE_DOWN: Final = "The server cannot look for the session now: try again in a few seconds."
 
 
 async def converse(socket: WebSocket, runtime: Runtime, opening: Opening | None = None) -> None:
     """Until the link is lost or the session over."""
-    session, link = LiveSession(runtime, socket.state.who, opening), Link(socket, runtime.metrics)
+    session = LiveSession(runtime, socket.state.who, opening)
+    await _begin(session, socket, runtime, socket.state.place)
+
+
+async def _begin(session: LiveSession, socket: WebSocket, runtime: Runtime, place: Place | None) -> None:
+    link = Link(socket, runtime.metrics)
     await link.accept()
-    if (place := socket.state.place) is not None:
+    if place is not None:
         place.take()
         session.closing.callback(place.leave)
     session.attach(link)
@@ -31,17 +45,49 @@ async def converse(socket: WebSocket, runtime: Runtime, opening: Opening | None 
 
 
 async def resume(socket: WebSocket, runtime: Runtime, asked: Asked) -> None:
-    """As above, with a session that is there."""
-    session, who = runtime.sessions.find(asked), socket.state.who
+    """As above, with a session that is there, or in the store."""
+    session, who = await runtime.keeping.find(asked), socket.state.who
     if session is None:
-        await _refuse(socket, runtime, ApiError(404, UNKNOWN.reason, code="resume_unknown"))
+        await _restore(socket, runtime, asked)
     elif session.who.digest != who.digest:
-        await _refuse(socket, runtime, ApiError(401, "The session is another key's.", code="invalid_api_key"))
+        await _refuse(socket, runtime, ApiError(401, NOT_YOURS, code="invalid_api_key"))
     else:
         link = Link(socket, runtime.metrics)
         await link.accept()
         session.resume(link, asked)
         await session.use(link)
+
+
+async def _restore(socket: WebSocket, runtime: Runtime, asked: Asked) -> None:
+    """A session that another server had; it takes a place here."""
+    who, place = socket.state.who, None
+    try:
+        if runtime.keeping.outlives_us:
+            place = _place(socket, runtime, who.digest)
+        if (snapshot := await runtime.keeping.take(asked, owner(who.digest))) is None:
+            raise ApiError(404, UNKNOWN.reason, code="resume_unknown")
+        session = LiveSession(runtime, who, restored=snapshot)
+        session.was_shown(asked.token)
+        runtime.metrics.sessions_restored.inc()
+        await _begin(session, socket, runtime, place)
+    except NotYours:
+        await _refuse(socket, runtime, ApiError(401, NOT_YOURS, code="invalid_api_key"))
+    except StoreDown:
+        await _refuse(socket, runtime, ApiError(503, STORE_DOWN, code="resume_store_down"))
+    except ApiError as no:
+        await _refuse(socket, runtime, no)
+    finally:
+        if place is not None and not place.taken:
+            place.leave()
+
+
+def _place(socket: WebSocket, runtime: Runtime, key: bytes) -> Place:
+    """Raises ApiError."""
+    peer = (socket.scope.get("client") or ("",))[0]
+    place = runtime.admission.enter(key, peer, asyncio.get_running_loop().time())
+    if isinstance(place, Refused):
+        raise ApiError(place.status, place.message, code=place.code)
+    return place
 
 
 async def _refuse(socket: WebSocket, runtime: Runtime, error: ApiError) -> None:
@@ -54,4 +100,5 @@ async def _refuse(socket: WebSocket, runtime: Runtime, error: ApiError) -> None:
     link = Link(socket, runtime.metrics)
     await link.accept()
     frame = ServerEvents(new_id).error("invalid_request_error", error_object(error.code or "", str(error), None, None))
-    await link.close(End("resume_unknown", RESUME_UNKNOWN, str(error), farewell=frame))
+    code = TRY_AGAIN_LATER if error.status in (429, 503) else RESUME_UNKNOWN
+    await link.close(End("resume_unknown", code, str(error), farewell=frame))

@@ -15,6 +15,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Final
 
 from voxtral_voice.observe import log
@@ -28,6 +29,8 @@ LOOK_S: Final = 0.05
 CLOSE_S: Final = 1.0
 """For clients to take what is said to them at the end."""
 GOING_AWAY: Final = End("drained", 1001, "The server is going away: connect again.", error="server_going_away")
+RESTARTS: Final = replace(GOING_AWAY, code=1012)
+"""Its sessions go on: with another server of the same store, or with this one when it is back."""
 
 
 class Stop:
@@ -83,20 +86,22 @@ async def drain(runtime: Runtime, health: Health, front: Front) -> None:
     limit_s = runtime.config.server.drain_s
     ends_at = loop.time() + limit_s
     health.draining = True
+    end = RESTARTS if runtime.keeping.outlives_us else GOING_AWAY
     log.event("drain_began", sessions=len(runtime.sessions), requests=front.requests, at_most_s=limit_s)
     while (runtime.sessions or front.under_way) and loop.time() < ends_at:
         for session in runtime.sessions:
-            if session.at_rest:
-                session.hang_up(GOING_AWAY)
+            if session.at_rest or session.is_held:
+                session.hang_up(end)
         await asyncio.sleep(LOOK_S)
     log.event("drain_ended", cut_sessions=len(runtime.sessions), cut_requests=front.requests)
-    await _cut(runtime, front)
+    await _cut(runtime, front, end)
+    await runtime.keeping.write()
 
 
-async def _cut(runtime: Runtime, front: Front) -> None:
+async def _cut(runtime: Runtime, front: Front, end: End) -> None:
     """What is left. Its clients are told, those that listen."""
     for session in runtime.sessions:
-        session.hang_up(GOING_AWAY)
+        session.hang_up(end)
     with suppress(TimeoutError):
         async with asyncio.timeout(CLOSE_S):
             while runtime.sessions or front.sockets:  # noqa: ASYNC110 - they end one by one

@@ -54,9 +54,11 @@ from voxtral_voice.server.link import (
     Link,
 )
 from voxtral_voice.server.outbox import Outbox
+from voxtral_voice.server.received import Received
 from voxtral_voice.server.runner import Runner
 from voxtral_voice.server.runtime import Runtime, policy
 from voxtral_voice.server.session_clock import SessionClock
+from voxtral_voice.server.snapshot import Snapshot
 from voxtral_voice.server.sounds import Sounds
 
 INBOX: Final = 1024
@@ -96,14 +98,22 @@ def new_id(kind: str) -> str:
 class LiveSession:
     """who: may use it."""
 
-    def __init__(self, runtime: Runtime, who: Who, opening: Opening | None = None) -> None:
-        self.id = new_id("sess")
+    def __init__(
+        self, runtime: Runtime, who: Who, opening: Opening | None = None, restored: Snapshot | None = None
+    ) -> None:
+        """restored: of the session that it is to be."""
+        self.id = new_id("sess") if restored is None else restored.session_id
         self.who = who
+        self.changes = 0
+        """Of what a snapshot holds: grows with each."""
+        self._restored = restored
         self.over = asyncio.Event()
         self.closing = ExitStack()
         """What else has to be undone when it is over."""
         self._runtime = runtime
-        self._session_s = round(runtime.config.server.max_session_minutes * 60)
+        session_s = round(runtime.config.server.max_session_minutes * 60)
+        self._expires_at = round(time.time()) + session_s if restored is None else restored.expires_at
+        self._session_s = max(0, self._expires_at - round(time.time()))
         self._wire = Wire(
             self.id,
             new_id,
@@ -112,7 +122,7 @@ class LiveSession:
             round(time.time()),
             self._session_s,
             runtime.config.turns.chosen_patience,
-            opening,
+            opening if restored is None else Opening(None, restored.session),
         )
         self._ear = Ear(runtime, self._feed, self._detects, self._may_go_on, self._now)
         self._sounds = Sounds(self._ear.audio)
@@ -136,8 +146,10 @@ class LiveSession:
         self._linked.set()
         self._tokens = Tokens()
         self._resume_s = runtime.config.server.resume_s
-        self._received = 0
+        self._received = 0 if restored is None else restored.received
         """Frames of the client."""
+        self._done = Received(self._received)
+        """Those of them that were worked on."""
         self._give_up: asyncio.TimerHandle | None = None
         self._watch = self._watched()
 
@@ -158,8 +170,11 @@ class LiveSession:
                 end = await self._until_over()
                 if self._link is not None:
                     self._link.hang_up(end)
+                self._runtime.keeping.ended(self, end.why)
                 self._runtime.metrics.sessions_ended.labels(end.why).inc()
                 log.event("session_closed", code=end.code, reason=end.reason)
+        except Exception:
+            logging.getLogger(log.ROOT).exception("session_broken")
         finally:
             if self._give_up is not None:
                 self._give_up.cancel()
@@ -185,7 +200,7 @@ class LiveSession:
         self._hold()
         self._link = link
         self._outbox.log.rewind(asked.after)
-        self._tokens.renew(self._new_token())
+        self._tokens.renew(self._new_token(), asked.token)
         event_id, greeting = self._wire.resumed(self._received)
         self._outbox.greet(event_id, greeting)
         self._go_on()
@@ -227,6 +242,11 @@ class LiveSession:
         self._runtime.sessions.held(self)
         self._give_up = asyncio.get_running_loop().call_later(self._resume_s, self.give_up)
         return False
+
+    @property
+    def token_digest(self) -> bytes | None:
+        """Of the newest resume token; None: it cannot be resumed."""
+        return self._tokens.newest
 
     @property
     def is_held(self) -> bool:
@@ -300,13 +320,36 @@ class LiveSession:
         async with asyncio.TaskGroup() as group:
             self._runner = Runner(self._runtime, self._ear.audio, group, self._inbox.put)
             self._settle_resume()
-            self._send(self._wire.opening())
+            if self._restored is None:
+                self._send(self._wire.opening())
+            else:
+                self._restore(self._restored)
             group.create_task(self._listen())
             group.create_task(self._ear.hear())
             group.create_task(self._act())
             group.create_task(self._wake())
             group.create_task(self._until_told())
             group.create_task(self._until_understood())
+
+    def was_shown(self, token: str) -> None:
+        """To take it over; it counts until it is known that the client has the next one."""
+        self._tokens.shown(token)
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        self._tokens.renew(self._new_token())
+        event_id, greeting = self._wire.resumed(self._received, restored=True)
+        self._outbox.greet(event_id, greeting)
+        self._feed(snapshot.conversation)
+        self._understood.set()
+
+    def token(self) -> tuple[bytes, bytes] | None:
+        """Digests of the resume tokens that count, the newest first; None: it cannot be resumed."""
+        return self._tokens.counting
+
+    def kept(self) -> Snapshot:
+        """As it is now."""
+        self._done.look(self._now(), all_taken_in=self._core.all_taken_in)
+        return Snapshot(self.id, self._wire.kept(), self._expires_at, self._done.kept, self._core.kept())
 
     async def _until_told(self) -> None:
         raise Hangup(await self._told)
@@ -375,6 +418,7 @@ class LiveSession:
             self._ear.catch_up()
         for event in incoming.events:
             self._feed(event, incoming.client_event_id, incoming.sound)
+        self._done.frame(is_audio=bool(incoming.pcm))
         if held_s:
             self._runtime.metrics.held_up.inc(held_s)
             await asyncio.sleep(held_s)
@@ -453,6 +497,7 @@ class LiveSession:
         elif isinstance(command, ev.EngineCommand):
             self._runner.run(command)
         else:
+            self.changes += not isinstance(command, ev.ReplyAudioDelta)
             self._note(command)
             if sound and isinstance(command, ev.ItemAdded):
                 self._sounds.give(command.item.id, sound)

@@ -34,6 +34,7 @@ from voxtral_voice.server.cloned_voices import ClonedVoices
 from voxtral_voice.server.drain import Stop, drain
 from voxtral_voice.server.health import Front, Health
 from voxtral_voice.server.in_daemon import in_daemon
+from voxtral_voice.server.keeping import Keeping
 from voxtral_voice.server.paced_websocket import PacedWebSocket
 from voxtral_voice.server.patient_http import listen
 from voxtral_voice.server.recovery import recover
@@ -162,10 +163,29 @@ async def _loaded(config: Config, health: Health, recorder: Recorder | None, aut
                 _beside(keep_tested(runtime)),
                 tracing(runtime),
                 runtime.sessions.open(),
+                _kept(runtime),
             ):
                 yield runtime
     finally:
         await engines.aclose()
+
+
+@asynccontextmanager
+async def _kept(runtime: Runtime) -> AsyncIterator[None]:
+    """Sessions, in the store that the settings name."""
+    server = runtime.config.server
+    if not (url := server.resume_store.get_secret_value()):
+        yield
+        return
+    from voxtral_voice.server.redis_store import RedisStore  # where it is used: its library takes a while to load
+
+    store = RedisStore(url, server.resume_s, runtime.metrics.resume_store_failures.inc)
+    runtime.keeping = Keeping(runtime.sessions, store, server.resume_s)
+    try:
+        async with _beside(runtime.keeping.run()):
+            yield
+    finally:
+        await store.aclose()
 
 
 @asynccontextmanager

@@ -33,6 +33,7 @@ from voxtral_voice.server.admission import Admission
 from voxtral_voice.server.auth import Auth, Who
 from voxtral_voice.server.circuits import Circuits
 from voxtral_voice.server.cloned_voices import ClonedVoices
+from voxtral_voice.server.keeping import Keeping
 from voxtral_voice.server.load import Load
 from voxtral_voice.server.patience import Waits, waits
 from voxtral_voice.server.refusals import Refusals
@@ -67,6 +68,7 @@ class Runtime:
     tick: Tick = field(default_factory=Tick)
     """All sessions hear at the same moments."""
     sessions: Sessions = field(default_factory=Sessions)
+    keeping: Keeping = field(default_factory=Keeping)
     auth: Auth = field(default_factory=Auth)
     closing: ExitStack = field(default_factory=ExitStack)
     """What else has to be closed when the server stops."""
@@ -178,6 +180,7 @@ def policy(config: Config, engines: Engines) -> Policy:
         partial_every_ms=STREAMED_EVERY_MS if streams else turns.partial_every_ms,
         streams=streams,
         listens=engines.responder.listens,
+        apologises=True,
         lead_ms=playout.lead_ms,
         chunk_ms=playout.chunk_ms,
     )

@@ -1,0 +1,138 @@
+"""The resume store in Redis.
+
+Knows: Redis, its scripts, how long is waited for it. Does not know: what is kept (`snapshot`), when (`keeping`).
+
+Each verb is one script, so that nothing comes between the comparison and the change. After a failure none is tried for
+a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from typing import Final, cast
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from voxtral_voice.observe import log
+from voxtral_voice.server.resume_store import NotYours, Record, StoreDown, Taken
+
+PREFIX: Final = "voxtral_voice:session:"
+WAIT_S: Final = 0.5
+"""For one answer. On the same network it takes a millisecond; a client that comes back waits for it."""
+AGAIN_S: Final = (0.5, 1.0, 2.0, 5.0)
+"""After so many failures in a row nothing is tried for so long."""
+CONNECTIONS: Final = 8
+"""At once; who finds none free waits, within WAIT_S."""
+
+_PUT: Final = """
+local fence = redis.call('HGET', KEYS[1], 'fence')
+if fence and fence ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'fence', ARGV[1], 'owner', ARGV[3], 'newest', ARGV[4], 'before', ARGV[5], 'data', ARGV[6])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+_KEEP: Final = """
+local fence = redis.call('HGET', KEYS[1], 'fence')
+if not fence then return -1 end
+if fence ~= ARGV[1] then return 0 end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+_TAKE: Final = """
+local kept = redis.call('HMGET', KEYS[1], 'newest', 'before', 'owner', 'data')
+if not kept[4] or ARGV[1] == '' or (kept[1] ~= ARGV[1] and kept[2] ~= ARGV[1]) then return 'unknown' end
+if kept[3] ~= ARGV[2] then return 'not yours' end
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return {redis.call('HINCRBY', KEYS[1], 'fence', 1), kept[4]}
+"""
+_DROP: Final = """
+if redis.call('HGET', KEYS[1], 'fence') == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+
+class RedisStore:
+    """url: redis://, rediss:// (TLS) or unix://, with a user and a password where it asks for one. ttl_s: how long a
+    record outlives its last change. All verbs raise StoreDown."""
+
+    def __init__(self, url: str, ttl_s: float, failed: Callable[[], None] = lambda: None) -> None:
+        """failed: is told of each failure."""
+        self._ttl_ms, self._failed = round(1000 * ttl_s), failed
+        self._where = place(url)
+        self._redis = Redis.from_url(
+            url,
+            socket_timeout=WAIT_S,
+            socket_connect_timeout=WAIT_S,
+            max_connections=CONNECTIONS,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+        self._failures = 0
+        self._not_before = 0.0
+
+    @property
+    def is_resting(self) -> bool:
+        return asyncio.get_running_loop().time() < self._not_before
+
+    async def put(self, record: Record) -> bool:
+        fence, data = record.fence, record.data
+        answer = await self._run(
+            _PUT, record.session_id, fence, self._ttl_ms, record.owner, record.newest, record.before, data
+        )
+        return answer == 1
+
+    async def keep(self, session_id: str, fence: int) -> bool | None:
+        answer = await self._run(_KEEP, session_id, fence, self._ttl_ms)
+        return None if answer == -1 else answer == 1
+
+    async def take(self, session_id: str, digest: bytes, owner: str) -> Taken | None:
+        answer = await self._run(_TAKE, session_id, digest, owner, self._ttl_ms)
+        if answer == b"not yours":
+            raise NotYours
+        if not isinstance(answer, list):
+            return None
+        return Taken(cast(int, answer[0]), cast(bytes, answer[1]))
+
+    async def drop(self, session_id: str, fence: int) -> None:
+        await self._run(_DROP, session_id, fence)
+
+    async def aclose(self) -> None:
+        await self._redis.aclose()
+
+    async def _run(self, script: str, session_id: str, *arguments: str | bytes | int) -> object:
+        if self.is_resting:
+            raise StoreDown
+        try:
+            async with asyncio.timeout(WAIT_S):
+                answer = await self._redis.eval(script, 1, key(session_id), *arguments)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._not_before = asyncio.get_running_loop().time() + AGAIN_S[min(self._failures, len(AGAIN_S) - 1)]
+            self._note_failure(error)
+            raise StoreDown from error
+        if self._failures:
+            self._failures = 0
+            log.event("resume_store_back", store=self._where)
+        return cast(object, answer)
+
+    def _note_failure(self, error: Exception) -> None:
+        """Logged once, until it works again; by its kind, for the message may quote what was sent."""
+        self._failures += 1
+        self._failed()
+        if self._failures == 1:
+            log.event("resume_store_down", "error", store=self._where, reason=type(error).__name__)
+
+
+def key(session_id: str) -> str:
+    return PREFIX + hashlib.sha256(session_id.encode(errors="surrogatepass")).hexdigest()
+
+
+def place(url: str) -> str:
+    """What may be said of it: no user, no password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -1,0 +1,77 @@
+"""A redis-server of the test's own, on a free port.
+
+Knows: its process. Does not know: what is kept in it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+PROGRAM = shutil.which("redis-server")
+PATIENCE_S = 20.0
+
+
+@dataclass
+class RedisServer:
+    port: int
+    password: str = ""
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        secret = f":{self.password}@" if self.password else ""
+        return f"redis://{secret}127.0.0.1:{self.port}/0"
+
+    def starts(self) -> None:
+        assert PROGRAM is not None
+        command = [PROGRAM, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        command += ["--requirepass", self.password] if self.password else []
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.01)
+        pytest.fail("redis-server does not start")
+
+    def ends(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def hangs(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def goes_on(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def redis_server(password: str = "") -> Iterator[RedisServer]:
+    """Skipped where there is none, but not in CI."""
+    if PROGRAM is None:
+        if os.environ.get("CI"):
+            pytest.fail("redis-server is not installed, and CI may not skip this")
+        pytest.skip("redis-server is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = RedisServer(port, password)
+    server.starts()
+    try:
+        yield server
+    finally:
+        server.ends()
