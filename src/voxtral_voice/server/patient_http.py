@@ -84,7 +84,7 @@ class PatientHttp(HttpToolsProtocol):
         self._went_on = False
         """A head has begun, or a piece of a body was there, in the data that is being read."""
         self._too_large = False
-        self._refused = False
+        self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -96,7 +96,7 @@ class PatientHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._is_refused:
             return
         self._went_on = False
         super().data_received(data)
@@ -134,7 +134,7 @@ class PatientHttp(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What cannot be read, or is too large to be."""
-        if self._refused or self.transport.is_closing():
+        if self._is_refused or self.transport.is_closing():
             return
         if self._too_large:
             self._refuse(431, f"The head of the request is larger than {HEAD_BYTES:,} bytes.\n")
@@ -178,7 +178,7 @@ class PatientHttp(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._stop_waiting()
-        self._refused = True
+        self._is_refused = True
         self._timer = self.loop.call_later(LINGER_S, self._close)
 
     def _close(self) -> None:
