@@ -55,3 +55,7 @@ class Outbox:
         while self.log.waiting > OUTBOX // 2 or self.log.waiting_bytes > OUTBOX_BYTES // 2:
             self._less.clear()
             await self._less.wait()
+
+    def close(self) -> None:
+        """Nobody is sent anything any more, and nothing is kept, even where somebody still has this."""
+        self.log = SentLog()
