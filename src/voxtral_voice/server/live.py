@@ -313,6 +313,7 @@ class LiveSession:
         """Of everything. What refers to itself would else wait for the collector, which may not come by for a hundred
         sessions."""
         self._ear.close()
+        self._outbox.close()
         del self._ear, self._sounds, self._recording, self._core, self._wire, self._outbox, self._alarm
         self._runner = self._link = None
 
