@@ -17,7 +17,7 @@ from typing import Final
 
 from tests.faults import machine
 from tests.faults import promises as what
-from tests.faults.engine import WORDS, Mode, Part
+from tests.faults.engine import SECOND, WORDS, Mode, Part
 from tests.faults.processes import EngineProcess
 from tests.faults.promises import Cell, Fault, Promise
 from tests.faults.proxy import Line, Proxy
@@ -259,7 +259,7 @@ async def _cut_cell(cell: Cell, made: World, talker: Talker) -> Outcome:
     assert (await talker.ask(WORDS[2]))["status"] == "completed"
     await _check_history(cell, made, talker, outcome)
     answers = [talker.said_in(done["response"]["id"]) for done in talker.all("response.done")]
-    expected = [f"You said {', '.join(WORDS[: n + 1])}. And that was all." for n in range(3)]
+    expected = [f"You said {' '.join(WORDS[: n + 1])}. {SECOND}" for n in range(3)]
     assert answers == expected
     return outcome
 

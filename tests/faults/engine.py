@@ -40,7 +40,7 @@ SECOND: Final = "And that was all."
 """The second sentence of every answer, and its second phrase. The answer's middle is behind its first word: only then
 is it known that the first sentence is over."""
 JUNK: Final = bytes(range(256)) * 4
-BABBLE: Final = b" la la la la la la la la la la, la la la la la la la la la la la la."
+BABBLE: Final = " la la la la la la la la la la, la la la la la la la la la la la la."
 FAILURE: Final = {"error": {"message": "it was told to fail", "type": "server_error"}}
 
 
@@ -61,7 +61,7 @@ def answer_to(messages: tuple[Message, ...]) -> tuple[str, str]:
     """Two sentences, cut in the middle: what the user has said, turn by turn; and that this was all."""
     said = [message.text.strip(" .") for message in messages if message.role == "user" and message.text]
     begin, _, rest = SECOND.partition(" ")
-    return f"You said {', '.join(said) or 'nothing'}. {begin}", f" {rest}"
+    return f"You said {' '.join(said) or 'nothing'}. {begin}", f" {rest}"
 
 
 def sound_of(text: str) -> bytes:
@@ -76,11 +76,9 @@ class Engine:
         self._mode: Mode = "good"
         self._hold: Hold = ""
         self._released = asyncio.Event()
-        self._asked = 0
-        """Since it was told to hold something."""
         self.stopped = asyncio.Event()
         answers: dict[Part, Respond] = {"transcriber": self._hear, "responder": self._write, "speaker": self._speak}
-        self._answer = answers[part]
+        self.respond = answers[part]
 
     def commanded(self) -> None:
         try:
@@ -91,15 +89,11 @@ class Engine:
         if what == "mode":
             self._mode = how
         elif what == "hold":
-            self._hold, self._asked = how, 0
+            self._hold = how
             self._released.clear()
         else:
             self._hold = ""
             self._released.set()
-
-    async def respond(self, request: Request, writer: asyncio.StreamWriter) -> None:
-        self._asked += 1
-        await self._answer(request, writer)
 
     async def _held(self, here: bool) -> None:
         if here:
@@ -115,7 +109,7 @@ class Engine:
         if self._mode == "endless":
             begin_stream(writer, "application/json")
             write_chunk(writer, b'{"text": "')
-            await _babble(writer, b"%b")
+            await self._without_end(writer, BABBLE.encode())
         elif self._mode == "truncated":
             begin_stream(writer, "application/json")
             write_chunk(writer, b'{"text": "am')
@@ -153,7 +147,7 @@ class Engine:
             await _event(writer, JUNK)
             writer.write(b"0\r\n\r\n")
         elif self._mode == "endless":
-            await _babble(writer, b"data: " + orjson.dumps(_chunk("%b")) + b"\n\n")
+            await self._without_end(writer, b"data: " + orjson.dumps(_chunk(BABBLE)) + b"\n\n")
         else:
             write_chunk(writer, b'data: {"choices": [{"del')
             await _cut(writer)
@@ -162,17 +156,17 @@ class Engine:
 
     async def _speak(self, request: Request, writer: asyncio.StreamWriter) -> None:
         """The middle of what it says is before the second phrase."""
-        sound = sound_of(forms.speaking(request.body).text)
-        await self._held(self._hold == "start" or (self._hold == "middle" and self._asked == 2))
+        text = forms.speaking(request.body).text
+        sound = sound_of(text)
+        await self._held(self._hold == "start" or (self._hold == "middle" and SECOND in text))
         if self._mode in ("status 500", "garbage"):
             await self._whole(request, writer, json_answer({}))
             return
         begin_stream(writer, "audio/pcm")
         write_chunk(writer, sound[: len(sound) // 4 * 2])
         if self._mode == "endless":
-            while True:
-                write_chunk(writer, sound_of("la " * 100))
-                await writer.drain()
+            await self._without_end(writer, sound_of("la " * 100))
+            return
         if self._mode == "truncated":
             await _cut(writer)
             return
@@ -186,6 +180,14 @@ class Engine:
         answers = {"status 500": json_answer(FAILURE, 500), "garbage": whole(200, JUNK, "text/html")}
         await answers.get(self._mode, good)(request, writer)
 
+    async def _without_end(self, writer: asyncio.StreamWriter, piece: bytes) -> None:
+        """Until who asked has left, or it is mended; then it breaks off."""
+        while self._mode == "endless":
+            write_chunk(writer, piece)
+            await writer.drain()
+            await asyncio.sleep(0)
+        await _cut(writer)
+
 
 def _chunk(text: str) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
@@ -195,13 +197,6 @@ async def _event(writer: asyncio.StreamWriter, content: object) -> None:
     data = content if isinstance(content, bytes) else orjson.dumps(content)
     write_chunk(writer, b"data: " + data + b"\n\n")
     await writer.drain()
-
-
-async def _babble(writer: asyncio.StreamWriter, form: bytes) -> None:
-    """Until who asked has left."""
-    while True:
-        write_chunk(writer, form % BABBLE)
-        await writer.drain()
 
 
 async def _cut(writer: asyncio.StreamWriter) -> None:

@@ -40,7 +40,7 @@ class EngineProcess:
         self.port: int = self._place.getsockname()[1]
         self._process: ForkServerProcess | None = None
         self._pipe: Connection | None = None
-        self._stopped = False
+        self._stopped = self._is_up = False
         self._up, self._held = asyncio.Event(), asyncio.Event()
         self.told: list[Told] = []
         """To a responder, since it was attached."""
@@ -66,9 +66,11 @@ class EngineProcess:
         self._process.start()
         theirs.close()
         self._up.clear()
+        self._is_up = False
         self._read()
         async with asyncio.timeout(PATIENCE_S):
             await self._up.wait()
+        assert self._is_up, f"the {self.part} died while it started"
 
     def kill(self) -> None:
         """kill -9; it is dead afterwards."""
@@ -139,10 +141,12 @@ class EngineProcess:
             what, content = self._pipe.recv()
         except (EOFError, ConnectionError):
             self.detach()
+            self._up.set()
             return
         if what == "asked":
             self.told.append(content)
         elif what == "up":
+            self._is_up = True
             self._up.set()
         else:
             self._held.set()

@@ -7,7 +7,6 @@ Knows: faults, moments, promises. Does not know: how a fault is made, how a prom
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -88,6 +87,17 @@ FAULTS: Final[dict[str, tuple[Fault, ...]]] = {
 }
 
 
+TITLES: Final = {
+    "transcriber": "The transcriber, behind a URL",
+    "responder": "The responder, behind a URL",
+    "speaker": "The speaker, behind a URL",
+    "turn judge": "The turn judge, in the server",
+    "voice activity": "Voice activity, in the server",
+    "client link": "The client's connection",
+    "machine": "The machine",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     part: str
@@ -118,8 +128,47 @@ class Cell:
         return Promise.CUT_OFF if self.fault is NOT_READING else Promise.ANSWERED
 
 
-def cells(*parts: str) -> Iterator[Cell]:
-    for part in parts or FAULTS:
-        for fault in FAULTS[part]:
-            for moment in MOMENTS:
-                yield Cell(part, fault, moment)
+NOT_KEPT: Final[dict[str, str]] = {}
+"""Cells whose promise is not kept, by their name, and what happens instead."""
+
+
+def cells() -> list[Cell]:
+    return [Cell(part, fault, moment) for part, faults in FAULTS.items() for fault in faults for moment in MOMENTS]
+
+
+# --- the page -----------------------------------------------------------------------------------------------------
+
+
+def tables() -> str:
+    """Everything between the marks of the page."""
+    parts = [f"### {TITLES[part]}\n\n{_table(part)}" for part in FAULTS]
+    promises = "\n".join(f"| **{_word(promise)}** | {promise.value} |" for promise in Promise)
+    missed = "\n".join(f"- `{name}`: {instead}" for name, instead in NOT_KEPT.items()) or "None."
+    first = f"### The promises\n\n| | |\n|---|---|\n{promises}"
+    return "\n\n".join([first, *parts, f"### Not kept\n\n{missed}"])
+
+
+def _table(part: str) -> str:
+    head = f"| fault | what is done | {' | '.join(MOMENTS)} |\n|---|---|{'---|' * len(MOMENTS)}"
+    return "\n".join([head, *(_row(part, fault) for fault in FAULTS[part])])
+
+
+def _row(part: str, fault: Fault) -> str:
+    promised = [Cell(part, fault, moment) for moment in MOMENTS]
+    words = [_word(cell.promise) + (" (not kept)" if str(cell) in NOT_KEPT else "") for cell in promised]
+    return f"| {fault.name} | {fault.what} | {' | '.join(words)} |"
+
+
+def _word(promise: Promise) -> str:
+    return promise.name.lower().replace("_", " ")
+
+
+def written(page: str, made: str) -> str:
+    """The page with these tables."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{made}\n\n{END}{after}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text(), tables()))

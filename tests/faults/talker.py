@@ -164,4 +164,4 @@ async def talking(url: str, *, resumes: bool = False, finished: bool = True) -> 
         yield talker
     finally:
         await talker.leave()
-    order.check(read(talker.frames, patience=True), finished=finished)
+    order.check(read(talker.frames, ours=resumes, patience=True), finished=finished)
