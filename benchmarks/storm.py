@@ -22,6 +22,7 @@ import json
 import logging
 import statistics
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -44,8 +45,10 @@ from voxtral_voice.server import memory, run
 AT_ONCE: Final = 20
 WARM: Final = 1000
 """Drops before the first reading: what a server keeps once it has served anybody is there then."""
-SETTLE_S: Final = 8.0
-"""Until the server has noticed that the last one has gone: a stranger's half head is waited for."""
+SETTLED_S: Final = 3.0
+"""When nothing has changed for so long, the server has noticed that the last one has gone."""
+SETTLES_S: Final = 60.0
+"""And if something changes for ever, what there is then is read."""
 STRANGERS: Final = 2
 """Processes of them."""
 TARGET: Final = 1.2
@@ -120,16 +123,26 @@ async def server(sessions: int, key: str = "") -> AsyncIterator[Watched]:
 # --- the storms --------------------------------------------------------------------------------------------------
 
 
-async def dropped(count: int, warm: int = WARM, settle_s: float = SETTLE_S) -> dict[str, Any]:
+async def dropped(count: int, warm: int = WARM) -> dict[str, Any]:
     async with server(sessions=1000) as watched:
         await _drop_all(watched.url, range(warm))
-        await asyncio.sleep(settle_s)
-        before = await watched.read()
+        before = await _settled(watched)
         await _drop_all(watched.url, range(warm, warm + count))
-        await asyncio.sleep(settle_s)
-        after = await watched.read()
+        after = await _settled(watched)
     cpu_ms = 1000 * (after.cpu_s - before.cpu_s) / count
     return {"count": count, "before": asdict(before), "after": asdict(after), "cpu_ms_each": round(cpu_ms, 2)}
+
+
+async def _settled(watched: Watched) -> Reading:
+    last, since = await watched.read(), time.monotonic()
+    began = since
+    while time.monotonic() - since < SETTLED_S and time.monotonic() - began < SETTLES_S:
+        await asyncio.sleep(0.1)
+        now = await watched.read()
+        if (now.places, now.tasks, now.files) != (last.places, last.tasks, last.files):
+            since = time.monotonic()
+        last = now
+    return last
 
 
 async def _drop_all(url: str, numbers: range) -> None:

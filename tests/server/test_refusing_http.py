@@ -39,8 +39,10 @@ class Full:
         self.gate = Gate()
         self.port = 0
 
-    def opens(self) -> None:
-        self.gate.opens(self.admission, Refusals(self.metrics))
+    def opens(self) -> Refusals:
+        refusals = Refusals(self.metrics)
+        self.gate.opens(self.admission, refusals)
+        return refusals
 
     async def refused(self) -> float:
         text = await asyncio.to_thread(self.metrics.text)
@@ -84,6 +86,13 @@ async def test_what_is_left_to_the_door(full: Full, more: str) -> None:
     full.opens()
     assert DOOR.encode() in await full.asked(HEAD + more)
     assert await full.refused() == 0
+
+
+async def test_pages_that_cannot_be_told_in_their_own_way_are_refused_at_once(full: Full) -> None:
+    refusals = full.opens()
+    while refusals.may_tell_page(asyncio.get_running_loop().time()):
+        pass
+    assert await full.asked(HEAD + "Origin: http://h\r\n") == raw(FULL)
 
 
 async def test_other_subprotocols_make_no_difference(full: Full) -> None:

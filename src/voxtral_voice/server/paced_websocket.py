@@ -17,7 +17,7 @@ import socket
 from collections import deque
 from typing import Any, Final
 
-from uvicorn._types import ASGIReceiveEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 from websockets.frames import CloseCode, Frame
@@ -76,6 +76,11 @@ class PacedWebSocket(BoundedWebSocket):
         super().connection_lost(exc)
         self._large.bytes -= self._counted
         self._counted = 0
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if self.close_sent and self.initial_response is not None:
+            self.handshake_complete = True  # by an answer; else it would be said to be missing
 
     # --- a client that is there ---------------------------------------------------------------------------------
 

@@ -74,8 +74,12 @@ class Refusals:
             log.event("sessions_refused", "warning", reason=refused.reason, count=self._not_logged)
             self._log_at, self._not_logged = now + LOG_EVERY_S, 0
 
+    def can_tell_page(self, now: float) -> bool:
+        return self._pages.has(1, now)
+
     def may_tell_page(self, now: float) -> bool:
-        if not self._pages.has(1, now):
+        """It counts as told."""
+        if not self.can_tell_page(now):
             return False
         self._pages.take(1, now)
         return True

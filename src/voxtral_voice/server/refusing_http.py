@@ -1,7 +1,7 @@
 """A full server refuses here: before there is a WebSocket, a task, or an application that is asked.
 
 Knows: the head of a request that wants to be a WebSocket, and whether anybody gets a place now. Does not know: keys,
-pages and sessions that go on (all of them are left to the `door`).
+sessions that go on, how a page is told (all of that is left to the `door`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from voxtral_voice.server.door import RESUME_HEADER, RESUME_PROTOCOL
 from voxtral_voice.server.patient_http import PatientHttp
 from voxtral_voice.server.refusals import Refusals, raw
 
-LEFT_TO_THE_DOOR: Final = (b"origin", RESUME_HEADER.encode())
+RESUMES: Final = RESUME_HEADER.encode()
+OFFERS: Final = RESUME_PROTOCOL.encode()
 
 
 class Gate:
@@ -28,13 +29,15 @@ class Gate:
     def opens(self, admission: Admission, refusals: Refusals) -> None:
         self._admission, self._refusals = admission, refusals
 
-    def refusal(self, address: str) -> Refused | None:
-        """Why one who comes from there gets no place, noted; None: the door decides."""
+    def refusal(self, address: str, *, page: bool) -> Refused | None:
+        """Why one who comes from there gets no place, noted; None: the door decides, or tells a page why."""
         if self._admission is None or self._refusals is None:
             return None
         now = asyncio.get_running_loop().time()
-        if (refused := self._admission.check(address, now)) is not None:
-            self._refusals.note(refused, now)
+        refused = self._admission.check(address, now)
+        if refused is None or (page and self._refusals.can_tell_page(now)):
+            return None
+        self._refusals.note(refused, now)
         return refused
 
 
@@ -46,15 +49,16 @@ class RefusingHttp(PatientHttp):
         self._gate = gate
 
     def handle_websocket_upgrade(self) -> None:
-        refused = None if self._is_for_the_door() else self._gate.refusal(self.client[0] if self.client else "")
-        if refused is None:
+        if (refused := self._no_place()) is None:
             super().handle_websocket_upgrade()
         else:
             self.transport.write(raw(refused))
             self.transport.close()
 
-    def _is_for_the_door(self) -> bool:
-        return any(
-            name in LEFT_TO_THE_DOOR or (name == b"sec-websocket-protocol" and RESUME_PROTOCOL.encode() in value)
-            for name, value in self.headers
-        )
+    def _no_place(self) -> Refused | None:
+        page = False
+        for name, value in self.headers:
+            if name == RESUMES or (name == b"sec-websocket-protocol" and OFFERS in value):
+                return None
+            page = page or name == b"origin"
+        return self._gate.refusal(self.client[0] if self.client else "", page=page)
