@@ -31,7 +31,7 @@ class Line(Client):
     def __init__(self, *, judged: bool = True) -> None:
         super().__init__(judged=judged)
         self.scope: dict[str, Any] = {"subprotocols": []}
-        self.state = State({"who": Who()})
+        self.state = State({"who": Who(), "place": None})
         self.closed: tuple[int, str] | None = None
         self.broken: list[Exception] = []
         """What was wrong with what came; the connection is not to notice."""
