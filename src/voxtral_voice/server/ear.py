@@ -3,7 +3,8 @@
 Knows: frames of voice activity, how far the client is ahead of them, what of ours may come back as an echo. Does not
 know: turns, the wire, sockets.
 
-A client whose audio is too far ahead of voice activity is read no further (`backlog`), so that TCP holds it up.
+A client whose audio is too far ahead of voice activity is read no further (`backlog`), so that TCP holds it up. Voice
+activity that fails is asked again until it works: what was said meanwhile waits, and nothing of it is lost.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from voxtral_voice.audio.echo import EchoGuard
@@ -21,7 +22,6 @@ from voxtral_voice.conversation import events as ev
 from voxtral_voice.engines.base import LISTEN_RATE_HZ, SPEAK_RATE_HZ, VAD_FRAME_SAMPLES
 from voxtral_voice.server.backlog import Backlog
 from voxtral_voice.server.ingest import WIRE_RATE_HZ, Ingest
-from voxtral_voice.server.link import INTERNAL_ERROR, End, Hangup
 from voxtral_voice.server.runtime import ENGINE_FAULTS, Runtime
 
 BACKLOG: Final = 768 * 1024
@@ -34,13 +34,15 @@ PIECE_BYTES: Final = 24_000
 FRAME_S: Final = VAD_FRAME_SAMPLES / LISTEN_RATE_HZ
 ECHO_S: Final = 0.7
 """So long after the last audio was played its echo may still come."""
-HEAR_S: Final = 10.0
-"""Voice activity that takes longer than this for a batch is broken."""
+HEAR_S: Final = 3.0
+"""Voice activity that takes longer than this for a batch is broken: a hundred times what it takes."""
+AGAIN_S: Final = 0.2
+"""Between two tries of the same frames; while the circuit is open, between two looks at it."""
 
 
 class Ear:
     """feed: gives the core an event. detects: whether the session wants voice activity. may_go_on: waits while the
-    session is held. now: on the session's clock."""
+    session is held. now: on the session's clock. tell: says to the client why it is not heard."""
 
     def __init__(
         self,
@@ -49,9 +51,10 @@ class Ear:
         detects: Callable[[], bool],
         may_go_on: Callable[[], Awaitable[None]],
         now: Callable[[], float],
+        tell: Callable[[str], None],
     ) -> None:
         self._runtime = runtime
-        self._feed, self._detects, self._may_go_on, self._now = feed, detects, may_go_on, now
+        self._feed, self._detects, self._may_go_on, self._now, self._tell = feed, detects, may_go_on, now, tell
         self._ingest = Ingest()
         self.audio = self._ingest.audio
         self._voice_activity = runtime.engines.voice_activity.session()
@@ -94,7 +97,7 @@ class Ear:
         self._feed(ev.AudioReceived(self.audio.end_sample))
 
     async def hear(self) -> None:
-        """For ever. Raises Hangup when voice activity fails."""
+        """For ever."""
         while True:
             await self._frames_whole.wait()
             self._frames_whole.clear()
@@ -111,19 +114,32 @@ class Ear:
         return first, frames
 
     async def _hear_frames(self, first: int, frames: Samples) -> None:
-        if self._detects():
-            try:
-                async with asyncio.timeout(HEAR_S):
-                    probabilities = await self._voice_activity.probabilities(frames)
-            except ENGINE_FAULTS as error:
-                message = self._runtime.failed("voice_activity", error)
-                raise Hangup(End("fault", INTERNAL_ERROR, f"voice_activity: {message}", "internal_error")) from error
-            self._runtime.worked("voice_activity")
+        if (probabilities := await self._judged(frames)) is not None:
             await self._may_go_on()
             if first >= self._deaf_to:
                 self._feed(ev.FramesHeard(first, tuple(probabilities), frames_dbfs(frames), self._echoes(frames)))
         self._heard_to = max(self._heard_to, first + frames.size)
         self._backlog.less()
+
+    async def _judged(self, frames: Samples) -> Sequence[float] | None:
+        """Until it works. None: nobody wants to know it."""
+        told = False
+        while self._detects():
+            if self._runtime.circuits.closed("voice_activity"):
+                try:
+                    async with asyncio.timeout(HEAR_S):
+                        probabilities = await self._voice_activity.probabilities(frames)
+                except ENGINE_FAULTS as error:
+                    message = self._runtime.failed("voice_activity", error)
+                    self._voice_activity = self._runtime.engines.voice_activity.session()
+                    if not told:
+                        self._tell(f"voice_activity: {message}")
+                    told = True
+                else:
+                    self._runtime.worked("voice_activity")
+                    return probabilities
+            await asyncio.sleep(AGAIN_S)
+        return None
 
     def _echoes(self, frames: Samples) -> tuple[float, ...]:
         """How much each frame is like what the client plays; () while it plays nothing."""

@@ -124,7 +124,7 @@ class LiveSession:
             runtime.config.turns.chosen_patience,
             opening if restored is None else Opening(None, restored.session),
         )
-        self._ear = Ear(runtime, self._feed, self._detects, self._may_go_on, self._now)
+        self._ear = Ear(runtime, self._feed, self._detects, self._may_go_on, self._now, self._not_heard)
         self._sounds = Sounds(self._ear.audio)
         self._ignored: set[str] = set()
         self._recording = runtime.recording(self.id, self._ear.audio)
@@ -439,6 +439,9 @@ class LiveSession:
             if name not in self._ignored and len(self._ignored) < IGNORED:
                 self._ignored.add(name)
                 log.event("field_ignored", field=name[:IGNORED_CHARS])
+
+    def _not_heard(self, why: str) -> None:
+        self._send([self._wire.error("engine_failed", why, kind="server_error")])
 
     def _send(self, frames: Sequence[bytes], notice: ev.Notice | None = None) -> None:
         """notice: what they tell the client."""
