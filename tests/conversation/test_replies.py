@@ -256,8 +256,8 @@ def test_an_apology_waits_in_a_contest_and_can_be_interrupted() -> None:
     assert stop == ev.StopReply(reply_id)
     assert isinstance(ended, ev.ReplyEnded)
     assert (ended.status, ended.reason) == ("cancelled", "turn_detected")
-    assert not mouth.replies.resume()  # nobody wants to hear the rest
-    assert mouth.replies.take_cut() is None
+    assert not mouth.replies.resume()  # of nothing: when nobody said a word, the answer is tried anew
+    assert mouth.replies.take_cut() == NONE
     [item] = mouth.history
     assert isinstance(item, ev.Item)
     assert item.text
@@ -457,3 +457,15 @@ def test_the_end_says_who_spoke_and_when_each_word_was_said() -> None:
     mouth.replies.send_due(1.0, held=False)
     [ended] = [command for command in mouth.take() if isinstance(command, ev.ReplyEnded)]
     assert (ended.by, ended.words) == (by, words)
+
+
+def test_of_what_is_sent_again_only_the_reply_s_own_counts() -> None:
+    mouth = Mouth()
+    mouth.replies.reconnected(ev.Reconnected(1_000.0, (("resp_9", 500.0),)), 1.0)  # there is no reply
+    mouth.replies.start(NONE, None, waits=False)
+    mouth.say("Hi there.", 1000, 1.0)
+    mouth.replies.send_due(1.0, held=False)
+    sent_ms = mouth.current.audio_ms
+    unheard = (("resp_9", 500.0), (mouth.current.id, 200.0))
+    mouth.replies.reconnected(ev.Reconnected(60_000.0, unheard), 1.1)
+    assert mouth.current.ledger.heard_ms(1.1) == pytest.approx(sent_ms - 200)

@@ -2608,10 +2608,11 @@ def test_who_interrupts_an_apology_is_heard() -> None:
     ended = stage.last(ev.ReplyEnded)
     assert (ended.status, ended.reason) == ("cancelled", "turn_detected")
     stage.silence(128)
-    stage.transcribe("")  # a cough: the apology is not gone on with
+    stage.transcribe("")  # it was a cough
     stage.silence(1000)
     assert stage.all(ev.Recite) == []
-    assert len(stage.all(ev.Respond)) == 1
+    first, again = stage.all(ev.Respond)
+    assert again.messages[: len(first.messages)] == first.messages
 
 
 # --- another server goes on with it ---------------------------------------------------------------------------------
@@ -2736,3 +2737,14 @@ def test_at_rest_there_is_nothing_beside_the_conversation(stage: Stage) -> None:
     stage.answer("Yes.", 200)
     stage.silence(1000)
     assert stage.session.at_rest
+
+
+# --- the client was away ----------------------------------------------------------------------------------------
+
+
+def test_a_client_that_is_back_hears_the_rest(stage: Stage) -> None:
+    reply_id = stage.turn(reply="It is Paris, and has been for a long time.")
+    ledger = stage.session._replies.current.ledger  # type: ignore[union-attr]
+    stage.do(ev.Reconnected(10_000.0, ((reply_id, 100.0),)))
+    assert ledger.ahead_ms(stage.now) >= 100
+    assert stage.state() is State.REPLYING

@@ -5,6 +5,7 @@ import base64
 import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,11 @@ from voxtral_voice.audio.frames import InputBuffer
 from voxtral_voice.audio.pcm import Samples, float_to_pcm16
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.engines.base import SPEAK_RATE_HZ, CallPiece, Piece, SpeechChunk, Transcript, WordTime
+from voxtral_voice.engines.breaker import OPENS_AT
 from voxtral_voice.engines.fakes import Broken, FakeResponder, FakeSpeaker, FakeTranscriber, FakeTurnJudge
 from voxtral_voice.engines.registry import Engines
-from voxtral_voice.errors import EngineError
-from voxtral_voice.server import answer, patience, runner
+from voxtral_voice.errors import BusyError, EngineError, RequestError
+from voxtral_voice.server import answer, apology, patience, runner
 from voxtral_voice.server.runner import Runner
 from voxtral_voice.server.runtime import Runtime
 
@@ -703,6 +705,206 @@ async def test_nothing_is_answered_to_a_turn_that_is_not_kept() -> None:
         assert responder.heard == []
 
 
+# --- an apology -------------------------------------------------------------------------------------------------
+
+
+def apologise(engine: str, language: str | None = "en") -> ev.Apologise:
+    return ev.Apologise("R", engine, "af_heart", 1.0, language)
+
+
+async def test_while_the_speaker_works_it_apologises() -> None:
+    async with bench() as b:
+        b.run(apologise("responder"))
+        said = await b.until(ev.Apology)
+        assert said.text == apology.text("responder", "en-US")
+        assert said.by == ev.SpokenBy("af_heart", "af_heart", "en", "asked")
+        assert len(said.samples) == 240 * 24 * len(said.text.split())
+        assert [word for word, _, _ in said.words] == said.text.split()
+        assert said.places[0] == 0
+
+
+async def test_when_the_speaker_failed_it_is_not_asked() -> None:
+    speaker = Noting()
+    async with bench(speaker=speaker) as b:
+        b.run(apologise("speaker", "fr"))
+        said = await b.until(ev.Apology)
+        assert (said.text, said.by, speaker.asked) == (apology.text("speaker", "fr"), None, [])
+        assert np.array_equal(said.samples, apology.recorded("speaker", "fr"))
+
+
+@pytest.mark.parametrize("how", ["fails", "is not asked", "is slow", "says nothing"])
+async def test_what_the_speaker_cannot_say_was_spoken_beforehand(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engines: dict[str, FakeSpeaker] = {
+        "fails": FakeSpeaker(0, 0, broken=Broken("no voice")),
+        "is not asked": Noting(),
+        "is slow": FakeSpeaker(HANGS_MS, 0),
+        "says nothing": Mute(),
+    }
+    if how == "is slow":
+        monkeypatch.setattr(runner, "APOLOGY_S", 0.01)
+    async with bench(speaker=engines[how]) as b:
+        for _ in range(OPENS_AT if how == "is not asked" else 0):
+            b.runtime.failed("speaker", EngineError("speaker", "no voice"))
+        b.run(apologise("responder"))
+        said = await b.until(ev.Apology)
+        assert said.by is None
+        assert np.array_equal(said.samples, apology.recorded("responder", "en-US"))
+        assert ("speaker" in b.runtime.failing) == (how in ("fails", "is not asked"))
+        speaker = engines[how]
+        assert not isinstance(speaker, Noting) or speaker.asked == []
+
+
+class Mute(FakeSpeaker):
+    async def speak(self, *_: Any, **__: Any) -> AsyncGenerator[SpeechChunk, None]:
+        return
+        yield
+
+
+async def test_an_apology_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(apology, "FOLDER", tmp_path)
+    monkeypatch.setattr(apology, "recorded", apology.recorded.__wrapped__)
+    async with bench() as b:
+        b.run(apologise("speaker"))
+        said = await b.until(ev.Apology)
+        assert (said.text, said.samples.size) == (apology.text("speaker", "en-US"), 0)
+
+
+async def test_an_apology_in_a_voice_that_is_not_there() -> None:
+    async with bench() as b:
+        b.run(ev.Apologise("R", "responder", "af_hart", 1.0, None))
+        said = await b.until(ev.Apology)
+        assert (said.by, said.text) == (None, apology.text("responder", "en-US"))
+
+
+async def test_an_apology_ends_the_reply_s_work_and_can_be_stopped() -> None:
+    watched = Watched()
+    async with bench(responder=watched, speaker=(hangs := Watched())) as b:
+        b.run(respond())
+        await watched.begun.wait()
+        b.run(apologise("transcriber"))
+        await watched.stopped.wait()
+        await hangs.begun.wait()
+        b.run(ev.StopReply("R"))
+        await hangs.stopped.wait()
+        assert b.told == []
+
+
+# --- a second try -----------------------------------------------------------------------------------------------
+
+
+class Flaky(FakeTranscriber):
+    """Fails so many times, and then hears."""
+
+    def __init__(self, *errors: Exception) -> None:
+        super().__init__(latency_ms=0)
+        self.errors = [*errors]
+        self.asked = 0
+
+    async def transcribe(self, *args: Any, **how: Any) -> Transcript:
+        self.asked += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return await super().transcribe(*args, **how)
+
+
+@pytest.mark.parametrize(
+    ("errors", "asked", "heard"),
+    [
+        ([OSError("reset")], 2, True),
+        ([EngineError("transcriber", "status 502")], 2, True),
+        ([BusyError("transcriber", "no room")], 2, True),
+        ([OSError("reset"), OSError("reset")], 2, False),
+        ([RequestError("transcriber", "too long")], 1, False),
+        ([TimeoutError()], 1, False),
+    ],
+    ids=str,
+)
+async def test_what_fails_before_it_gave_anything_is_tried_once_more(
+    errors: list[Exception], asked: int, heard: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voxtral_voice.server.asking.BUSY_AGAIN_S", 0.01)
+    transcriber = Flaky(*errors)
+    async with bench(transcriber=transcriber) as b:
+        b.run(transcribe())
+        await b.until(ev.TranscriptHeard if heard else ev.TranscriptFailed)
+        assert transcriber.asked == asked
+
+
+class Stuttering(FakeSpeaker):
+    """Fails at the first try of each phrase, at this piece of it."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(0, 0)
+        self.asked: list[str] = []
+        self._at = at
+
+    async def speak(self, text: str, **_: Any) -> AsyncGenerator[SpeechChunk, None]:
+        self.asked.append(text)
+        for number in range(3):
+            if number == self._at and self.asked.count(text) == 1:
+                raise OSError("reset")
+            yield SpeechChunk(tone(100))
+
+
+async def test_each_phrase_has_a_second_try_until_some_of_it_was_made() -> None:
+    async with bench(speaker=(speaker := Stuttering(0))) as b:
+        b.run(respond())
+        b.run(speak(0, "one"))
+        b.run(speak(1, "two"))
+        await b.until(ev.PhraseEnded, 2)
+        assert speaker.asked == ["one", "one", "two", "two"]
+        assert sum(isinstance(event, ev.PhraseAudio) for event in b.told) == 6
+    async with bench(speaker=(speaker := Stuttering(1))) as b:
+        b.run(respond())
+        b.run(speak(0, "one"))
+        assert (await b.until(ev.ReplyFailed)).engine == "speaker"
+        assert speaker.asked == ["one"]
+
+
+async def test_what_is_stopped_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxtral_voice.server.asking.AGAIN_S", 60.0)
+    transcriber = Flaky(OSError("reset"))
+    async with bench(transcriber=transcriber) as b:
+        b.run(transcribe())
+        while not transcriber.asked:  # noqa: ASYNC110 - it waits for its second try from then on
+            await asyncio.sleep(0)
+        b.run(ev.Abandon(1))
+    assert (transcriber.asked, b.told) == (1, [])
+
+
+@pytest.mark.parametrize("seam", ["transcriber", "stream", "turn_judge", "responder", "speaker", "prepare"])
+async def test_an_engine_that_failed_again_and_again_is_not_asked(seam: str) -> None:
+    """Nobody waits for it, and it is told why."""
+    watched = Watched()
+    engine = {"stream": "transcriber", "prepare": "responder"}.get(seam, seam)
+    commands: dict[str, list[ev.EngineCommand]] = {
+        "transcriber": [transcribe()],
+        "stream": [grows(1, 4_000, final=True)],
+        "turn_judge": [ev.Judge(1, 0, 16_000), transcribe(2)],
+        "responder": [respond()],
+        "speaker": [respond(), speak(0)],
+        "prepare": [ev.Prepare(1, (("user", "hello"),), None)],
+    }
+    ear = Ear()
+    async with bench(**{engine: ear if seam == "stream" else watched}) as b:
+        for _ in range(OPENS_AT):
+            b.runtime.failed(engine, EngineError(engine, "status 502 at http://there", "it is gone"))
+        for command in commands[seam]:
+            b.run(command)
+        if seam == "turn_judge":
+            await b.until(ev.TranscriptHeard)
+        elif seam == "prepare":
+            assert await b.until(ev.WordsJudged) == ev.WordsJudged(1, None)
+        elif seam in ("transcriber", "stream"):
+            assert await b.until(ev.TranscriptFailed) == ev.TranscriptFailed(1, "transcriber: it is gone")
+        else:
+            assert await b.until(ev.ReplyFailed) == ev.ReplyFailed("R", seam, "it is gone")
+        assert not watched.begun.is_set()
+        assert ear.pushed == []
+        b.runner.turn_is_over()
+        assert b.runtime.failing == {engine: "status 502 at http://there"}
+
+
 # --- under a whole server ---------------------------------------------------------------------------------------
 
 
@@ -741,6 +943,49 @@ async def test_a_reply_fails_and_the_next_one_does_not(serving: Serving, seam: s
         engine.broken = None
         assert (await caller.turn())["response"]["status"] == "completed"
         assert await failing(server) == {}
+
+
+def heard(caller: Caller) -> bytes:
+    return b"".join(sound_of(delta) for delta in caller.all("response.output_audio.delta"))
+
+
+@pytest.mark.parametrize("seam", ["transcriber", "responder", "speaker"])
+async def test_who_would_hear_nothing_hears_an_apology(serving: Serving, seam: str) -> None:
+    """And the reply says what was said, and why; the next one is none the worse for it."""
+    engines: dict[str, Any] = {
+        "transcriber": FakeTranscriber(latency_ms=0, broken=Broken("out of order")),
+        "responder": FakeResponder(first_token_ms=0, token_ms=0, broken=Broken("out of order")),
+        "speaker": FakeSpeaker(0, 0, broken=Broken("out of order")),
+    }
+    engine = engines[seam]
+    async with serving(quick(**{seam: engine})) as server, calling(server.url) as caller:
+        done = await caller.turn()
+        response = done["response"]
+        assert (response["status"], response["status_details"]["error"]["message"]) == (
+            "failed",
+            f"{seam}: out of order",
+        )
+        [item] = response["output"]
+        assert (item["status"], item["content"][0]["transcript"]) == ("incomplete", apology.text(seam, "en-US"))
+        assert caller.said() == apology.text(seam, "en-US")
+        if seam == "speaker":
+            assert heard(caller) == float_to_pcm16(apology.recorded(seam, "en-US"))
+        else:
+            assert len(heard(caller)) > 24_000
+        how = "recorded" if seam == "speaker" else "spoken"
+        assert await server.metric("apologies_total", engine=seam, how=how) == 1
+        assert await server.metric("replies_total", status="failed") == 1
+        engine.broken = None
+        assert (await caller.turn())["response"]["status"] == "completed"
+
+
+async def test_a_reply_in_writing_is_not_apologised_for(serving: Serving) -> None:
+    responder = FakeResponder(first_token_ms=0, token_ms=0, broken=Broken("out of order"))
+    async with serving(quick(responder=responder)) as server, calling(server.url) as caller:
+        await caller.send("response.create", response={"output_modalities": ["text"]})
+        done = await caller.until("response.done")
+        assert done["response"]["status"] == "failed"
+        assert caller.said() == ""
 
 
 async def test_a_transcript_fails_and_the_next_one_does_not(serving: Serving) -> None:

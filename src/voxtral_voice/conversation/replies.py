@@ -420,11 +420,11 @@ class Replies:
             voice, language = self.settings.voice, self.settings.language
             return _Cut(None, "", "", False, False, voice, language, ev.ReplyOptions()) if waits else None
         written = reply.modality == "text"
-        if reply.apologises or (written and reply.sent_text):
+        if written and reply.sent_text:
             return None
         made, heard = reply.made_text, reply.heard_text(reply.ledger.heard_ms(now))
         whole, options = reply.text_ended and bool(made.strip()), replace(reply.options, request=None)
-        whole = whole and not written  # what is not spoken begins again
+        whole = whole and not (written or reply.apologises)  # what is not spoken, or no answer, begins again
         called = reply.calls.any_told
         return _Cut(reply.item_id, made, heard, whole, called, reply.voice, reply.language, options)
 

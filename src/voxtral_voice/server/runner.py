@@ -34,11 +34,13 @@ from voxtral_voice.engines.base import (
     Speaker,
     Transcript,
     TranscriptStream,
+    Voice,
 )
 from voxtral_voice.engines.spoken_language import language_of_text
 from voxtral_voice.engines.voice_choice import voice_for, why
-from voxtral_voice.errors import EngineError, RequestError
-from voxtral_voice.server import asking
+from voxtral_voice.errors import AudioError, EngineError, RequestError
+from voxtral_voice.observe import log
+from voxtral_voice.server import apology, asking
 from voxtral_voice.server.ahead import Ahead
 from voxtral_voice.server.answer import Answer
 from voxtral_voice.server.patience import PREPARE_S
@@ -56,6 +58,9 @@ ITEMS_AT_ONCE: Final = 1
 """Of a session's items the others wait, as many as the core allows; their time limit begins with their work."""
 MAX_ITEM_S: Final = 120.0
 """Longest sound of an item that is transcribed."""
+APOLOGY_S: Final = 2.0
+"""So long the speaker has for an apology, of which all is made before it is heard; else it is the one that is spoken
+already."""
 PHRASE_AUDIO_S: Final = 10.0
 PHRASE_AUDIO_S_PER_CHAR: Final = 0.5
 MAX_PHRASE_AUDIO_S: Final = 120.0
@@ -112,6 +117,9 @@ class Runner:
                 self._begin_reply(reply_id, self._recite(reply_id, self._account(reply_id)))
             case ev.Speak():
                 self._queue_phrase(command)
+            case ev.Apologise(reply_id):
+                self._stop_reply(reply_id)
+                self._begin_reply(reply_id, self._apologise(command, self._account(reply_id)))
             case ev.StopReply(reply_id):
                 self._settle(reply_id, "dropped")  # unless it was released
                 self._released.discard(reply_id)
@@ -386,6 +394,55 @@ class Runner:
                 who = None if told else by
                 await self._tell(ev.PhraseAudio(job.reply_id, job.phrase, chunk.samples, words, who, places))
                 told = True
+
+    async def _apologise(self, job: ev.Apologise, account: Account) -> None:
+        speaker = self._runtime.engines.speaker
+        tag = apology.tag_for(job.language, _voice_of(speaker, job.voice))
+        text = apology.text(job.engine, tag)
+        said = None
+        if job.engine != "speaker" and self._runtime.circuits.closed("speaker"):
+            said = await self._spoken_apology(job, text, account)
+        if said is None:
+            said = ev.Apology(job.reply_id, text, await _recorded(job.engine, tag))
+        self._runtime.metrics.apologies.labels(job.engine, "recorded" if said.by is None else "spoken").inc()
+        await self._tell(said)
+
+    async def _spoken_apology(self, job: ev.Apologise, text: str, account: Account) -> ev.Apology | None:
+        """All of it, by the speaker; None when that fails, or is not there soon."""
+        speaker = self._runtime.engines.speaker
+        try:
+            by = spoken_by(speaker, text, job.voice, job.language)
+            language = language_of_text(text, by.language) or None
+            speak = partial(speaker.speak, text, voice=by.used, speed=job.speed, language=language)
+            outputs = asking.outputs(self._runtime, "speaker", speak, account)
+            async with asyncio.timeout(APOLOGY_S), aclosing(outputs):
+                made = [chunk async for chunk in outputs]
+        except TimeoutError:
+            return None  # it may be slow, and was not asked for what it could have got ready before
+        except ENGINE_FAULTS as error:
+            self._runtime.failed("speaker", error)
+            return None
+        samples = np.concatenate([chunk.samples for chunk in made] or [NO_SOUND])
+        if not samples.size:
+            return None
+        words = tuple((word.word, word.start_ms, word.end_ms) for chunk in made for word in chunk.words)
+        return ev.Apology(job.reply_id, text, samples, words, by, _places(words, text, 0))
+
+
+async def _recorded(engine: str, tag: str) -> Samples:
+    """Nothing when the installation lacks it: the reply then fails without a word."""
+    try:
+        return await asyncio.to_thread(apology.recorded, engine, tag)
+    except AudioError as error:
+        log.event("apology_missing", "error", reason=str(error))
+        return NO_SOUND
+
+
+def _voice_of(speaker: Speaker, name: str) -> Voice | None:
+    try:
+        return speaker.find(name)
+    except EngineError:
+        return None
 
 
 def _listened_to(pcm: bytes) -> Samples:
