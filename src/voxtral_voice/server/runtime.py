@@ -68,7 +68,7 @@ class Runtime:
     tick: Tick = field(default_factory=Tick)
     """All sessions hear at the same moments."""
     sessions: Sessions = field(default_factory=Sessions)
-    keeping: Keeping = field(default_factory=Keeping)
+    keeping: Keeping = field(init=False)
     auth: Auth = field(default_factory=Auth)
     closing: ExitStack = field(default_factory=ExitStack)
     """What else has to be closed when the server stops."""
@@ -83,6 +83,7 @@ class Runtime:
     """How long each engine is waited for."""
 
     def __post_init__(self) -> None:
+        self.keeping = Keeping(self.sessions)
         self.admission = Admission(self.config.limits, self.config.limits.most_sessions(self.config.profile))
         self.refusals = Refusals(self.metrics)
         self.circuits = Circuits(self.metrics)
