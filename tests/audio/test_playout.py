@@ -90,3 +90,24 @@ def test_everything_is_heard_in_the_end(steps: list[tuple[float, float | None]])
         now += wait_s
         ledger.sent(now, audio_ms or 0.0)
     assert ledger.heard_ms(max(now, ledger.ends_at())) == pytest.approx(ledger.sent_ms, abs=CLOSE_MS)
+
+
+@pytest.mark.parametrize(
+    ("away_ms", "unheard_ms", "ahead_ms"),
+    [
+        (0.0, 0.0, 600.0),
+        (200.0, 0.0, 400.0),  # its player went on with what it had
+        (5_000.0, 0.0, 0.0),
+        (0.0, 300.0, 600.0),
+        (200.0, 300.0, 400.0),
+        (5_000.0, 300.0, 300.0),  # all that it had was played: what it gets now begins now
+        (0.0, 1_000.0, 1_000.0),  # not even what was thought to be played had come
+    ],
+)
+def test_a_listener_that_was_away(away_ms: float, unheard_ms: float, ahead_ms: float) -> None:
+    ledger = PlayoutLedger()
+    ledger.sent(10.0, 1_000)
+    assert ledger.ahead_ms(10.4) == pytest.approx(600)
+    ledger.resumed(10.4, away_ms, unheard_ms)
+    assert ledger.ahead_ms(10.4) == pytest.approx(ahead_ms)
+    assert ledger.heard_ms(10.4) == pytest.approx(1_000 - ahead_ms)

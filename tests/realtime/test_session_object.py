@@ -392,6 +392,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"audio": {"loudness": 1}}, "unknown_parameter", "session.audio.loudness"),
     ({"voxtral_voice": True}, "invalid_value", "session.voxtral_voice"),
     ({"voxtral_voice": {"events": 1}}, "invalid_value", "session.voxtral_voice.events"),
+    ({"voxtral_voice": {"resume": "yes"}}, "invalid_value", "session.voxtral_voice.resume"),
     ({"voxtral_voice": {"evnts": True}}, "unknown_parameter", "session.voxtral_voice.evnts"),
 ]
 REFUSED_INPUT: list[tuple[dict[str, Any], str, str]] = [
@@ -440,3 +441,11 @@ def test_what_cannot_be_is_refused_by_name(patch: dict[str, Any], code: str, par
     problem = refused({"instructions": "new", **patch})
     assert (problem.code, problem.param) == (code, param)
     assert param in problem.message
+
+
+def test_a_session_that_may_be_resumed_is_asked_for() -> None:
+    assert not session_object().wants_resume
+    asked = patched({"voxtral_voice": {"resume": True}})
+    assert asked.wants_resume
+    assert not patched({"voxtral_voice": {"resume": False}}, asked).wants_resume
+    assert not patched({"voxtral_voice": {"events": True}}, asked).wants_resume

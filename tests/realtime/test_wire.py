@@ -762,3 +762,56 @@ def test_a_changed_session_update_is_taken_and_echoed_or_refused(data: st.DataOb
     else:
         assert len(read(incoming.frames)) == 1
         assert client.wire.settings == before
+
+
+# --- resuming ---------------------------------------------------------------------------------------------------
+
+
+def asks_to_resume(client: Client) -> None:
+    client.ask("session.update", session={"type": "realtime", "voxtral_voice": {"resume": True}})
+
+
+def told_of_resume(client: Client) -> Any:
+    [updated] = client.hear(ev.Configured())
+    return updated["session"]["voxtral_voice"]["resume"]
+
+
+def test_a_token_is_told_once() -> None:
+    client = Client(ours=True)
+    assert not client.wire.wants_resume
+    asks_to_resume(client)
+    assert client.wire.wants_resume
+    client.wire.may_resume("sess_1.secret", 120)
+    assert told_of_resume(client) == {"token": "sess_1.secret", "seconds": 120}
+    assert told_of_resume(client) == {"seconds": 120}
+
+
+def test_where_nothing_can_be_resumed_that_is_told() -> None:
+    client = Client(ours=True)
+    asks_to_resume(client)
+    assert told_of_resume(client) is False
+    client.wire.may_resume("sess_1.secret", 120)
+    client.wire.may_not_resume()
+    assert told_of_resume(client) is False
+
+
+def test_the_greeting_of_another_connection() -> None:
+    client = Client(ours=True)
+    asks_to_resume(client)
+    client.wire.may_resume("sess_1.secret", 120)
+    event_id, frame = client.wire.resumed(17)
+    [greeting] = read([frame], ours=True)
+    assert (greeting["type"], greeting["event_id"]) == ("session.created", event_id)
+    told = {"token": "sess_1.secret", "seconds": 120, "resumed": True, "received": 17}
+    assert greeting["session"]["voxtral_voice"]["resume"] == told
+    assert greeting["session"]["id"] == "sess_1"
+    assert told_of_resume(client) == {"seconds": 120}
+
+
+def test_a_client_secret_may_ask_for_it() -> None:
+    patch: dict[str, Any] = {"type": "realtime", "voxtral_voice": {"resume": True}}
+    wire = Wire("sess_1", counted_ids(), VOICES, "voxtral-voice", 0, opening=Opening(session_patch=patch))
+    assert wire.wants_resume
+    wire.may_resume("sess_1.secret", 120)
+    [created] = read(wire.opening(), ours=True)
+    assert created["session"]["voxtral_voice"]["resume"]["token"] == "sess_1.secret"

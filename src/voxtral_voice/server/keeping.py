@@ -55,7 +55,7 @@ class Keeping:
     """store: None = sessions are kept in this process alone. ttl_s: how long the store keeps one that nobody keeps."""
 
     def __init__(self, sessions: Sessions | None = None, store: ResumeStore | None = None, ttl_s: float = 0) -> None:
-        self._sessions = sessions or Sessions()
+        self._sessions = Sessions() if sessions is None else sessions  # an empty one is false
         self._store = store
         self._keep_s = ttl_s / 3
         self._marks: dict[str, _Mark] = {}
