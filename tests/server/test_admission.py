@@ -139,6 +139,14 @@ def test_the_load_is_looked_at_when_a_quarter_is_taken() -> None:
     assert door.enter(b"", HERE, 0.0) == LOADED
 
 
+def test_all_may_come_back_at_once_and_then_at_a_rate() -> None:
+    door = admission(most=30, new_sessions_per_s=5)
+    assert [door.come_back(0.0) for _ in range(31)] == [None] * 30 + [TOO_FAST]
+    assert door.come_back(0.2) is None
+    assert door.come_back(0.2) == TOO_FAST
+    assert (door.sessions, door.check(HERE, 0.2)) == (0, None)
+
+
 def test_requests_have_places_too() -> None:
     door = admission(most=2)
     entered(door)

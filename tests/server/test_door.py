@@ -292,6 +292,16 @@ async def test_who_goes_on_with_a_session_needs_no_place(serving: Serving) -> No
             assert refused.value.response.status_code == 400
 
 
+async def test_who_shows_no_token_comes_for_a_new_session(serving: Serving) -> None:
+    """However it names the header."""
+    async with serving(config=limited(sessions=1)) as server, calling(server.url):
+        for value in ("", " "):
+            answer = await refusal(server, additional_headers={"X-Voxtral-Voice-Resume": value})
+            assert_no_place(answer, 503, "server_full")
+        answer = await refusal(server, subprotocols=subprotocols("realtime", "voxtral-voice-resume."))
+        assert_no_place(answer, 503, "server_full")
+
+
 # --- requests from other machines, as ASGI has them ----------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ not know: clocks (times are given, in seconds on one clock), HTTP, sockets (`doo
 
 Nothing here waits: a place is counted in the step in which it is asked for, so that ten that come at once are ten.
 
+    come_back(now)                      may somebody look for the session that it had?
     check(address, now)                 is there a no for whoever comes from there? Nothing is counted
     enter(owner, address, now)          a place for a session, or why there is none
     begin_work(now), end_work()         a place for a request that the engines work for
@@ -80,6 +81,8 @@ class Admission:
         self._by_owner: Counter[bytes] = Counter()
         self._by_network: Counter[str] = Counter()
         self._new = Bucket(limits.new_sessions_per_s, BURST_S * limits.new_sessions_per_s)
+        self._again = Bucket(limits.new_sessions_per_s, max(most, BURST_S * limits.new_sessions_per_s))
+        """All sessions may lose their connections at once."""
         self._closed: Refused | None = None
 
     @property
@@ -111,6 +114,13 @@ class Admission:
         self._by_owner[place.owner] += 1
         self._by_network[place.network] += 1
         return place
+
+    def come_back(self, now: float) -> Refused | None:
+        """The session that is looked for has its place, if it is there."""
+        if not self._again.has(1, now):
+            return TOO_FAST
+        self._again.take(1, now)
+        return None
 
     def _free(self, place: Place) -> None:
         self.sessions -= 1

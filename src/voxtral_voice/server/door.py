@@ -13,7 +13,6 @@ A full server says so before it asks for a key: a storm of clients costs no more
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
 from typing import Final
 
 from starlette.requests import HTTPConnection
@@ -25,15 +24,14 @@ from voxtral_voice.config import is_loopback
 from voxtral_voice.config_limits import LimitsConfig
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
-from voxtral_voice.server.admission import Admission, Refused
-from voxtral_voice.server.auth import Auth, Refusal
+from voxtral_voice.realtime.resume import asked
+from voxtral_voice.server.admission import Admission, Place, Refused
+from voxtral_voice.server.auth import Auth, Refusal, Who
 from voxtral_voice.server.refusals import Refusals, response, tell_page
 
 OPEN: Final = frozenset({"/", "/livez", "/readyz", "/favicon.ico"})
 PAGE: Final = "/page/"
 OPEN_HERE: Final = frozenset({"/metrics", "/v1/sessions"})
-RESUME_HEADER: Final = "x-voxtral-voice-resume"
-RESUME_PROTOCOL: Final = "voxtral-voice-resume."
 PATH_CHARS: Final = 100
 """Of a path that a client made up, in the log."""
 
@@ -76,7 +74,7 @@ class Door:
 
     async def _socket(self, socket: WebSocket) -> None:
         headers, names = socket.headers, socket.scope.get("subprotocols", ())
-        resumes, is_page = resumes_a_session(headers, names), "origin" in headers
+        resumes, is_page = asked(headers, names) is not None, "origin" in headers
         if not (resumes or is_page) and (no := self._admission.check(_peer(socket.scope), _now())) is not None:
             await self._send_away(no, socket)  # who it is makes no difference
             return
@@ -84,7 +82,7 @@ class Door:
         if isinstance(verdict, Refusal):
             await self._refuse(verdict, socket.scope, socket.receive, socket._send)
             return
-        place = None if resumes else self._admission.enter(verdict.digest, _peer(socket.scope), _now())
+        place = self._place(verdict, socket, resumes=resumes)
         if isinstance(place, Refused):
             await self._send_away(place, socket)
             return
@@ -94,6 +92,12 @@ class Door:
         finally:
             if place is not None and not place.taken:
                 place.leave()
+
+    def _place(self, who: Who, socket: WebSocket, *, resumes: bool) -> Place | Refused | None:
+        """None for a session that has its place already. Whether it is there, the session's own code finds out."""
+        if resumes:
+            return self._admission.come_back(_now())
+        return self._admission.enter(who.digest, _peer(socket.scope), _now())
 
     async def _send_away(self, no: Refused, socket: WebSocket) -> None:
         self._refusals.note(no, _now())
@@ -112,11 +116,6 @@ class Door:
     def _note(self, refusal: Refusal, scope: Scope) -> None:
         self._metrics.refusals.labels(refusal.code).inc()
         log.event("client_refused", code=refusal.code, path=scope["path"][:PATH_CHARS], peer=_peer(scope))
-
-
-def resumes_a_session(headers: Mapping[str, str], subprotocols: Iterable[str]) -> bool:
-    """Which has its place already. Whether it is there, the session's own code finds out."""
-    return RESUME_HEADER in headers or any(name.startswith(RESUME_PROTOCOL) for name in subprotocols)
 
 
 def is_open(scope: Scope) -> bool:

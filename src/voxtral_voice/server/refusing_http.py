@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+from voxtral_voice.realtime.resume import TOKEN_HEADER, TOKEN_PROTOCOL
 from voxtral_voice.server.admission import Admission, Refused
-from voxtral_voice.server.door import RESUME_HEADER, RESUME_PROTOCOL
 from voxtral_voice.server.patient_http import PatientHttp
 from voxtral_voice.server.refusals import Refusals, raw
 
-RESUMES: Final = RESUME_HEADER.encode()
-OFFERS: Final = RESUME_PROTOCOL.encode()
+RESUMES: Final = TOKEN_HEADER.encode()
+OFFERS: Final = TOKEN_PROTOCOL.encode()
 
 
 class Gate:
