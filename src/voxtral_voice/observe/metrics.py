@@ -65,6 +65,8 @@ class Metrics:
             "ws_closes", "WebSockets closed, by close code; 1005 and 1006: the client gave none.", "code"
         )
 
+        self.sessions_held = self._gauge("sessions_held", "Of them, those that wait for their client to come back.")
+        self.resumes = self._counter("resumes", "Sessions that went on when their client came back.")
         self.sessions_restored = self._counter(
             "sessions_restored", "Sessions of another server, or of this one before its restart, that went on here."
         )

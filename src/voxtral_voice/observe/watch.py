@@ -47,7 +47,7 @@ class Glance:
     id: str
     age_s: float
     state: str
-    """Of the floor: open, hearing, settling, replying, contested."""
+    """Of the floor: open, hearing, settling, replying, contested; or held, for a client that may come back."""
     turns: int
     replies: int
     interruptions: int

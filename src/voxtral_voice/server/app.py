@@ -88,6 +88,7 @@ def measure(runtime: Runtime) -> None:
     """What nobody counts as it happens."""
     metrics, config = runtime.metrics, runtime.config
     metrics.ready.set(runtime.ready)
+    metrics.sessions_held.set(sum(session.is_held for session in runtime.sessions))
     metrics.places.set(config.limits.most_sessions(config.profile))
     for name, depth in runtime.sessions.deepest_queues().items():
         metrics.queue_depth.labels(name).set(depth)

@@ -269,6 +269,7 @@ class LiveSession:
         self._runtime.sessions.goes_on(self)
         away_ms = 1000 * self._clock.go_on(asyncio.get_running_loop().time())
         with log.about(session=self.id):
+            self._runtime.metrics.resumes.inc()
             log.event("session_resumed", away_ms=round(away_ms))
             self._feed(ev.Reconnected(away_ms, self._outbox.log.unheard_ms()))
         self._linked.set()
@@ -366,7 +367,8 @@ class LiveSession:
 
     def glance(self) -> Glance:
         """Not of one that is over."""
-        return self._watch.glance(self._now())
+        glance = self._watch.glance(self._now())
+        return replace(glance, state="held") if self.is_held else glance
 
     def queues(self) -> dict[str, int]:
         """How much waits: for the client, of the engines, for voice activity."""

@@ -43,6 +43,8 @@ BAR: Final = 12
 """Characters of the longest bar."""
 GAP: Final = 2
 """Between two columns."""
+MOST_COUNTS: Final = 6
+"""Of one kind that are named."""
 LEAST_LAST: Final = 9
 """Characters that the last column of a table keeps."""
 COLOURS: Final = {"hearing": "green", "settling": "cyan", "replying": "magenta", "contested": "yellow", "held": "red"}
@@ -67,7 +69,7 @@ class Screen:
             yield Text(printable(self._trouble), "bold red")
         yield Text()
         if width < WIDE:
-            for table in (_stages(self._look, width), _engines(self._look, width), _counts(self._look)):
+            for table in (_stages(self._look, width), _engines(self._look, width), _counts(self._look, width)):
                 yield table
                 yield Text()
         else:
@@ -76,7 +78,7 @@ class Screen:
             side_by_side = Table.grid(padding=(0, 4, 0, 0))
             side_by_side.add_column(width=STAGES_WIDTH - 4)
             side_by_side.add_column(width=beside)
-            side_by_side.add_row(left, Group(_engines(self._look, beside), Text(), _counts(self._look)))
+            side_by_side.add_row(left, Group(_engines(self._look, beside), Text(), _counts(self._look, beside)))
             yield side_by_side
             yield Text()
 
@@ -182,25 +184,36 @@ def _state(look: Look, engine: str, circuit: float) -> tuple[str, str]:
     return look.engines.get(engine, "ok"), "dim"
 
 
-def _counts(look: Look) -> Table:
+def _counts(look: Look, width: int) -> Table:
     """What waits, who was refused, how sessions and replies ended."""
-    table = Table.grid(padding=(0, 2))
+    table = Table.grid(padding=(0, GAP, 0, 0))
     table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    table.add_column()
+    lately = look.lately
     rows = {
-        "queues": _pairs(look.total.by("queue_depth", "queue"), keep_zeros=True),
-        "refused": _pairs(_sum(look.lately.by(name, label) for name, label in REFUSED)),
-        "ended": _pairs(look.lately.by("sessions_ended_total", "reason")),
-        "closed": _pairs(look.lately.by("ws_closes_total", "code")),
-        "replies": _pairs(look.lately.by("replies_total", "status")),
-        "prepared": _pairs(look.lately.by("speculations_total", "outcome")),
-        "dropped s": _pairs(look.lately.by("dropped_audio_seconds_total", "reason")),
-        "fallbacks": _pairs(look.lately.by("fallbacks_total", "to")),
+        "queues": look.total.by("queue_depth", "queue"),
+        "refused": _most(_sum(lately.by(name, label) for name, label in REFUSED)),
+        "ended": _most(lately.by("sessions_ended_total", "reason")),
+        "closed": _most(lately.by("ws_closes_total", "code")),
+        "resumed": _most({"here": lately.value("resumes_total"), "elsewhere": lately.value("sessions_restored_total")}),
+        "replies": _most(lately.by("replies_total", "status")),
+        "prepared": _most(lately.by("speculations_total", "outcome")),
+        "fallbacks": _most(lately.by("fallbacks_total", "to")),
     }
-    for name, text in rows.items():
-        if text:
-            table.add_row(name, Text(printable(text)))
+    left = width - GAP - max(map(len, rows))
+    for name, counts in rows.items():
+        facts = [Text(f"{printable(what)} ", "dim").append(f"{count:.6g}", "default") for what, count in counts.items()]
+        if facts:
+            table.add_row(name, Text("\n").join(_flow(facts, left)))
     return table
+
+
+def _most(counts: Mapping[str, float]) -> dict[str, float]:
+    """The highest first; what never was is left out."""
+    ordered = sorted(((count, name) for name, count in counts.items() if count), reverse=True)
+    found = {name: count for count, name in ordered[:MOST_COUNTS]}
+    others = sum(count for count, _ in ordered[MOST_COUNTS:])
+    return {**found, "others": others} if others else found
 
 
 REFUSED: Final = (("sessions_refused_total", "reason"), ("refusals_total", "code"))
@@ -212,10 +225,6 @@ def _sum(counts: Iterable[Mapping[str, float]]) -> dict[str, float]:
         for name, count in each.items():
             found[name] = found.get(name, 0.0) + count
     return found
-
-
-def _pairs(counts: Mapping[str, float], *, keep_zeros: bool = False) -> str:
-    return "  ".join(f"{name} {count:.6g}" for name, count in counts.items() if count or keep_zeros)
 
 
 def _sessions(look: Look, width: int, lines: int | None) -> Iterator[RenderableType]:
