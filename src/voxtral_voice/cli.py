@@ -221,6 +221,12 @@ def _top(options: Options) -> int:
     return 0
 
 
+def _recordings_erase(options: Options) -> int:
+    from voxtral_voice.replay.retention import erased
+
+    return _print([erased(options.folder, session=options.session, days=options.older_than)])
+
+
 def _show_config(options: Options) -> int:
     return _print([as_toml(_loaded(options)).rstrip()])
 
@@ -295,6 +301,7 @@ def _parser() -> argparse.ArgumentParser:
     _clones_command(commands)
     _keys_command(commands)
     _replay_command(commands)
+    _recordings_command(commands)
     doctor = _command(commands, "doctor", _doctor, "say in plain words what is missing or wrong", "[--gpu] ")
     doctor.add_argument("--gpu", action="store_true", help="compute on the GPU, and tell what it really used")
     _top_command(commands)
@@ -350,6 +357,29 @@ def _replay_command(commands: Any) -> None:
     replay.set_defaults(run=_replay, parser=replay)
     replay.add_argument("file", type=Path, metavar="FILE", help="a session that 'serve --record' has recorded")
     replay.add_argument("--accept", action="store_true", help="rewrite what the file expects to what comes out now")
+
+
+def _recordings_command(commands: Any) -> None:
+    group = commands.add_parser("recordings", help="erase recorded sessions", allow_abbrev=False)
+    actions = group.add_subparsers(metavar="ACTION", required=True)
+    text = "erase recordings for good: all of a folder, those of a session, or the old ones; other files stay"
+    erase: argparse.ArgumentParser = actions.add_parser("erase", help=text, description=text, allow_abbrev=False)
+    erase.set_defaults(run=_recordings_erase, parser=erase)
+    erase.add_argument("folder", type=Path, metavar="FOLDER", help="that of 'serve --record'")
+    which = erase.add_mutually_exclusive_group(required=True)
+    which.add_argument("--session", default="", metavar="ID", help="those of one session: sess_...")
+    which.add_argument("--older-than", type=_days, metavar="DAYS", help="those that are older")
+    which.add_argument("--all", action="store_true", help="all of them")
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if not 0 <= days < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of days")
+    return days
 
 
 def _command(

@@ -509,6 +509,12 @@ class ObserveConfig(Part):
 class RecordConfig(Part):
     dir: str = Field(default="", description="folder to record every session into, for replay; empty = record nothing")
     content: bool = Field(default=False, description="recordings hold what was said, texts and audio, too")
+    keep_days: float = Field(
+        default=0,
+        ge=0,
+        le=36_500,
+        description="recordings are erased when they are older than this many days; 0 = they stay until you erase them",
+    )
 
     @field_validator("dir")
     @classmethod

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from io import BufferedWriter, FileIO, IOBase, RawIOBase
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Final, TypeAlias
 
@@ -33,16 +33,19 @@ from voxtral_voice.audio.pcm import BYTES_PER_SAMPLE, Samples, float_to_pcm16
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.conversation.session import Session
-from voxtral_voice.errors import AudioError, ServerError
+from voxtral_voice.errors import AudioError, ReplayError, ServerError
 from voxtral_voice.observe import log
 from voxtral_voice.replay.compare import CORE_FAULTS
 from voxtral_voice.replay.recording import End, Header, Step, end_line, header_line, step_line
 from voxtral_voice.replay.redact import Redactor, mask, silenced
+from voxtral_voice.replay.retention import erase, older_than, recordings
 
 WAITING: Final = 16_384
 """Steps that wait for the disk, of all sessions (3 s of 50 of them); when full, a session's recording ends."""
 CLOSE_S: Final = 5.0
 """For writing what still waits when the server stops."""
+
+ERASE_EVERY_S: Final = 3600.0
 
 Heard = tuple[Step, Samples | None]
 """A step, and what was heard since the last one (of AudioReceived, when that is kept)."""
@@ -66,19 +69,20 @@ class Recording:
 
 
 class Recorder:
-    """folder: made when it is not there. content: keep what was said.
+    """folder: made when it is not there. content: keep what was said. keep_days: older recordings are erased, at the
+    start and every hour; 0 = none is.
 
     Raises ServerError when nothing can be written there.
     """
 
-    def __init__(self, folder: Path, *, content: bool) -> None:
+    def __init__(self, folder: Path, *, content: bool, keep_days: float = 0) -> None:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise ServerError(f"The folder {folder} for recordings cannot be made: {error.strerror}.") from error
         if not os.access(folder, os.W_OK | os.X_OK):
             raise ServerError(f"Nothing can be written into the folder {folder} for recordings: choose another.")
-        self._folder, self._content = folder, content
+        self._folder, self._content, self._keep_days = folder, content, keep_days
         self._queue: Queue = SimpleQueue()  # bound: WAITING, and one header and one end of each session
         self._thread = threading.Thread(
             target=self._write, name="recorder", daemon=True
@@ -87,7 +91,8 @@ class Recorder:
 
     def __str__(self) -> str:
         what = "with what is said: texts and audio" if self._content else "without what is said"
-        return f"Recording every session into {self._folder}, {what}."
+        kept = f", for {self._keep_days:g} days" if self._keep_days else ""
+        return f"Recording every session into {self._folder}, {what}{kept}."
 
     def begin(self, session_id: str, audio: InputBuffer) -> Recording:
         """audio: what the session hears."""
@@ -101,9 +106,28 @@ class Recorder:
         self._thread.join(CLOSE_S)
 
     def _write(self) -> None:
-        while (work := self._queue.get()) is not None:
+        erase_at = time.monotonic()
+        while True:
+            if time.monotonic() >= erase_at:
+                self._erase_old()
+                erase_at = time.monotonic() + ERASE_EVERY_S
+            try:
+                work = self._queue.get(timeout=max(0.0, erase_at - time.monotonic()))
+            except Empty:
+                continue
+            if work is None:
+                return
             file, line = work
             file.take(line)
+
+    def _erase_old(self) -> None:
+        if not self._keep_days:
+            return
+        try:
+            if count := erase(older_than(recordings(self._folder), self._keep_days)):
+                log.event("recordings_erased", files=count)
+        except ReplayError as error:
+            log.event("recordings_not_erased", "error", reason=str(error))
 
 
 # --- in the session's loop --------------------------------------------------------------------------------------

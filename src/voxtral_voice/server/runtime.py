@@ -169,7 +169,9 @@ def build_engines(config: Config, others: StyleSource | None = None) -> Engines:
 def start_recorder(config: Config) -> Recorder | None:
     """Raises ServerError when nothing can be written where it should."""
     record = config.record
-    return Recorder(Path(record.dir), content=record.content) if record.dir else None
+    if not record.dir:
+        return None
+    return Recorder(Path(record.dir), content=record.content, keep_days=record.keep_days)
 
 
 def policy(config: Config, engines: Engines) -> Policy:
