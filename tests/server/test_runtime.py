@@ -21,7 +21,9 @@ from voxtral_voice.engines.remote import Remote, RemoteParts
 from voxtral_voice.errors import BusyError, EngineError, RequestError
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
+from voxtral_voice.server import load as load_module
 from voxtral_voice.server import runtime as runtime_module
+from voxtral_voice.server.load import Load
 from voxtral_voice.server.runtime import Runtime, build_engines, policy, watch_loop_lag
 from voxtral_voice.weights.catalogue import ModelFile
 
@@ -137,6 +139,35 @@ def test_the_embedded_profile_is_built_from_its_settings(tmp_path: Path, monkeyp
     )
     remote = RemoteParts(responder=Remote("http://there/v1", "m", "k"))
     assert calls == [(config.model_files, tmp_path, True), (tmp_path / "a/b", options, remote)]
+
+
+async def test_too_much_to_do_is_told_once_and_again_when_it_is_over(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, log.ROOT)
+    monkeypatch.setattr(runtime_module, "LAG_EVERY_S", 0.001)
+    monkeypatch.setattr(runtime_module, "TASKS_EVERY", 1)
+    monkeypatch.setattr(load_module, "CALM_S", 0.01)
+    metrics, load = Metrics(), Load(1.0, 0.0)
+
+    async def until(value: int) -> None:
+        async with asyncio.timeout(10):
+            while metrics.registry.get_sample_value("voxtral_voice_overloaded") != value:  # noqa: ASYNC110 - as below
+                await asyncio.sleep(0.005)
+
+    watching = asyncio.ensure_future(watch_loop_lag(metrics, load))
+    for _ in range(20):
+        load.turn(2.0, asyncio.get_running_loop().time())
+    await until(1)
+    await asyncio.sleep(0.02)
+    for _ in range(500):
+        load.turn(0.1, asyncio.get_running_loop().time())
+    await until(0)
+    watching.cancel()
+    await asyncio.wait([watching])
+    told = [record for record in caplog.records if record.getMessage().startswith("overload")]
+    assert [record.getMessage() for record in told] == ["overloaded", "overload_over"]
+    assert told[0].__dict__["fields"].items() >= {"figure": "turn latency", "turn_p95_s": 2.0}.items()
 
 
 async def test_the_lag_of_the_loop_is_seen_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,9 @@ class Metrics:
         self.sessions_refused = self._counter(
             "sessions_refused", "Sessions and requests that got no place, by which limit said so.", "reason"
         )
+        self.overloaded = self._gauge(
+            "overloaded", "1 while there is too much to do for new sessions: slow turns, or a late event loop."
+        )
         self.closes = self._counter(
             "ws_closes", "WebSockets closed, by close code; 1005 and 1006: the client gave none.", "code"
         )

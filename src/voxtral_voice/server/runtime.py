@@ -191,7 +191,7 @@ def policy(config: Config, engines: Engines) -> Policy:
 
 async def watch_loop_lag(metrics: Metrics, load: Load | None = None) -> None:
     """load: is told of it, too. Sleeps and measures by how much it overslept, for ever. Cancel it to stop."""
-    loop = asyncio.get_running_loop()
+    loop, busy = asyncio.get_running_loop(), False
     lags: deque[float] = deque([0.0], maxlen=LAG_WINDOW)  # full: the oldest measurement goes
     for number in itertools.count():
         due = loop.time() + LAG_EVERY_S
@@ -203,3 +203,15 @@ async def watch_loop_lag(metrics: Metrics, load: Load | None = None) -> None:
             load.lag(lags[-1])
         if number % TASKS_EVERY == 0:
             metrics.tasks.set(len(asyncio.all_tasks()))
+            busy = load is not None and _has_too_much(load, metrics, loop.time(), busy)
+
+
+def _has_too_much(load: Load, metrics: Metrics, now: float, before: bool) -> bool:
+    figure = load.too_much(now)
+    metrics.overloaded.set(figure is not None)
+    if figure is not None and not before:
+        p95_s, lag_s = round(load.turn_p95_s(now), 3), round(load.loop_lag_s(), 3)
+        log.event("overloaded", "warning", figure=figure, turn_p95_s=p95_s, loop_lag_s=lag_s)
+    elif before and figure is None:
+        log.event("overload_over")
+    return figure is not None
