@@ -120,6 +120,19 @@ async def test_a_transcript_comes_back_with_its_attempt() -> None:
         assert await b.until(ev.TranscriptHeard) == ev.TranscriptHeard(7, "Hello there.", "en", final=True)
 
 
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_reply_may_be_stopped_at_any_step_of_its_beginning(steps: int) -> None:
+    async with bench() as b:
+        b.run(respond())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        b.run(ev.StopReply("R"))
+        b.run(respond("S"))
+        async with asyncio.timeout(10):
+            while not any(isinstance(event, ev.ReplyTextEnded) and event.reply_id == "S" for event in b.told):  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
+
 async def test_a_judgement_comes_back_with_its_attempt() -> None:
     async with bench() as b:
         b.run(ev.Judge(7, 0, 16_000))

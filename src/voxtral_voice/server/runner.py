@@ -307,12 +307,13 @@ class Runner:
         self._replies[reply_id] = self._group.create_task(work)
 
     async def _reply(self, job: ev.Respond, shown: Sequence[Message], account: Account) -> None:
+        phrases, ahead = self._phrases[job.reply_id], self._ahead[job.reply_id]  # gone when it is stopped
         async with asyncio.TaskGroup() as group:
             group.create_task(self._respond(job, shown, account))
-            group.create_task(self._speak(job.reply_id, self._phrases[job.reply_id], account))
+            group.create_task(self._speak(job.reply_id, phrases, ahead, account))
 
     async def _recite(self, reply_id: str, account: Account) -> None:
-        await self._speak(reply_id, self._phrases[reply_id], account)
+        await self._speak(reply_id, self._phrases[reply_id], self._ahead[reply_id], account)
 
     async def _respond(self, job: ev.Respond, shown: Sequence[Message], account: Account) -> None:
         answer = Answer(job)
@@ -360,10 +361,9 @@ class Runner:
             message = self._runtime.failed("responder", error)
             self._group.create_task(self._tell(ev.ReplyFailed(job.reply_id, "responder", message)))
 
-    async def _speak(self, reply_id: str, phrases: asyncio.Queue[ev.Speak], account: Account) -> None:
+    async def _speak(self, reply_id: str, phrases: asyncio.Queue[ev.Speak], ahead: Ahead, account: Account) -> None:
         """One phrase after the other, until the reply is stopped. The first one decides which voice says them all."""
         by: ev.SpokenBy | None = None
-        ahead = self._ahead[reply_id]
         try:
             while True:
                 phrase = await phrases.get()
