@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import random
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -244,6 +245,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--html", type=Path)
     parser.add_argument("--png", type=Path)
     parser.add_argument("--top", type=Path, help="a picture of `voxtral-voice top` on the way")
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # what was started ends with us
     asyncio.run(run(parser.parse_args(argv)))
 
 

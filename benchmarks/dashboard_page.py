@@ -84,7 +84,9 @@ def _placed(panel: Mapping[str, Any], series: Sequence[Series], span: Span) -> s
         return f'<h2 style="{style}">{title}</h2>'
     defaults = panel["fieldConfig"]["defaults"]
     drawn = (
-        _stat(series, defaults) if panel["type"] == "stat" else _plot(series, defaults, span, width - 8, height - 36)
+        _stat(series, defaults)
+        if panel["type"] == "stat"
+        else _plot(series, panel["fieldConfig"], span, width - 8, height - 36)
     )
     return f'<section style="{style}" title="{escape(panel["description"])}"><h3>{title}</h3>{drawn}</section>'
 
