@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "telnetlib", "ftplib"}
 READS_NAMES_ALONE = {"src/voxtral_voice/engines/speaker_embedding.py"}
-"""Reads an old checkpoint with an Unpickler that knows a few harmless names: tests/engines/test_speaker_embedding.py."""
+"""Reads an old checkpoint by an Unpickler that knows a few names: tests/engines/test_speaker_embedding.py."""
 CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "tempfile.mktemp", "yaml.load", "torch.load"}
 WORDS = {
     "shell": True,
