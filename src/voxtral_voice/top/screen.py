@@ -87,12 +87,10 @@ class Screen:
 
 
 def _head(look: Look, width: int) -> Iterator[Text]:
-    first = Text("Voxtral Voice AI ", "bold")
-    first.append(next(iter(look.total.by("build_info", "version")), ""), "default")
-    first.append(f"  {printable(look.url)}  ", "not bold dim")
-    first.append(printable(look.state), "bold green" if look.state == "ready" else "bold red")
-    yield first
-    yield from _flow([Text(f"{name} ", "dim").append(value, style) for name, value, style in _facts(look)], width)
+    version = next(iter(look.total.by("build_info", "version")), "")
+    state = (printable(look.state), "bold green" if look.state == "ready" else "bold red")
+    yield Text.assemble(("Voxtral Voice AI ", "bold"), version, (f"  {printable(look.url)}  ", "dim"), state)
+    yield from _flow([_fact(*fact) for fact in _facts(look)], width)
 
 
 def _facts(look: Look) -> Iterator[tuple[str, str, str]]:
@@ -100,18 +98,22 @@ def _facts(look: Look) -> Iterator[tuple[str, str, str]]:
     total, lately, over_s = look.total, look.lately, look.lately_s
     held, gaps = total.value("sessions_held"), lately.value("underruns_total")
     lag_ms = 1000 * total.value("event_loop_lag_seconds")
-    yield "sessions", f"{total.value('sessions'):.0f}", "default"
+    yield "sessions", f"{total.value('sessions'):.0f}", ""
     if held:
         yield "held", f"{held:.0f}", "yellow"
-    yield "turns", f"{total.value('turns_total'):.0f}", "default"
+    yield "turns", f"{total.value('turns_total'):.0f}", ""
     if over_s:
-        yield "a minute", f"{60 * lately.value('turns_total') / over_s:.0f}", "default"
-        yield "cpu", f"{100 * lately.value('process_cpu_seconds_total') / over_s:.0f} %", "default"
-    yield "memory", f"{total.value('process_resident_memory_bytes') / 2**20:.0f} MiB", "default"
-    yield "files", f"{total.value('process_open_fds'):.0f}", "default"
-    yield "tasks", f"{total.value('tasks'):.0f}", "default"
-    yield "loop lag", f"{lag_ms:.0f} ms", "bold red" if lag_ms > LAG_MS else "default"
-    yield "gaps in replies", f"{gaps:.0f}", "yellow" if gaps else "default"
+        yield "a minute", f"{60 * lately.value('turns_total') / over_s:.0f}", ""
+        yield "cpu", f"{100 * lately.value('process_cpu_seconds_total') / over_s:.0f} %", ""
+    yield "memory", f"{total.value('process_resident_memory_bytes') / 2**20:.0f} MiB", ""
+    yield "files", f"{total.value('process_open_fds'):.0f}", ""
+    yield "tasks", f"{total.value('tasks'):.0f}", ""
+    yield "loop lag", f"{lag_ms:.0f} ms", "bold red" if lag_ms > LAG_MS else ""
+    yield "gaps in replies", f"{gaps:.0f}", "yellow" if gaps else ""
+
+
+def _fact(name: str, value: str, style: str) -> Text:
+    return Text.assemble((f"{name} ", "dim"), (value, style))
 
 
 def _flow(facts: Iterable[Text], width: int) -> Iterator[Text]:
@@ -202,7 +204,7 @@ def _counts(look: Look, width: int) -> Table:
     }
     left = width - GAP - max(map(len, rows))
     for name, counts in rows.items():
-        facts = [Text(f"{printable(what)} ", "dim").append(f"{count:.6g}", "default") for what, count in counts.items()]
+        facts = [_fact(printable(what), f"{count:.6g}", "") for what, count in counts.items()]
         if facts:
             table.add_row(name, Text("\n").join(_flow(facts, left)))
     return table
