@@ -17,7 +17,7 @@
 Protocol errors of a client are not exceptions: they are answered on the wire (`realtime/`) and the session goes on.
 """
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 E = TypeVar("E", bound=BaseException)
 
@@ -65,6 +65,10 @@ class BusyError(RequestError):
 
 class DownError(BusyError):
     """An engine was not asked, since it has failed again and again; the message is that of its last failure."""
+
+
+ENGINE_FAULTS: Final = (EngineError, RuntimeError, ValueError, OSError, TimeoutError)
+"""What model libraries raise when a piece of work fails."""
 
 
 class ServerError(VoiceError):

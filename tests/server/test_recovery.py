@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from aiohttp import web
 
@@ -15,7 +16,8 @@ from tests.server.caller import PATIENCE_S
 from tests.server.conftest import Server, Serving, quick, quick_config
 from voxtral_voice.engines import registry
 from voxtral_voice.engines.audible import audible, worth_answering
-from voxtral_voice.engines.base import NO_TOOLS, Message, Piece, Samples, Tools, Transcript
+from voxtral_voice.engines.base import NO_TOOLS, Message, Piece, Samples, SpeechChunk, Tools, Transcript
+from voxtral_voice.engines.breaker import OPENS_AT, Circuit
 from voxtral_voice.engines.fakes import (
     Broken,
     FakeResponder,
@@ -24,6 +26,7 @@ from voxtral_voice.engines.fakes import (
     FakeTurnJudge,
     FakeVoiceActivity,
 )
+from voxtral_voice.engines.fallback import Fallback, Link
 from voxtral_voice.engines.intents import recognise
 from voxtral_voice.engines.registry import Engines
 from voxtral_voice.engines.remote import Remote, RemoteParts
@@ -62,14 +65,16 @@ class Clock:
 
 
 @asynccontextmanager
-async def recovering(engines: Engines, *failing: str) -> AsyncIterator[tuple[Runtime, Clock]]:
-    """These have failed."""
+async def recovering(
+    engines: Engines, *failing: str, sleepers: int = len(SEAMS)
+) -> AsyncIterator[tuple[Runtime, Clock]]:
+    """These have failed. sleepers: those who try."""
     runtime, clock = Runtime(quick_config(), engines), Clock()
     for seam in failing:
         runtime.failed(seam, EngineError(seam, "it is gone"))
     task = asyncio.create_task(recover(runtime, clock.sleep))
     try:
-        await clock.all_asleep()
+        await clock.all_asleep(sleepers)
         yield runtime, clock
     finally:
         task.cancel()
@@ -198,6 +203,78 @@ async def test_what_a_try_is_answered(error: Exception, works: bool) -> None:
         assert ("turn_judge" not in runtime.failing) == works
 
 
+# --- a chain ----------------------------------------------------------------------------------------------------
+
+
+def chained(**faults: Broken) -> tuple[Fallback, list[FakeResponder]]:
+    first = FakeResponder(lambda _: "A", 0, 0, broken=faults.get("A"))
+    second = FakeResponder(lambda _: "B", 0, 0, broken=faults.get("B"))
+    links = [Link(name, link, 30.0, 30.0) for name, link in (("responder", first), ("responder.fallback", second))]
+    return Fallback(links), [first, second]
+
+
+async def said(runtime: Runtime) -> str:
+    pieces = runtime.engines.responder.respond([Message("user", "Who?")], language="en", max_tokens=None)
+    return "".join([piece async for piece in pieces if isinstance(piece, str)])
+
+
+LINKS = len(SEAMS) + 2
+
+
+async def test_the_first_of_a_chain_is_tried_while_the_second_answers() -> None:
+    chain, [first, _] = chained(A=Broken("gone"))
+    await chain.start()
+    async with recovering(quick(responder=chain), sleepers=LINKS) as (runtime, clock):
+        for _ in range(OPENS_AT + 1):
+            assert await said(runtime) == "B"
+        assert (runtime.degraded, runtime.failing) == ({"responder": "gone"}, {})
+        await one_try(clock, LINKS)
+        assert chain.links[0].breaker.circuit is Circuit.OPEN
+        first.broken = None
+        assert await said(runtime) == "B"
+        await one_try(clock, LINKS)
+        assert (runtime.degraded, await said(runtime)) == ({}, "A")
+
+
+async def test_one_that_works_again_is_enough() -> None:
+    chain, [first, second] = chained(A=Broken("gone"), B=Broken("gone too"))
+    await chain.start()
+    async with recovering(quick(responder=chain), sleepers=LINKS) as (runtime, clock):
+        with pytest.raises(EngineError) as caught:
+            await said(runtime)
+        runtime.failed("responder", caught.value)
+        assert (runtime.failing, set(runtime.degraded)) == (
+            {"responder": "gone too"},
+            {"responder", "responder.fallback"},
+        )
+        await one_try(clock, LINKS)
+        assert runtime.failing == {"responder": "gone too"}
+        second.broken = None
+        await one_try(clock, LINKS)
+        assert (runtime.failing, runtime.degraded) == ({}, {"responder": "gone"})
+        assert await said(runtime) == "B"
+        assert first._steps == 0
+
+
+async def test_one_that_did_not_start_is_started_when_it_can() -> None:
+    class Late(FakeResponder):
+        there = False
+
+        async def start(self) -> None:
+            if not self.there:
+                raise EngineError("responder", "nobody answers")
+
+    late, second = Late(lambda _: "A", 0, 0), FakeResponder(lambda _: "B", 0, 0)
+    chain = Fallback([Link("responder", late, 30.0, 30.0), Link("responder.fallback", second, 30.0, 30.0)])
+    await chain.start()
+    async with recovering(quick(responder=chain), sleepers=LINKS) as (runtime, clock):
+        await one_try(clock, LINKS)
+        assert (runtime.degraded, await said(runtime)) == ({"responder": "nobody answers"}, "B")
+        late.there = True
+        await one_try(clock, LINKS)
+        assert (runtime.degraded, await said(runtime)) == ({}, "A")
+
+
 # --- what is asked ----------------------------------------------------------------------------------------------
 
 
@@ -240,6 +317,39 @@ class Listed(FakeTranscriber):
     async def transcribe(self, audio: Samples, *, language: str | None, prompt: str, final: bool) -> Transcript:
         self.finals.append(final)
         return await super().transcribe(audio, language=language, prompt=prompt, final=final)
+
+
+class Endless(FakeSpeaker):
+    """So is what it says, and what it writes."""
+
+    listens = False
+
+    async def speak(self, *_: Any, **__: Any) -> AsyncGenerator[SpeechChunk, None]:
+        while True:
+            yield SpeechChunk(np.zeros(24_000, np.float32))
+
+    async def respond(self, *_: Any, **__: Any) -> AsyncGenerator[Piece, None]:
+        while True:
+            yield "yes and "
+
+
+@pytest.mark.parametrize("seam", ["speaker", "responder"])
+async def test_what_does_not_end_does_not_work(seam: str) -> None:
+    async with recovering(quick(**{seam: Endless()}), seam) as (runtime, clock):
+        await one_try(clock)
+        assert runtime.failing == {seam: "it is gone"}
+
+
+async def test_one_whose_circuit_is_open_is_asked_again_once_it_works() -> None:
+    engines = fakes()
+    engines["speaker"].broken = Broken("gone")
+    async with recovering(registry.fake(**engines), "speaker", "speaker", "speaker") as (runtime, clock):
+        assert not runtime.circuits.closed("speaker")
+        await one_try(clock)
+        assert not runtime.circuits.closed("speaker")
+        engines["speaker"].broken = None
+        await one_try(clock)
+        assert runtime.circuits.closed("speaker")
 
 
 async def test_a_transcriber_that_is_tried_gives_way_to_final_ones() -> None:

@@ -2,8 +2,8 @@
 
 Knows: requests, keys, what can go wrong and how it is said. Does not know: what is asked for.
 
-Timeouts are the caller's (`server/runner.py`): cancelling the awaiting task closes the connection at once, so that the
-server can stop its work. Every failure is an EngineError of the seam, one sentence with the URL in it; a RequestError
+Timeouts, but for that of making a connection, are the caller's (`server/asking.py`): cancelling the awaiting task closes
+the connection at once, so that the server can stop its work. Every failure is an EngineError of the seam, one sentence with the URL in it; a RequestError
 when the server says that this one request is at fault. What clients are told of it has neither the URL nor a word of
 the server's.
 """
@@ -27,6 +27,9 @@ from voxtral_voice.errors import BusyError, EngineError, RequestError
 MAX_CONNECTIONS: Final = 128
 """To one server. When all are in use, a request waits for one, as long as its caller does."""
 KEEP_ALIVE_S: Final = 60.0
+CONNECT_S: Final = 3.0
+"""For a connection, TLS included: a lost packet is sent again after one second, and the way to the other side of the
+earth and back takes a third of one."""
 START_S: Final = 10.0
 LONG_BODY_BYTES: Final = 1024 * 1024
 """Half a minute of sound."""
@@ -67,7 +70,7 @@ class OpenAIServer:
         """
         self._client = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_S),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
             headers=self.headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -126,6 +129,12 @@ class OpenAIServer:
         except aiohttp.ClientConnectorError as error:
             raise self.error(
                 f"No server answers at {url} ({_reason(error)}): start it, or correct {self._settings}url.",
+                "does not answer",
+            ) from error
+        except aiohttp.ConnectionTimeoutError as error:
+            raise self.error(
+                f"No server takes a connection at {url} within {CONNECT_S:g} s: start it, or correct "
+                f"{self._settings}url.",
                 "does not answer",
             ) from error
         except aiohttp.ClientPayloadError as error:

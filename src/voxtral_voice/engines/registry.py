@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -23,9 +23,10 @@ from voxtral_voice.engines.fakes import (
     FakeTurnJudge,
     FakeVoiceActivity,
 )
+from voxtral_voice.engines.fallback import Fallback, Link, Nobody
 from voxtral_voice.engines.intents import Intents
 from voxtral_voice.engines.placement import CPU, Listen
-from voxtral_voice.engines.remote import RemoteParts
+from voxtral_voice.engines.remote import Remote, RemoteParts
 from voxtral_voice.engines.silence_alone import SilenceAlone
 from voxtral_voice.engines.speaker_backend import SpeakerBackend
 from voxtral_voice.engines.voice_clone import VoiceCloner
@@ -220,6 +221,23 @@ def gpu(
         one_by_one=ours is not None and ours.one_by_one,
         cloner=cloner,
     )
+
+
+def with_fallback(
+    engines: Engines,
+    fallback: Remote,
+    waits: tuple[float, float],
+    fallback_waits: tuple[float, float],
+    *,
+    intents: bool = True,
+) -> Engines:
+    """The responder is followed by this one, and that by what needs no model. waits: until the first output, and
+    between two."""
+    from voxtral_voice.engines.openai_responder import OpenAIResponder
+
+    first = Link("responder", engines.responder, *waits)
+    links = (first, Link("responder.fallback", OpenAIResponder(fallback), *fallback_waits))
+    return replace(engines, responder=Fallback(links, Intents(Nobody(), _local_time) if intents else None))
 
 
 def _turn_judge(locate: Callable[[str], Path], options: EmbeddedOptions) -> TurnJudge:

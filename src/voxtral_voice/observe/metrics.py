@@ -109,6 +109,9 @@ class Metrics:
         self.retries = self._counter(
             "retries", "Second tries of engines that failed before they gave anything, by engine.", "engine"
         )
+        self.fallbacks = self._counter(
+            "fallbacks", "Answers of another than the first responder: fallback, or intents.", "to"
+        )
         self.apologies = self._counter(
             "apologies",
             "Replies that failed unheard and were apologised for, by engine and how: spoken, or recorded beforehand.",

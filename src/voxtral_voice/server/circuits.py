@@ -7,7 +7,7 @@ background (`recovery`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from voxtral_voice.engines.breaker import Breaker
@@ -15,16 +15,19 @@ from voxtral_voice.errors import DownError
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
 
+NO_CHAIN: Final[Mapping[str, Breaker]] = {}
 SEAMS: Final = ("voice_activity", "turn_judge", "transcriber", "responder", "speaker")
 
 
 class Circuits:
-    """chained: the responder is several, each with a breaker of its own, so that the seam's has nothing to add."""
+    """chain: the responder is several, each with a breaker of its own, so that the seam's has nothing to add."""
 
-    def __init__(self, metrics: Metrics, *, chained: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
-        self.chained = chained
-        self._clock = clock
-        self._breakers = {seam: Breaker() for seam in SEAMS if not (chained and seam == "responder")}
+    def __init__(
+        self, metrics: Metrics, chain: Mapping[str, Breaker] = NO_CHAIN, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.chained = bool(chain)
+        self._clock, self._chain = clock, chain
+        self._breakers = {seam: Breaker() for seam in SEAMS if not (chain and seam == "responder")}
         self._last: dict[str, tuple[str, str]] = {}
         """By seam, of its last failure: the message, and what clients are told."""
         metrics.at_scrape(
@@ -61,4 +64,4 @@ class Circuits:
             self._breakers[seam].try_failed()
 
     def _states(self) -> Iterator[tuple[str, float]]:
-        return ((seam, breaker.circuit.value) for seam, breaker in self._breakers.items())
+        return ((seam, breaker.circuit.value) for seam, breaker in (self._breakers | {**self._chain}).items())

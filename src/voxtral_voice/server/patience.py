@@ -23,6 +23,8 @@ RESPONDER_S: Final = 20.0
 SPEAKER_S: Final = 30.0
 """On this machine, which may be slow and have other work, but does not go silent by itself: twenty times what the
 embedded engines take on two cores."""
+GRACE_S: Final = 1.0
+"""For a chain, whose links have limits of their own, that these are what counts."""
 JUDGE_S: Final = 5.0
 PREPARE_S: Final = 5.0
 """Nobody waits for these two: a turn ends, and is answered, without them."""
@@ -49,10 +51,10 @@ def waits(config: Config) -> Mapping[str, Waits]:
     hear_s = config.transcriber.timeout_s or (THERE_S if ears_there else TRANSCRIBER_S)
     speak_s = config.speaker.timeout_s or (THERE_S if config.speaker.url else SPEAKER_S)
     answer_s = respond_s(config, there=brain_there)
-    chain_s = answer_s + respond_s(config, there=True) if config.responder.fallback_url else answer_s
+    chain_s = answer_s + respond_s(config, there=True) + GRACE_S if config.responder.fallback_url else answer_s
     return {
         "transcriber": Waits(hear_s, hear_s, a_second_s=0.5 if ears_there else 1.0),
-        "responder": Waits(chain_s, max(answer_s, NEXT_THERE_S if brain_there else RESPONDER_S)),
+        "responder": Waits(chain_s, next_respond_s(config)),
         "speaker": Waits(speak_s, max(speak_s, NEXT_THERE_S if config.speaker.url else SPEAKER_S)),
         "turn_judge": Waits(JUDGE_S, JUDGE_S),
     }
@@ -61,6 +63,12 @@ def waits(config: Config) -> Mapping[str, Waits]:
 def respond_s(config: Config, *, there: bool) -> float:
     """Until the first output of one responder. there: it is behind a URL."""
     return config.responder.timeout_s or (THERE_S if there else RESPONDER_S)
+
+
+def next_respond_s(config: Config) -> float:
+    """Between two outputs of the first responder."""
+    there = brain_is_there(config)
+    return max(respond_s(config, there=there), NEXT_THERE_S if there else RESPONDER_S)
 
 
 def brain_is_there(config: Config) -> bool:

@@ -11,12 +11,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Final
 
 import numpy as np
 
-from voxtral_voice.engines.base import LISTEN_RATE_HZ, VAD_FRAME_SAMPLES, Message, Samples
-from voxtral_voice.errors import BusyError, RequestError
+from voxtral_voice.engines.base import (
+    LISTEN_RATE_HZ,
+    SPEAK_RATE_HZ,
+    VAD_FRAME_SAMPLES,
+    Message,
+    Responder,
+    Samples,
+)
+from voxtral_voice.engines.fallback import Link
+from voxtral_voice.errors import BusyError, EngineError, RequestError
 from voxtral_voice.observe import log
 from voxtral_voice.server.patience import JUDGE_S, RESPONDER_S, SPEAKER_S, TRANSCRIBER_S
 from voxtral_voice.server.runtime import Runtime
@@ -29,6 +38,10 @@ NOISE: Final = 0.01
 ASKED: Final = "Say yes."
 """No greeting: those are answered without the model. Short also from a server that minds no limit of tokens."""
 SPOKEN: Final = "Yes."
+MOST_CHARS: Final = 2_000
+"""Of an answer to that, from a server that minds no limit of tokens."""
+MOST_S: Final = 10.0
+"""Of sound for that."""
 
 Sleep = Callable[[float], Awaitable[None]]
 Probe = Callable[[Runtime], Awaitable[object]]
@@ -38,32 +51,64 @@ async def recover(runtime: Runtime, sleep: Sleep = asyncio.sleep) -> None:
     """For ever. Cancel it to stop."""
     async with asyncio.TaskGroup() as group:
         for seam in PROBES:
-            group.create_task(_watch(runtime, seam, sleep))
+            tries = partial(_try, runtime, seam)
+            group.create_task(_watch(seam, partial(_is_failing, runtime, seam), tries, sleep))
+        for link in runtime.chain.links if runtime.chain is not None else ():
+            tries = partial(_try_link, runtime, link)
+            group.create_task(_watch(link.name, partial(_link_is_failing, link), tries, sleep))
 
 
-async def _watch(runtime: Runtime, seam: str, sleep: Sleep) -> None:
+async def _watch(name: str, failing: Callable[[], bool], tries: Callable[[], Awaitable[None]], sleep: Sleep) -> None:
     """One try after the other. Of a failure, whatever it is, only the log is told: it is known, and nobody's turn."""
     while True:
         await sleep(EVERY_S)
-        if seam in runtime.failing:
-            [failure] = await asyncio.gather(_try(runtime, seam), return_exceptions=True)
+        if failing():
+            [failure] = await asyncio.gather(tries(), return_exceptions=True)
             if failure is not None:
-                log.event("engine_still_failing", "debug", engine=seam, reason=str(failure) or type(failure).__name__)
+                log.event("engine_still_failing", "debug", engine=name, reason=str(failure) or type(failure).__name__)
+
+
+def _is_failing(runtime: Runtime, seam: str) -> bool:
+    return seam in runtime.failing
+
+
+def _link_is_failing(link: Link) -> bool:
+    return link.failing is not None
 
 
 async def _try(runtime: Runtime, seam: str) -> None:
     limit_s, probe = PROBES[seam]
     runtime.circuits.try_begins(seam)
     try:
+        await _works(probe(runtime), limit_s)
+    finally:
+        runtime.circuits.try_failed(seam)
+    runtime.worked(seam)
+
+
+async def _try_link(runtime: Runtime, link: Link) -> None:
+    """One that works is enough for the chain."""
+    assert runtime.chain is not None
+    link.breaker.try_begins()
+    try:
+        if not link.started:
+            await link.start()
+        await _works(_answer(link.responder), RESPONDER_S)
+    finally:
+        link.breaker.try_failed()
+    runtime.chain.worked(link)
+    runtime.worked("responder")
+
+
+async def _works(work: Awaitable[object], limit_s: float) -> None:
+    """Raises what it fails with."""
+    try:
         async with asyncio.timeout(limit_s):
-            await probe(runtime)
+            await work
     except BusyError:
         raise
     except RequestError:
         pass  # the engine is fine
-    finally:
-        runtime.circuits.try_failed(seam)
-    runtime.worked(seam)
 
 
 # --- one piece of work ------------------------------------------------------------------------------------------
@@ -84,18 +129,25 @@ async def _transcribe(runtime: Runtime) -> None:
 
 
 async def _respond(runtime: Runtime) -> None:
-    responder = runtime.engines.responder
-    asked = Message("user", ASKED, audio=noise() if responder.listens else None)
+    await _answer(runtime.engines.responder)
+
+
+async def _answer(responder: Responder) -> None:
+    asked, said = Message("user", ASKED, audio=noise() if responder.listens else None), 0
     async with aclosing(responder.respond([asked], language="en", max_tokens=1)) as pieces:
-        async for _ in pieces:
-            pass
+        async for piece in pieces:
+            said += len(piece) if isinstance(piece, str) else 1
+            if said > MOST_CHARS:
+                raise EngineError("responder", f"it answers {ASKED!r} with more than {MOST_CHARS} characters")
 
 
 async def _speak(runtime: Runtime) -> None:
-    voice = runtime.config.speaker.voice
+    voice, made = runtime.config.speaker.voice, 0
     async with aclosing(runtime.engines.speaker.speak(SPOKEN, voice=voice, speed=1.0)) as chunks:
-        async for _ in chunks:
-            pass
+        async for chunk in chunks:
+            made += chunk.samples.size
+            if made > MOST_S * SPEAK_RATE_HZ:
+                raise EngineError("speaker", f"it speaks {SPOKEN!r} for more than {MOST_S:g} s")
 
 
 def noise() -> Samples:

@@ -21,8 +21,10 @@ from voxtral_voice.config import Config
 from voxtral_voice.conversation.policy import Policy
 from voxtral_voice.engines import registry
 from voxtral_voice.engines.blends import names_in
+from voxtral_voice.engines.fallback import Fallback, Link
 from voxtral_voice.engines.registry import EmbeddedOptions, Engines
 from voxtral_voice.engines.voices import StyleSource
+from voxtral_voice.errors import ENGINE_FAULTS as ENGINE_FAULTS
 from voxtral_voice.errors import DownError, EngineError, RequestError
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
@@ -35,13 +37,11 @@ from voxtral_voice.server.circuits import Circuits
 from voxtral_voice.server.cloned_voices import ClonedVoices
 from voxtral_voice.server.keeping import Keeping
 from voxtral_voice.server.load import Load
-from voxtral_voice.server.patience import Waits, waits
+from voxtral_voice.server.patience import NEXT_THERE_S, Waits, brain_is_there, next_respond_s, respond_s, waits
 from voxtral_voice.server.refusals import Refusals
 from voxtral_voice.server.sessions import Sessions
 from voxtral_voice.server.tick import Tick
 
-ENGINE_FAULTS: Final = (EngineError, RuntimeError, ValueError, OSError, TimeoutError)
-"""What model libraries raise when a piece of work fails."""
 STREAMED_EVERY_MS: Final = 160
 """A transcriber that streams is given so much new speech at a time: two of the steps of Voxtral Realtime, which makes a
 token of each 80 ms. Less, and there are more calls than the 32 ms frames of voice activity keep apart; more, and as
@@ -86,8 +86,21 @@ class Runtime:
         self.keeping = Keeping(self.sessions)
         self.admission = Admission(self.config.limits, self.config.limits.most_sessions(self.config.profile))
         self.refusals = Refusals(self.metrics)
-        self.circuits = Circuits(self.metrics)
+        chain = self.chain
+        self.circuits = Circuits(self.metrics, chain.breakers if chain else {})
+        if chain is not None:
+            chain.watcher = self
         self.waits = waits(self.config)
+
+    @property
+    def chain(self) -> Fallback | None:
+        """The responder, where it is several."""
+        return self.engines.responder if isinstance(self.engines.responder, Fallback) else None
+
+    @property
+    def degraded(self) -> dict[str, str]:
+        """What fails while something else does its work: by its name, why."""
+        return self.chain.failing if self.chain is not None else {}
 
     @property
     def model(self) -> str:
@@ -133,6 +146,21 @@ class Runtime:
             self.circuits.failed(engine, message, told, hung=isinstance(error, TimeoutError))
         return told
 
+    def link_failed(self, link: Link, *, opened: bool) -> None:
+        self.metrics.engine_failures.labels(link.name).inc()
+        log.event("engine_failed", "error", engine=link.name, reason=link.failing or "")
+        if opened:
+            log.event("circuit_opened", "error", engine=link.name, reason=link.failing or "")
+
+    def link_worked(self, link: Link, *, closed: bool) -> None:
+        log.event("engine_recovered", engine=link.name)
+        if closed:
+            log.event("circuit_closed", engine=link.name)
+
+    def fell_back(self, name: str) -> None:
+        self.metrics.fallbacks.labels(name).inc()
+        log.event("fell_back", "warning", to=name)
+
     def tried_again(self, engine: str, error: Exception) -> None:
         """Its first try failed, before it gave anything."""
         self.metrics.retries.labels(engine).inc()
@@ -142,6 +170,15 @@ class Runtime:
 def build_engines(config: Config, others: StyleSource | None = None) -> Engines:
     """The engines of the profile, not started; model files are fetched first. others: voices besides the table's.
     Raises WeightsError, EngineError."""
+    engines, fallback = _of_the_profile(config, others), config.responder.fallback
+    if fallback is None:
+        return engines
+    first_s, next_s = respond_s(config, there=brain_is_there(config)), next_respond_s(config)
+    there = (respond_s(config, there=True), NEXT_THERE_S)
+    return registry.with_fallback(engines, fallback, (first_s, next_s), there, intents=config.responder.intents)
+
+
+def _of_the_profile(config: Config, others: StyleSource | None) -> Engines:
     if config.profile == "fake":
         return registry.fake_with(config.remote, config.listen, others)
     checkpoints = models.ensure(config)
