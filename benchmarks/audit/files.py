@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.audit.attack import Came, Target, attack
 from benchmarks.audit.entry import all_refused
-from benchmarks.audit.wire import Reply, ask
+from benchmarks.audit.wire import Reply, ask, when_free
 
 TRANSCRIBE: Final = "/v1/audio/transcriptions"
 BOUND_S: Final = 30.0
@@ -26,7 +26,8 @@ TOO_LONG_S: Final = 3900
 
 async def upload(on: Target, data: bytes, name: str = "a.wav", model: str = "whisper-1") -> Reply:
     parts = [_part('name="model"', model.encode()), _part(f'name="file"; filename="{name}"', data)]
-    return await ask(on, TRANSCRIBE, "POST", form_headers(on), b"".join(parts) + f"--{EDGE}--\r\n".encode())
+    body = b"".join(parts) + f"--{EDGE}--\r\n".encode()
+    return await when_free(lambda: ask(on, TRANSCRIBE, "POST", form_headers(on), body))
 
 
 def form_headers(on: Target) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,6 +20,8 @@ PATIENCE_S: Final = 60.0
 """For an answer. An attack that holds the server up for longer has succeeded."""
 KEY_PROTOCOL: Final = "openai-insecure-api-key."
 REALTIME: Final = "/v1/realtime"
+NO_ROOM: Final = (429, 503)
+TRIES, TRY_EVERY_S = 40, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +109,22 @@ async def called(target: Target, path: str = REALTIME, **options: Any) -> AsyncI
         yield socket
 
 
+async def when_free(asked: Callable[[], Awaitable[Reply]]) -> Reply:
+    """Ask again while there is no room: other attacks are under way, and other users."""
+    for _ in range(TRIES):
+        if (reply := await asked()).status not in NO_ROOM:
+            return reply
+        await asyncio.sleep(TRY_EVERY_S)
+    return reply
+
+
 async def knock(target: Target, path: str = REALTIME, protocols: Sequence[str] = (), **options: Any) -> Reply:
     """What a WebSocket is told that is not let in; 101 for one that is."""
     names = [Subprotocol(name) for name in protocols] or None
+    return await when_free(lambda: _knocked(target, path, names, options))
+
+
+async def _knocked(target: Target, path: str, names: list[Subprotocol] | None, options: dict[str, Any]) -> Reply:
     try:
         async with called(target, path, subprotocols=names, **options):
             return Reply(101)
