@@ -27,10 +27,10 @@ NAMED: Final = {
 UNIT_PX: Final = 58
 """Of a dashboard's 24 columns."""
 ROW_PX: Final = 30
-PLOT_LEFT, PLOT_TOP, PLOT_BOTTOM, PLOT_RIGHT = 52, 6, 18, 6
+PLOT_LEFT, PLOT_TOP, PLOT_BOTTOM, PLOT_RIGHT = 56, 9, 18, 6
 LEGEND_PX: Final = 16
-MOST_NAMES: Final = 9
-"""In a legend; Grafana's scrolls."""
+MOST_NAMES: Final = 6
+"""In a legend, the highest first; Grafana's scrolls."""
 CHARACTER_PX: Final = 6.2
 STEPS: Final = (1, 2, 2.5, 5, 10)
 STYLE: Final = """
@@ -105,6 +105,8 @@ def _stat(series: Sequence[Series], defaults: Mapping[str, Any]) -> str:
 def _plot(series: Sequence[Series], config: Mapping[str, Any], span: Span, width: float, height: float) -> str:
     defaults, overrides = config["defaults"], config["overrides"]
     drawn = [each for each in series if each.points]
+    if len(drawn) > MOST_NAMES:
+        drawn.sort(key=lambda each: -max(value for _, value in each.points))
     colours = _colours(drawn, overrides)
     legend = list(_legend([each.name for each in drawn], width))[:MOST_NAMES]
     bottom = height - PLOT_BOTTOM - LEGEND_PX * (1 + max((row for _, row, _ in legend), default=0))
@@ -112,7 +114,8 @@ def _plot(series: Sequence[Series], config: Mapping[str, Any], span: Span, width
     layers = _stacked(drawn) if stacked else [[(at, 0.0, value) for at, value in each.points] for each in drawn]
     limits = [step["value"] for step in defaults.get("thresholds", {}).get("steps", ()) if step["value"] is not None]
     high = 1.08 * max([value for layer in layers for _, _, value in layer] + [0.0]) or 1.0
-    step = _step(high)
+    scale = 2**20 if defaults["unit"] == "bytes" else 1
+    step = scale * _step(high / scale)
 
     def x(at: float) -> float:
         return round(PLOT_LEFT + (at - span.begin) / (span.end - span.begin) * (width - PLOT_LEFT - PLOT_RIGHT), 1)

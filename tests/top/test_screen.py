@@ -103,6 +103,14 @@ def test_rates_need_two_looks() -> None:
     assert "in 30 s" in text
 
 
+def test_what_an_operator_should_not_overlook() -> None:
+    text = "# TYPE voxtral_voice_overloaded gauge\nvoxtral_voice_overloaded 1.0\nvoxtral_voice_sessions_held 2.0\n"
+    one, scrape = look(), Scrape(text)
+    told = shown(Screen(Look(one.url, scrape, scrape, None, (), "ready", {}, {})))
+    assert "overloaded: takes nobody new" in told
+    assert "held 2" in told
+
+
 def test_why_there_is_no_newer_look() -> None:
     assert "No server answers" in shown(Screen(look(), trouble="No server answers at http://there:1."))
 

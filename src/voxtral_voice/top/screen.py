@@ -101,6 +101,8 @@ def _facts(look: Look) -> Iterator[tuple[str, str, str]]:
     yield "sessions", f"{total.value('sessions'):.0f}", ""
     if held:
         yield "held", f"{held:.0f}", "yellow"
+    if total.value("overloaded"):
+        yield "overloaded:", "takes nobody new", "bold red"
     yield "turns", f"{total.value('turns_total'):.0f}", ""
     if over_s:
         yield "a minute", f"{60 * lately.value('turns_total') / over_s:.0f}", ""
