@@ -185,12 +185,13 @@ async def refused(sessions: int, per_s: float, seconds: float, rounds: int, kind
 
 
 async def _phase(watched: Watched, plan: Plan, per_s: float) -> Phase:
-    before = await watched.read()
-    talking = asyncio.ensure_future(callers(watched.url, plan.sessions, plan.seconds, plan.key))
+    before, over = await watched.read(), asyncio.Event()
+    talking = asyncio.ensure_future(callers(watched.url, plan.sessions, plan.seconds, plan.key, over))
     while (await watched.read()).places < plan.sessions:  # noqa: ASYNC110 - it is another process
         await asyncio.sleep(0.05)
     coming = [_strangers(watched.url, per_s / STRANGERS, plan) for _ in range(STRANGERS if per_s else 0)]
     found = await asyncio.gather(*coming)
+    over.set()
     waits = await talking
     after = await watched.read()
     told = sum((Counter(each["told"]) for each in found), Counter[str]())

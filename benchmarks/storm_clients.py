@@ -101,8 +101,8 @@ class Caller:
                 self._said_at = None
 
 
-async def callers(url: str, sessions: int, seconds: float, key: str = "") -> list[tuple[float, float]]:
-    """What they waited, all of them together."""
+async def callers(url: str, sessions: int, seconds: float, key: str, over: asyncio.Event) -> list[tuple[float, float]]:
+    """What they waited, all of them together. They keep their places until it is over."""
     rng, address = random.Random(1), url.replace("http", "ws", 1) + "/v1/realtime"
     shown = {"Authorization": f"Bearer {key}"} if key else {}
     more = {"compression": None, "proxy": None, "additional_headers": shown}
@@ -110,6 +110,7 @@ async def callers(url: str, sessions: int, seconds: float, key: str = "") -> lis
     talking = [Caller(socket, random.Random(rng.random())) for socket in sockets]
     try:
         await asyncio.gather(*(caller.talk(seconds) for caller in talking))
+        await over.wait()
     finally:
         await asyncio.gather(*(socket.close() for socket in sockets))
     return [wait for caller in talking for wait in caller.waits]
