@@ -45,7 +45,7 @@ from voxtral_voice.server import memory, run
 AT_ONCE: Final = 20
 WARM: Final = 1000
 """Drops before the first reading: what a server keeps once it has served anybody is there then."""
-SETTLED_S: Final = 3.0
+SETTLED_S: Final = 1.5
 """When nothing has changed for so long, the server has noticed that the last one has gone."""
 SETTLES_S: Final = 60.0
 """And if something changes for ever, what there is then is read."""
@@ -264,7 +264,14 @@ async def measured(options: argparse.Namespace) -> dict[str, Any]:
     drops = await dropped(options.drops) if options.drops else None
     args = options.sessions, options.per_s, options.seconds, options.rounds
     found = {kind: await refused(*args, kind) for kind in options.kinds}
-    return {"command": "python -m benchmarks.storm", **facts, "drops": drops, "refused": found}
+    return {"command": command(options), **facts, "sessions": options.sessions, "drops": drops, "refused": found}
+
+
+def command(options: argparse.Namespace) -> str:
+    names = ("drops", "sessions", "per_s", "seconds", "rounds")
+    return " ".join(
+        ["python -m benchmarks.storm", *(f"--{n.replace('_', '-')} {getattr(options, n):g}" for n in names)]
+    )
 
 
 if __name__ == "__main__":
