@@ -55,9 +55,10 @@ class Served:
 
 
 @asynccontextmanager
-async def served(*flags: str, url: bool = True, **env: str) -> AsyncIterator[Served]:
-    """A server that is ready. url: False = do not wait for that."""
-    kept = {name: os.environ[name] for name in VARIABLES if name in os.environ} | env
+async def served(*flags: str, url: bool = True, store: str = "") -> AsyncIterator[Served]:
+    """A server that is ready. url: False = do not wait for that. store: a resume store."""
+    kept = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    kept |= {"VOXTRAL_VOICE_SERVER_RESUME_STORE": store} if store else {}
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*SERVE, *flags, stdout=pipe, stderr=pipe, env=kept, cwd="/")
     try:

@@ -83,12 +83,21 @@ async def test_of_two_that_take_it_at_once_one_stays_the_owner(server: RedisServ
     await other.aclose()
 
 
-async def test_it_is_gone_when_it_is_dropped(store: RedisStore) -> None:
+async def test_nothing_that_was_said_stays_when_it_is_dropped(store: RedisStore) -> None:
     await store.put(ONE)
-    await store.drop("sess_1", 1)
-    assert await store.keep("sess_1", 1) is None
+    taken = await store.take("sess_1", b"newest", "alice")
+    assert taken is not None
+    await store.drop("sess_1", taken.fence)
+    assert await store._redis.hgetall(key("sess_1")) == {b"fence": b"2"}
     assert await store.take("sess_1", b"newest", "alice") is None
-    assert await store.put(ONE), "a store that was emptied is filled again"
+    assert not await store.put(ONE), "who had it before cannot bring it back"
+
+
+async def test_a_store_that_was_emptied_is_filled_again(store: RedisStore) -> None:
+    await store.put(ONE)
+    await store._redis.flushall()
+    assert await store.keep("sess_1", 1) is None
+    assert await store.put(ONE)
 
 
 async def test_it_is_gone_after_its_time(server: RedisServer, store: RedisStore) -> None:
@@ -105,8 +114,8 @@ async def test_it_is_gone_after_its_time(server: RedisServer, store: RedisStore)
 async def test_neither_a_token_nor_a_session_is_in_a_key(store: RedisStore) -> None:
     await store.put(ONE)
     [name] = await store._redis.keys("*")
-    assert name.decode().startswith("voxtral_voice:session:")
-    assert b"sess_1" not in name
+    assert str(name).startswith("b'voxtral_voice:session:")
+    assert "sess_1" not in str(name)
 
 
 # --- a store that is down or slow ------------------------------------------------------------------------------------

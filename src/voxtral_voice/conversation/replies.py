@@ -15,6 +15,7 @@ from typing import Final, Literal
 
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.history import History, kept_of
+from voxtral_voice.conversation.kept import Saying
 from voxtral_voice.conversation.listener import Turn
 from voxtral_voice.conversation.outputs import Outputs
 from voxtral_voice.conversation.policy import Policy
@@ -213,6 +214,13 @@ class Replies:
         if not heard and not reply.text_ended:
             return ev.Restored(history, owed=True)
         return ev.Restored(history, rest, reply.voice, reply.language)
+
+    def being_said(self) -> Saying | None:
+        """And what is still being played."""
+        reply = self.current
+        if reply is None or not reply.released or reply.modality == "text" or reply.failure is not None:
+            return None
+        return Saying(reply.item_id, reply.made_text, tuple(reply.heard_places()))
 
     def take_over(self, rest: ev.Restored) -> None:
         """Of a reply that another server began; for `resume`."""

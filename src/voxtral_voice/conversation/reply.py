@@ -71,13 +71,13 @@ class Phrase:
         if self.ended and heard_ms >= self.audio_ms - 1.0:
             return self.text
         end = 0
-        for part_end, middle_ms in self._parts():
+        for part_end, middle_ms in self.parts():
             if heard_ms < middle_ms:
                 break
             end = part_end
         return self.text[:end]
 
-    def _parts(self) -> Iterator[tuple[int, float]]:
+    def parts(self) -> Iterator[tuple[int, float]]:
         """Words and characters: where each ends in the text, and the middle of its sound."""
         for place, word, start_ms, end_ms in self._placed_words() or self._spread_words():
             parts = word if any(map(is_unspaced, word)) else [word]
@@ -349,6 +349,20 @@ class Reply:
     def made_text(self) -> str:
         """To be asked for before `discard`."""
         return "".join(phrase.text for phrase in self._phrases) + self._splitter.pending
+
+    def heard_places(self) -> Iterator[tuple[float, int]]:
+        """(ms, characters), in order: so far into its audio so much of `made_text` is heard. As far as there is
+        audio."""
+        start_ms, begin = 0.0, 0
+        for phrase in self._phrases:
+            if not phrase.ended and not phrase.audio_ms:
+                return
+            for end, middle_ms in phrase.parts():
+                yield start_ms + middle_ms, begin + end
+            start_ms, begin = start_ms + phrase.audio_ms, begin + len(phrase.text)
+            if not phrase.ended:
+                return
+            yield start_ms - 1.0, begin
 
     @property
     def word_times(self) -> WordTimes:

@@ -22,6 +22,7 @@ from voxtral_voice.conversation.endpoint import endpoint_wait_ms, odds_of_ending
 from voxtral_voice.conversation.floor import DEADLINE_STATES, TABLE, Action, Signal, State
 from voxtral_voice.conversation.gate import FRAME_MS, FRAME_SAMPLES, Offset, Onset
 from voxtral_voice.conversation.history import History
+from voxtral_voice.conversation.kept import Saying
 from voxtral_voice.conversation.listener import Listener, Turn
 from voxtral_voice.conversation.overheard import UNKNOWN_DB, Overheard
 from voxtral_voice.conversation.policy import Policy
@@ -116,6 +117,10 @@ class Session:
     def kept(self) -> ev.Restored:
         """What another server needs to go on. Not what the client has sent and what is not `all_taken_in`."""
         return self._replies.kept()
+
+    def being_said(self) -> Saying | None:
+        """To go on at another word than `kept` does (`kept.heard_to`)."""
+        return self._replies.being_said()
 
     def facts(self, event: ev.TranscriptHeard) -> ev.WordFacts:
         """What would be decided by its words if it were received now. Changes nothing."""

@@ -71,10 +71,6 @@ class Tokens:
         """The newest, and the one before while that counts too, else b""; None: none does."""
         return None if self.newest is None else (self.newest, self._before or b"")
 
-    def shown(self, token: str) -> None:
-        """To a server that has only a snapshot of the session."""
-        self.newest = digest(token)
-
     def renew(self, token: str, shown: str | None = None) -> None:
         """shown: the one that the client came with, which may still be all that it has."""
         self._before, self.newest = None if shown is None else digest(shown), digest(token)

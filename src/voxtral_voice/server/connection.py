@@ -64,10 +64,12 @@ async def _restore(socket: WebSocket, runtime: Runtime, asked: Asked) -> None:
     try:
         if runtime.keeping.outlives_us:
             place = _place(socket, runtime, who.digest)
-        if (snapshot := await runtime.keeping.take(asked, owner(who.digest))) is None:
+        if (taken := await runtime.keeping.take(asked, owner(who.digest))) is None:
             raise ApiError(404, UNKNOWN.reason, code="resume_unknown")
+        snapshot, fence = taken
         session = LiveSession(runtime, who, restored=snapshot)
-        session.was_shown(asked.token)
+        session.was_asked_for(asked)
+        runtime.keeping.goes_on(session, fence)
         runtime.metrics.sessions_restored.inc()
         await _begin(session, socket, runtime, place)
     except NotYours:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 TICK_S: Final = 0.1
 TALKING_S: Final = 0.5
 """While something is said a session is written this often though nothing changes but what was heard: some two words."""
+HELD_S: Final = 1.0
+"""One whose client is gone is written this often, to find out if another server has it."""
 KEPT_AFTER: Final[frozenset[Why]] = frozenset({"drained", "server_stopped"})
 """What a session ends with that another server may go on with."""
 FIRST_FENCE: Final = 1
@@ -58,7 +60,7 @@ class Keeping:
         self._sessions = Sessions() if sessions is None else sessions  # an empty one is false
         self._store = store
         self._keep_s = ttl_s / 3
-        self._marks: dict[str, _Mark] = {}
+        self._marks: dict[LiveSession, _Mark] = {}
         self._last: list[_Last] = []  # one for each session that has ended since the last look
 
     @property
@@ -73,17 +75,21 @@ class Keeping:
             await self.write()
 
     async def write(self) -> None:
-        """All that has changed."""
-        if self._store is None or self._store.is_resting:
+        """All that has changed, one after the other."""
+        if self._store is None:
             return
         last, self._last = self._last, []
-        work = [self._finish(self._store, one) for one in last]
-        work += [self._write(self._store, session) for session in self._sessions if self._due(session)]
-        await asyncio.gather(*work)
+        for one in last:
+            await self._finish(self._store, one)
+        for session in self._sessions:
+            if self._store.is_resting:
+                return
+            if not session.over.is_set() and self._due(session):
+                await self._write(self._store, session)
 
     def ended(self, session: LiveSession, why: Why) -> None:
         """Never waits."""
-        mark, tokens = self._marks.pop(session.id, None), session.token()
+        mark, tokens = self._marks.pop(session, None), session.token()
         if self._store is None or why == ELSEWHERE.why or (mark is None and tokens is None):
             return
         fence = FIRST_FENCE if mark is None else mark.fence
@@ -96,7 +102,7 @@ class Keeping:
     async def find(self, asked: Asked) -> LiveSession | None:
         """Of this process; not one that another server has taken meanwhile."""
         session = self._sessions.find(asked)
-        mark = None if session is None else self._marks.get(session.id)
+        mark = None if session is None else self._marks.get(session)
         if session is None or mark is None or self._store is None:
             return session
         try:
@@ -107,8 +113,9 @@ class Keeping:
             session.hang_up(ELSEWHERE)
         return session if ours else None
 
-    async def take(self, asked: Asked, owner: str) -> Snapshot | None:
-        """From the store: it is this server's from now on. None: it is not there. Raises NotYours, StoreDown."""
+    async def take(self, asked: Asked, owner: str) -> tuple[Snapshot, int] | None:
+        """From the store: it is this server's from now on; and its fence, for `goes_on`. None: it is not there. Raises
+        NotYours, StoreDown."""
         if self._store is None:
             return None
         taken = await self._store.take(asked.session_id, digest(asked.token), owner)
@@ -122,8 +129,11 @@ class Keeping:
         for old in self._sessions:
             if old.id == asked.session_id:
                 old.hang_up(ELSEWHERE)
-        self._marks[asked.session_id] = _Mark(taken.fence)
-        return snapshot
+        return snapshot, taken.fence
+
+    def goes_on(self, session: LiveSession, fence: int) -> None:
+        """What was taken."""
+        self._marks[session] = _Mark(fence)
 
     # --- writing ------------------------------------------------------------------------------------------------
 
@@ -131,12 +141,12 @@ class Keeping:
         tokens, now = session.token(), asyncio.get_running_loop().time()
         if tokens is None:
             return False
-        mark = self._marks.setdefault(session.id, _Mark())
-        wait_s = self._keep_s if session.at_rest or session.is_held else TALKING_S
+        mark = self._marks.setdefault(session, _Mark())
+        wait_s = HELD_S if session.is_held else self._keep_s if session.at_rest else TALKING_S
         return mark.changes != session.changes or mark.tokens != tokens or now >= mark.at + wait_s
 
     async def _write(self, store: ResumeStore, session: LiveSession) -> None:
-        mark, tokens = self._marks[session.id], session.token()
+        mark, tokens = self._marks[session], session.token()
         assert tokens is not None
         record = _record(session, mark.fence, tokens)
         before = replace(mark)

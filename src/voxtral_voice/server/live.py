@@ -24,6 +24,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Final
 
+import orjson
+
 from voxtral_voice.audio.pcm import BYTES_PER_SAMPLE
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.timeline import Timeline
@@ -32,6 +34,7 @@ from voxtral_voice.errors import first_of
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import close_label
 from voxtral_voice.observe.watch import Glance, Shell, Watch
+from voxtral_voice.realtime.event_ids import AudioRuns, EventIds
 from voxtral_voice.realtime.resume import Asked, Tokens, make_token
 from voxtral_voice.realtime.sent_log import Sent
 from voxtral_voice.realtime.wire import Incoming, Opening, Wire
@@ -107,6 +110,10 @@ class LiveSession:
         self.changes = 0
         """Of what a snapshot holds: grows with each."""
         self._restored = restored
+        self._asked = Asked("", "")
+        """How a restored one was asked for."""
+        ids = self._event_ids = EventIds(secrets.token_hex(6), new_id)
+        self._audio_runs = AudioRuns()
         self.over = asyncio.Event()
         self.closing = ExitStack()
         """What else has to be undone when it is over."""
@@ -116,13 +123,13 @@ class LiveSession:
         self._session_s = max(0, self._expires_at - round(time.time()))
         self._wire = Wire(
             self.id,
-            new_id,
+            ids,
             runtime.voices(who),
             runtime.model,
             round(time.time()),
             self._session_s,
             runtime.config.turns.chosen_patience,
-            opening if restored is None else Opening(None, restored.session),
+            opening if restored is None else Opening(None, restored.patch),
         )
         self._ear = Ear(runtime, self._feed, self._detects, self._may_go_on, self._now, self._not_heard)
         self._sounds = Sounds(self._ear.audio)
@@ -284,7 +291,7 @@ class LiveSession:
         """The client wants that it may resume, or does not any more."""
         wanted = self._wire.wants_resume and self._resume_s > 0
         if wanted and self._tokens.newest is None:
-            self._tokens.renew(self._new_token())
+            self._tokens.renew(self._new_token(), self._asked.token or None)
         elif not wanted:
             self._tokens.revoke()
             self._wire.may_not_resume()
@@ -315,7 +322,7 @@ class LiveSession:
         sessions."""
         self._ear.close()
         self._outbox.close()
-        del self._ear, self._sounds, self._recording, self._core, self._wire, self._outbox, self._alarm
+        del self._ear, self._sounds, self._recording, self._core, self._wire, self._outbox, self._alarm, self._watch
         self._runner = self._link = None
 
     async def _converse(self) -> None:
@@ -333,15 +340,14 @@ class LiveSession:
             group.create_task(self._until_told())
             group.create_task(self._until_understood())
 
-    def was_shown(self, token: str) -> None:
-        """To take it over; it counts until it is known that the client has the next one."""
-        self._tokens.shown(token)
+    def was_asked_for(self, asked: Asked) -> None:
+        """The token counts until it is known that the client has the next one."""
+        self._asked = asked
 
     def _restore(self, snapshot: Snapshot) -> None:
-        self._tokens.renew(self._new_token())
         event_id, greeting = self._wire.resumed(self._received, restored=True)
         self._outbox.greet(event_id, greeting)
-        self._feed(snapshot.conversation)
+        self._feed(snapshot.heard_to(self._asked.after))
         self._understood.set()
 
     def token(self) -> tuple[bytes, bytes] | None:
@@ -351,7 +357,10 @@ class LiveSession:
     def kept(self) -> Snapshot:
         """As it is now."""
         self._done.look(self._now(), all_taken_in=self._core.all_taken_in)
-        return Snapshot(self.id, self._wire.kept(), self._expires_at, self._done.kept, self._core.kept())
+        session = orjson.dumps(self._wire.kept()).decode()
+        conversation, saying = self._core.kept(), self._core.being_said()
+        events, runs = self._event_ids.prefix, tuple(self._audio_runs.runs)
+        return Snapshot(self.id, session, self._expires_at, self._done.kept, conversation, saying, events, runs)
 
     async def _until_told(self) -> None:
         raise Hangup(await self._told)
@@ -450,6 +459,8 @@ class LiveSession:
         reply_id, audio_ms = None, 0.0
         if isinstance(notice, ev.ReplyAudioDelta) and notice.reply_id not in self._asides:
             reply_id, audio_ms = notice.reply_id, 1000 * notice.samples.size / SPEAK_RATE_HZ
+        if reply_id is not None:
+            self._audio_runs.add(self._event_ids.count, reply_id, audio_ms)
         for frame in frames:
             if not self._outbox.put(Sent(frame, reply_id, audio_ms)) and self._link is not None:
                 self._link.hang_up(SLOW)

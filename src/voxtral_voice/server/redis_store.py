@@ -52,9 +52,11 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return {redis.call('HINCRBY', KEYS[1], 'fence', 1), kept[4]}
 """
 _DROP: Final = """
-if redis.call('HGET', KEYS[1], 'fence') == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
+if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then return 0 end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return redis.call('HDEL', KEYS[1], 'owner', 'newest', 'before', 'data')
 """
+"""Nothing that was said stays. The number does, for a while: a server that had the session before cannot bring it back."""
 
 
 class RedisStore:
@@ -100,7 +102,7 @@ class RedisStore:
         return Taken(cast(int, answer[0]), cast(bytes, answer[1]))
 
     async def drop(self, session_id: str, fence: int) -> None:
-        await self._run(_DROP, session_id, fence)
+        await self._run(_DROP, session_id, fence, self._ttl_ms)
 
     async def aclose(self) -> None:
         await self._redis.aclose()
