@@ -9,7 +9,7 @@ import { Conversation } from "./conversation.js";
 import { protocols, setKey } from "./key.js";
 import { gradeOf } from "./latency.js";
 import { Player } from "./player.js";
-import { connectProblem, lostProblem } from "./problems.js";
+import { connectProblem, lostProblem, serverProblem } from "./problems.js";
 import { Wire } from "./realtime.js";
 import { Sample } from "./sample.js";
 import { Strip } from "./strip.js";
@@ -20,6 +20,7 @@ const $ = (id) => document.getElementById(id);
 const DEBUG = new URLSearchParams(location.search).has("debug");
 const PATIENCE = "voxtral.patience"; // in the browser's memory
 const AFTER_SLIDING_MS = 120;
+const TRIES = 30; // 2 min
 
 const view = new View();
 const strip = new Strip($("strip"));
@@ -41,7 +42,7 @@ const conversation = new Conversation(wire, player, changed);
 const microphone = new Microphone(heard, unplugged);
 const sample = new Sample(changed);
 
-let link = "closed"; // closed | opening | open | failed
+let link = "closed"; // closed | opening | open | away | failed
 let trouble = null; // a problem that stopped something; the conversation's own problems do not
 let queue = Promise.resolve();
 let ahead = 0; // actions that are not done
@@ -67,8 +68,8 @@ async function connect() {
   conversation.reset();
   try {
     await wire.open(wireUrl(), protocols());
-  } catch {
-    await disconnect("failed", await connectProblem());
+  } catch (error) {
+    await disconnect("failed", error ? serverProblem(error) : await connectProblem());
     return;
   }
   link = "open";
@@ -94,6 +95,8 @@ async function disconnect(to = "closed", problem = null) {
   changed();
 }
 
+const up = () => link === "open" || link === "away";
+
 /** Voices of one's own, and those of a server that has others. */
 async function listVoices() {
   const found = await listed();
@@ -104,8 +107,8 @@ async function listVoices() {
 
 async function start() {
   sample.stop();
-  if (link !== "open") await connect();
-  if (link !== "open") return;
+  if (!up()) await connect();
+  if (!up()) return;
   trouble = null;
   try {
     await microphone.start();
@@ -124,8 +127,8 @@ async function stop() {
 }
 
 async function say(text) {
-  if (link !== "open") await connect();
-  if (link !== "open") return false;
+  if (!up()) await connect();
+  if (!up()) return false;
   trouble = null;
   await conversation.type(text);
   return true;
@@ -156,13 +159,44 @@ function unplugged(problem) {
 }
 
 function lost(closing) {
-  disconnect("failed", lostProblem(closing));
+  if (!wire.token || closing.code === 4001) disconnect("failed", lostProblem(closing));
+  else comeBack(closing);
+}
+
+async function comeBack(closing) {
+  link = "away";
+  view.announce("Reconnecting.");
+  changed();
+  for (let tries = 0; link === "away" && tries < TRIES; tries++) {
+    const waitMs = Math.min(250 * 2 ** tries, 5000) * (0.5 + Math.random());
+    await new Promise((done) => setTimeout(done, waitMs));
+    if (link !== "away") return;
+    try {
+      await wire.open(wireUrl(), protocols());
+      link = "open";
+      view.announce("Connected.");
+      changed();
+    } catch (error) {
+      if (error?.code === "resume_unknown") return doing(startAnew);
+    }
+  }
+  if (link === "away") disconnect("failed", lostProblem(closing));
+}
+
+/** The session is gone; what was said stays. */
+async function startAnew() {
+  if (link !== "away") return;
+  wire.close();
+  await conversation.silence();
+  await player.close();
+  await connect();
 }
 
 // --- showing it
 
 function phase() {
   if (link === "opening") return "connecting";
+  if (link === "away") return "reconnecting";
   if (trouble) return trouble.asksForKey ? "locked" : "error";
   if (link !== "open") return "disconnected";
   return conversation.phase;
@@ -257,7 +291,7 @@ function doing(action) {
   return done;
 }
 
-$("connect").addEventListener("click", () => doing(() => (link === "open" ? disconnect() : connect())));
+$("connect").addEventListener("click", () => doing(() => (up() ? disconnect() : connect())));
 $("mic").addEventListener("click", () => doing(() => (live() ? stop() : start())));
 $("voice").addEventListener("change", () => {
   picked = true;
@@ -294,6 +328,7 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("click", (event) => {
   if (!$("status").contains(event.target)) $("status").open = false;
 });
+addEventListener("pagehide", ({ persisted }) => persisted || wire.close());
 setInterval(() => view.renderFacts(facts()), 500);
 view.fillVoices(STOCK, STOCK[0].id);
 requestAnimationFrame(drawStrip);
@@ -301,6 +336,8 @@ changed();
 
 /** For tests and the curious. */
 window.voxtral = {
+  wire,
+  conversation,
   get phase() {
     return phase();
   },

@@ -14,7 +14,7 @@ const UNANSWERED_MS = 5000; // the end of a turn that the server lets pass witho
 const SETTLING_MS = 150; // a shorter pause is one between two words
 const CONTESTED_MS = 700; // how long "was that for me?" is shown at least
 const DROPPED_MS = 2500; // how long an answer that was dropped is shown
-const HARMLESS = new Set(["response_cancel_not_active", "item_truncate_invalid_item_id"]);
+const HARMLESS = new Set(["response_cancel_not_active", "item_truncate_invalid_item_id", "server_going_away"]);
 
 export class Conversation {
   /**
@@ -77,7 +77,7 @@ export class Conversation {
     const transcription = { model: "whisper-1", language: voice.language };
     const input = patience === null ? { transcription } : { transcription, turn_detection: this.detection(patience) };
     const audio = { input, output: { voice: voice.id } };
-    this.wire.send("session.update", { session: { type: "realtime", audio, voxtral_voice: { events: true } } });
+    this.wire.send("session.update", { session: { type: "realtime", audio, voxtral_voice: { events: true, resume: true } } });
   }
 
   setPatience(patience) {
@@ -154,7 +154,7 @@ export class Conversation {
   }
 
   handlers = {
-    "session.created": ({ session }) => (this.session = session),
+    "session.created": ({ session }) => this.created(session),
     "session.updated": ({ session }) => (this.session = session),
     error: ({ error }) => this.refused(error),
     "input_audio_buffer.speech_started": (event) => this.speechStarted(event),
@@ -170,6 +170,14 @@ export class Conversation {
     "response.output_audio.done": ({ item_id }) => this.audioEnded(item_id),
     "response.done": (event) => this.responseDone(event),
   };
+
+  created(session) {
+    this.session = session;
+    if (!session.voxtral_voice?.resume?.restored) return; // else the rest of an open response comes as a new one
+    for (const turn of this.turns) if (turn.role === "assistant" && turn.status === "live") this.audioEnded(turn.id);
+    this.response = null;
+    this.stopWaiting();
+  }
 
   refused(error) {
     if (!HARMLESS.has(error?.code)) this.problem = serverProblem(error);

@@ -13,6 +13,7 @@ import { GRADE_WORDS, gradeOf, spread, waterfall } from "./latency.js";
 const PHASES = {
   disconnected: ["Not connected", "Press Start and talk. Or connect and type."],
   connecting: ["Connecting", "One moment."],
+  reconnecting: ["Reconnecting", "What you say meanwhile is kept."],
   idle: ["Ready", "Press Start to talk, or type."],
   listening: ["Listening", "Go ahead, say anything."],
   hearing: ["Hearing you", "Take your time."],
@@ -27,7 +28,7 @@ const PHASES = {
 const TOLD = new Set(["listening", "thinking"]);
 const TOLD_AFTER_MS = 1000;
 const TAIL_CHARS = 70; // of the words that an answer is prepared for
-const LINKS = { closed: "Not connected", opening: "Connecting", open: "Connected", failed: "No connection" };
+const LINKS = { closed: "Not connected", opening: "Connecting", open: "Connected", away: "Reconnecting", failed: "No connection" };
 
 const $ = (id) => document.getElementById(id);
 
@@ -87,7 +88,7 @@ export class View {
   }
 
   renderButtons(link, live, busy) {
-    setText($("connect").querySelector("span"), link === "open" ? "Disconnect" : "Connect");
+    setText($("connect").querySelector("span"), ["open", "away"].includes(link) ? "Disconnect" : "Connect");
     setText($("mic").querySelector("span"), live ? "Stop" : "Start");
     $("mic").classList.toggle("live", live);
     $("connect").disabled = $("mic").disabled = busy;
