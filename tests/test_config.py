@@ -674,3 +674,22 @@ def test_nothing_is_traced_and_logs_are_text_unless_asked_for() -> None:
     flags = [Setting("observe.otlp_endpoint", "http://there:4318", "x"), Setting("log.format", "json", "y")]
     config = load(None, {}, flags).config
     assert (config.observe.otlp_endpoint, config.log.format) == ("http://there:4318", "json")
+
+
+def test_who_answers_while_the_responder_fails() -> None:
+    url = Setting("responder.fallback_url", "http://b/v1", "flag")
+    key = {"VOXTRAL_VOICE_RESPONDER_FALLBACK_API_KEY": "sk-secret"}
+    loaded = load(None, key, (url, Setting("responder.fallback_model", "small", "flag")))
+    there = Remote("http://b/v1", "small", "sk-secret", settings="responder.fallback_")
+    assert loaded.config.responder.fallback == there
+    assert "sk-secret" not in as_toml(loaded)
+    assert load(None, key, ()).config.responder.fallback is None
+    wrong = Setting("responder.fallback_url", "b/v1", "flag")
+    assert refusal(flags=(wrong,)).endswith("it should be a URL like http://127.0.0.1:8001/v1.")
+
+
+@pytest.mark.parametrize("part", ["transcriber", "responder", "speaker"])
+def test_how_long_an_engine_is_waited_for(part: str) -> None:
+    assert getattr(load(None, {}, ()).config, part).timeout_s == 0
+    assert getattr(load(None, {}, (Setting(f"{part}.timeout_s", "2.5", "flag"),)).config, part).timeout_s == 2.5
+    assert "greater than or equal to 0" in refusal(flags=(Setting(f"{part}.timeout_s", "-1", "flag"),))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -79,6 +80,25 @@ async def test_a_host_that_does_not_exist() -> None:
     with pytest.raises(EngineError, match=r"No server answers at http://no\.such\.host\.invalid/v1/models \("):
         async with started(OddServer("http://no.such.host.invalid/v1")):
             pytest.fail("it started")
+
+
+async def test_a_server_that_takes_no_connection_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one behind a firewall that answers nothing: here its queue of new connections is full."""
+    monkeypatch.setattr(openai_http, "CONNECT_S", 0.05)
+    with socket.socket() as listener, contextlib.ExitStack() as waiting:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(listener.getsockname())
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        with pytest.raises(EngineError) as caught:
+            async with started(OddServer(url)):
+                pytest.fail("it started")
+    sentence = "No server takes a connection at URL/models within 0.05 s: start it, or correct responder.url."
+    assert str(caught.value).replace(url, "URL") == sentence
+    assert caught.value.told == "The responder's server does not answer."
 
 
 async def test_a_start_asks_once_and_sends_the_key() -> None:

@@ -12,15 +12,17 @@ from pathlib import Path
 import pytest
 
 from voxtral_voice.engines import whisper
+from voxtral_voice.engines.base import Message
 from voxtral_voice.engines.fakes import FakeResponder, FakeSpeaker, FakeTranscriber
+from voxtral_voice.engines.fallback import Fallback
 from voxtral_voice.engines.intents import Intents
 from voxtral_voice.engines.placement import Listen
-from voxtral_voice.engines.registry import EmbeddedOptions, embedded, fake, fake_with, gpu, heard
+from voxtral_voice.engines.registry import EmbeddedOptions, embedded, fake, fake_with, gpu, heard, with_fallback
 from voxtral_voice.engines.remote import Remote, RemoteParts
 from voxtral_voice.engines.voices import VOICES
 from voxtral_voice.engines.voxtral_parts import VoxtralOptions
 from voxtral_voice.engines.whisper import Whisper
-from voxtral_voice.errors import EngineError
+from voxtral_voice.errors import DownError, EngineError
 
 
 class Watched(FakeTranscriber):
@@ -386,3 +388,24 @@ async def test_the_embedded_profile_starts_and_closes(model_files: Callable[[str
     await engines.start()
     await engines.aclose()
     await engines.aclose()
+
+
+def test_a_responder_with_another_behind_it() -> None:
+    engines = with_fallback(fake(), Remote("http://b/v1", "m"), (5.0, 10.0), (3.0, 4.0))
+    chain = engines.responder
+    assert isinstance(chain, Fallback)
+    assert chain.name == "fake responder, else m at http://b/v1"
+    first, second = chain.links
+    assert (first.name, first.first_s, first.next_s) == ("responder", 5.0, 10.0)
+    assert (second.name, second.first_s, second.next_s) == ("responder.fallback", 3.0, 4.0)
+
+
+@pytest.mark.parametrize("intents", [True, False])
+async def test_and_behind_that_what_needs_no_model(intents: bool) -> None:
+    made = with_fallback(fake(), Remote("http://127.0.0.1:9/v1", "m"), (1.0, 1.0), (1.0, 1.0), intents=intents)
+    pieces = made.responder.respond([Message("user", "Thank you.")], language="en", max_tokens=None)
+    if intents:
+        assert "".join([str(piece) async for piece in pieces]) == "You're welcome!"
+    else:
+        with pytest.raises(DownError):  # none was started
+            await anext(pieces)
