@@ -15,6 +15,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from prometheus_client import Counter, Gauge, Histogram
 
+import voxtral_voice
 from tests.ops.promql import asked
 from tests.server.conftest import quick
 from voxtral_voice.config import Config
@@ -123,6 +124,15 @@ def test_the_docs_say_what_each_metric_means(metrics: dict[str, set[str]]) -> No
     parts = re.compile(r"_(bucket|sum|count)$")
     ours = {name.removeprefix(PREFIX) for name in metrics if name.startswith(PREFIX) and not name.endswith("_created")}
     assert {parts.sub("", name) for name in ours} - explained == set()
+
+
+def test_the_docs_name_events_that_are_logged() -> None:
+    table = DOCS.read_text().partition("| event | when |")[2].partition("\n\n")[0]
+    named = {event for line in table.splitlines()[2:] for event in re.findall(r"`([a-z_]+)`", line.split("|")[1])}
+    source = "".join(path.read_text() for path in Path(voxtral_voice.__file__).parent.rglob("*.py"))
+    calls = re.findall(r"log\.event\((.{0,90})", source, re.DOTALL)
+    logged = {word for call in calls for word in re.findall(r'"([a-z_]+)"', call)} | {"session_broken", "library_said"}
+    assert named - logged == set()
 
 
 def test_the_docs_name_every_way_that_a_session_ends_or_is_refused() -> None:
