@@ -4,6 +4,8 @@ import pytest
 
 from tests.server.caller import calling
 from tests.server.conftest import Serving
+from tests.server.test_resume import is_held
+from tests.server.traveller import travelling
 from voxtral_voice.server.door import is_open
 
 FIELDS = {
@@ -60,3 +62,17 @@ async def test_what_is_counted_of_a_session(serving: Serving) -> None:
         assert await server.metric("turn_latency_seconds_count") == 1
         assert await server.metric("engine_requests", engine="responder") == 0
         assert "process_resident_memory_bytes" in (await server.get("/metrics")).text
+
+
+async def test_a_session_that_waits_for_its_client_is_held_and_counted_as_resumed_when_it_is_back(
+    serving: Serving,
+) -> None:
+    async with serving() as server, travelling(server.url) as traveller:
+        await traveller.cut()
+        await is_held(server)
+        [told] = (await server.get("/v1/sessions")).json()["data"]
+        assert told["state"] == "held"
+        assert await server.metric("sessions_held") == 1
+        await traveller.come_back()
+        assert await server.metric("sessions_held") == 0
+        assert await server.metric("resumes_total") == 1
