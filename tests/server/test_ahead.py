@@ -2,17 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.server.test_backlog import has_room
 from voxtral_voice.server.ahead import Ahead
-
-
-def has_room(ahead: Ahead) -> bool:
-    waiting = ahead.room()
-    try:
-        waiting.send(None)
-    except StopIteration:
-        return True
-    waiting.close()
-    return False
 
 
 async def test_there_is_room_below_the_limit() -> None:

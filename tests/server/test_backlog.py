@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import asyncio
 
+from voxtral_voice.server.ahead import Ahead
 from voxtral_voice.server.backlog import Backlog
 
 
-def has_room(backlog: Backlog) -> bool:
-    waiting = backlog.room()
+def has_room(queue: Backlog | Ahead) -> bool:
+    waiting = queue.room()
     try:
         waiting.send(None)
     except StopIteration:

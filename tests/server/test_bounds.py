@@ -12,13 +12,17 @@ import pytest
 
 from tests.server.caller import Caller, appended, calling, silence, tone
 from tests.server.conftest import Serving, quick, quick_config
+from tests.server.test_connection import RETRIEVED, stop_reading
 from tests.server.test_door import limited
 from tests.server.test_runner import bench, respond, speak
 from voxtral_voice.audio.pcm import float_to_pcm16
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.engines.base import SPEAK_RATE_HZ, SpeechChunk
 from voxtral_voice.engines.fakes import FakeResponder, FakeSpeaker
-from voxtral_voice.server import allowance, live, runner
+from voxtral_voice.observe.metrics import Metrics
+from voxtral_voice.realtime.sent_log import Sent
+from voxtral_voice.server import allowance, link, live, runner
+from voxtral_voice.server.outbox import Outbox
 
 SECOND = {"audio/pcm": bytes(48_000), "audio/pcmu": b"\xff" * 8_000, "audio/pcma": b"\xd5" * 8_000}
 """Of silence."""
@@ -165,6 +169,44 @@ async def test_an_append_of_more_than_15_mib_is_refused(serving: Serving) -> Non
         await caller.send_raw(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
         error = (await caller.until("error"))["error"]
         assert (error["code"], error["param"]) == ("invalid_value", "audio")
+
+
+# --- a client that reads slowly -------------------------------------------------------------------------------------
+
+
+async def test_how_long_frames_waited_is_counted(serving: Serving) -> None:
+    async with serving() as server, calling(server.url) as caller:
+        await stop_reading(server, caller)
+        await asyncio.sleep(0.1)
+        caller.socket.transport.resume_reading()
+        await caller.until("conversation.item.retrieved", RETRIEVED)
+        assert await server.metric("send_blocked_seconds_sum") > 0.02
+
+
+class Reluctant:
+    """A socket of a client that says nothing. It takes the first frame at once, the second after a while, and then
+    nothing more."""
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+
+    async def receive(self) -> Any:
+        await asyncio.Event().wait()
+
+    async def send_text(self, text: str) -> None:
+        if self.taken:
+            await asyncio.sleep(0.2 if len(self.taken) == 1 else 60)
+        self.taken.append(len(text))
+
+
+async def test_behind_a_large_frame_a_client_has_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "SEND_S", 0.05)
+    frames, socket = Outbox(), Reluctant()
+    for size in (10 * link.LEAST_BYTES_PER_S, 10, 10):
+        frames.put(Sent(b"x" * size))
+    end = await link.Link(socket, Metrics()).until_lost(lambda _: asyncio.sleep(0), frames)  # type: ignore[arg-type]
+    assert end == link.SLOW
+    assert socket.taken == [10 * link.LEAST_BYTES_PER_S, 10]
 
 
 # --- a reply that is made faster than it is heard -------------------------------------------------------------------
