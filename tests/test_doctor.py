@@ -97,12 +97,15 @@ def test_the_fake_profile_needs_neither_models_nor_their_libraries(config: Confi
 @pytest.mark.usefixtures("libraries")
 async def test_servers_that_engines_are_behind_are_asked(config: Config) -> None:
     async with odd_server(never) as server:
-        parts = {"speaker": SpeakerConfig(url=server.url), "responder": ResponderConfig(url="http://127.0.0.1:9/v1")}
+        responder = ResponderConfig(url="http://127.0.0.1:9/v1", fallback_url=server.url)
+        parts = {"speaker": SpeakerConfig(url=server.url), "responder": responder}
         found = await asyncio.to_thread(lambda: list(examine(config.model_copy(update=parts))))
-    assert [str(check) for check in found if check.subject in ("transcriber", "responder", "speaker")] == [
+    engines = ("transcriber", "responder", "responder.fallback", "speaker")
+    assert [str(check) for check in found if check.subject in engines] == [
         "wrong    responder: No server answers at http://127.0.0.1:9/v1/models (Connection refused): start it, or "
         "correct responder.url.",
         f"ok       speaker: only at {server.url}",
+        f"ok       responder.fallback: only at {server.url}",
     ]
     assert [check.verdict for check in found if check.subject == "library aiohttp"] == ["ok"]
 

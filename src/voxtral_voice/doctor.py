@@ -24,7 +24,6 @@ from voxtral_voice.engines import voxtral_parts
 from voxtral_voice.engines.gpu import Gpu, look
 from voxtral_voice.engines.gpu_trial import MARK
 from voxtral_voice.engines.placement import CPU
-from voxtral_voice.engines.remote import RemoteParts
 from voxtral_voice.engines.vllm.launch import find
 from voxtral_voice.engines.voxtral_parts import Model
 from voxtral_voice.errors import ConfigError, EngineError, WeightsError
@@ -105,7 +104,7 @@ def examine(config: Config) -> Iterator[Check]:
     yield _python()
     yield from _libraries(config)
     yield from _model_files(config)
-    yield from _remote_parts(config.remote)
+    yield from _remote_parts(config)
     yield from _protection(config.server)
     yield _port(config.server.host, config.server.port)
     yield from _voxtral(config) if config.profile == "gpu" else [_gpu()]
@@ -196,20 +195,23 @@ def _model_files(config: Config) -> Iterator[Check]:
         yield Check("ok", "model files", f"all {len(files)} in {store.folder}, sha256 checked before")
 
 
-def _remote_parts(remote: RemoteParts) -> Iterator[Check]:
+def _remote_parts(config: Config) -> Iterator[Check]:
     """Ask each server that an engine is behind, as a start does."""
-    if not remote.places:
+    places = config.remote.places
+    if (fallback := config.responder.fallback) is not None:
+        places["responder.fallback"] = fallback
+    if not places:
         return
     from voxtral_voice.engines.openai_http import OpenAIServer
 
-    for seam, place in remote.places.items():
-        server = OpenAIServer(seam, place)
+    for name, place in places.items():
+        server = OpenAIServer(name.partition(".")[0], place)
         try:
             asyncio.run(_start_and_close(server))
         except EngineError as error:
-            yield Check("wrong", seam, str(error))
+            yield Check("wrong", name, str(error))
         else:
-            yield Check("ok", seam, server.name)
+            yield Check("ok", name, server.name)
 
 
 async def _start_and_close(server: OpenAIServer) -> None:

@@ -153,6 +153,7 @@ async def test_while_one_fails_the_other_answers(
         assert list(server.runtime.degraded) == ["responder"]
         ready = await server.get("/readyz")
         assert (ready.status_code, ready.json()["failing"]) == (200, {})
+        assert list(ready.json()["degraded"]) == ["responder"]
         assert await server.metric("fallbacks_total", to="responder.fallback") == OPENS_AT
         switch.now = says("This is A.")
         async with asyncio.timeout(PATIENCE_S):
