@@ -90,7 +90,11 @@ async def prepared(fault: Fault) -> AsyncIterator[str]:
             yield ""
     elif fault in JUMPS_S:
         now = time.time
-        with mock.patch.object(time, "time", lambda: now() + _machine.ahead_s):
+
+        def jumped() -> float:
+            return now() + _machine.ahead_s
+
+        with mock.patch.object(time, "time", jumped):
             yield ""
     else:
         yield ""
@@ -118,4 +122,3 @@ def _logging() -> Iterator[None]:
         root.handlers[:] = before
         root.setLevel(level)
         logging.getLogger(log.ROOT).setLevel(ours)
-

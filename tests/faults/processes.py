@@ -160,10 +160,11 @@ class EngineProcess:
 
 
 @contextmanager
-def engine_processes() -> Iterator[Mapping[Part, EngineProcess]]:
-    """Not started; all of them are dead afterwards."""
+def engine_processes(*preload: str) -> Iterator[Mapping[Part, EngineProcess]]:
+    """Not started; all of them are dead afterwards. preload: what the program's main module imports, if it has one, as
+    each process imports that again."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.engine"])
+    context.set_forkserver_preload(["tests.faults.engine", *preload])
     made = {part: EngineProcess(part) for part in PARTS}
     try:
         yield made

@@ -25,15 +25,16 @@ class Promise(Enum):
 
     ANSWERED = "The turn is answered in full; it may come later."
     FAILS = (
-        "The response fails and says why; `/readyz` and the metrics name the engine. What was heard of the answer stays in "
-        "the history, and no more."
+        "The response fails and says why; `/readyz` and the metrics name the engine. What was heard of the answer "
+        "stays in the history, and no more."
     )
     UNHEARD = (
-        "The client is told that the words of this turn were lost, and why; its response fails. They have to be said again."
+        "The client is told that the words of this turn were lost, and why; its response fails. They have to be said "
+        "again."
     )
     RESUMED = (
-        "The client comes back with its token and gets the rest: every event once, in order, and the answer to its end; "
-        "what it said meanwhile is heard."
+        "The client comes back with its token and gets the rest: every event once, in order, and the answer to its "
+        "end; what it said meanwhile is heard."
     )
     CUT_OFF = "The client is cut off with a reason; other sessions are answered meanwhile."
 

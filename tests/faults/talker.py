@@ -25,8 +25,8 @@ TONE_MS: Final = 480
 HALF_MS: Final = 320
 """Said so far, when somebody is in the middle of a word."""
 SILENCE_MS: Final = 320
-LARGE: Final = 200_000
-RETRIEVED: Final = 40
+LARGE: Final = 60_000
+RETRIEVED: Final = 60
 
 
 class Talker(Caller):
@@ -49,19 +49,30 @@ class Talker(Caller):
         with suppress(ConnectionClosed):
             await self.socket.send(frame)
 
-    async def begin_word(self, word: str) -> None:
-        await self.played()
+    async def begin_word(self, word: str, *, heard: bool = True) -> None:
+        """heard: it waits until the server has noticed."""
+        await self.nobody_speaks()
         self.words.append(word)
         count = self.count("input_audio_buffer.speech_started") + 1
         await self.say(tone(HALF_MS, pitch_of(word)))
-        await self.until("input_audio_buffer.speech_started", count)
+        if heard:
+            await self.until("input_audio_buffer.speech_started", count)
+
+    async def nobody_speaks(self) -> None:
+        """As the server sees it: it knows best how far its answer has been played."""
+        await self.until_true(lambda: self._floor == "open", "an open floor")
+
+    @property
+    def _floor(self) -> str:
+        told = self.all("voxtral_voice.floor")
+        return told[-1]["state"] if told else "open"
 
     async def end_word(self) -> None:
         await self.say(tone(TONE_MS - HALF_MS, pitch_of(self.words[-1])))
         await self.say(silence(SILENCE_MS))
 
-    async def say_word(self, word: str) -> None:
-        await self.begin_word(word)
+    async def say_word(self, word: str, *, heard: bool = True) -> None:
+        await self.begin_word(word, heard=heard)
         await self.end_word()
 
     async def ask(self, word: str) -> Event:
@@ -128,7 +139,8 @@ class Talker(Caller):
     async def asks_for_much(self) -> None:
         """More than buffers hold, of what it does not read."""
         content = [{"type": "input_text", "text": "x" * LARGE}]
-        await self.send("conversation.item.create", item={"id": "big", "type": "message", "role": "system", "content": content})
+        item = {"id": "big", "type": "message", "role": "system", "content": content}
+        await self.send("conversation.item.create", item=item)
         for _ in range(RETRIEVED):
             await self.send("conversation.item.retrieve", item_id="big")
 
@@ -159,9 +171,8 @@ async def talking(url: str, *, resumes: bool = False, finished: bool = True) -> 
     try:
         await talker.until("session.created")
         await talker.update(audio={"input": {"transcription": {"model": "whisper-1"}}})
-        if resumes:
-            await talker.update(voxtral_voice={"resume": True})
+        await talker.update(voxtral_voice={"events": True, **({"resume": True} if resumes else {})})
         yield talker
     finally:
         await talker.leave()
-    order.check(read(talker.frames, ours=resumes, patience=True), finished=finished)
+    order.check(read(talker.frames, ours=True), finished=finished)

@@ -138,7 +138,7 @@ async def test_what_is_stalled_comes_when_it_goes_on() -> None:
 
 async def test_who_sends_into_a_stall_is_held_up() -> None:
     """Not after all that a kernel takes: this is a proxy with small buffers."""
-    async with connected() as (proxy, here, there):
+    async with connected() as (proxy, _, there):
         proxy.stall()
         sending = asyncio.create_task(there.send(bytes(32 * 1024 * 1024)))
         done, _ = await asyncio.wait([sending], timeout=0.1)

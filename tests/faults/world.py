@@ -18,9 +18,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.faults.engine import Part
 from tests.faults.processes import PATIENCE_S, EngineProcess
 from tests.faults.proxy import Proxy, proxy_to
-from voxtral_voice.config import Config, RecordConfig, ResponderConfig, ServerConfig, SpeakerConfig, TranscriberConfig, TurnsConfig
+from voxtral_voice.config import (
+    Config,
+    RecordConfig,
+    ResponderConfig,
+    ServerConfig,
+    SpeakerConfig,
+    TranscriberConfig,
+    TurnsConfig,
+)
 from voxtral_voice.engines.fakes import FakeTurnJudge, FakeVoiceActivity
 from voxtral_voice.server import ear, link, patience, recovery, run, synthetic
+from voxtral_voice.server.runtime import build_engines
 
 LOOK_S: Final = 0.02
 
@@ -98,7 +107,7 @@ class World:
 
     async def sessions_are(self, count: int) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            while await self.metric("sessions") != count:
+            while await self.metric("sessions") != count:  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(LOOK_S)
 
 
@@ -136,11 +145,10 @@ _EARS: Final[dict[str, World]] = {}
 @contextmanager
 def with_our_ears() -> Iterator[None]:
     """Servers that start inside hear with what their world has."""
-    build = run.build_engines
 
     def built(config: Config, *options: Any) -> Any:
         made = _EARS[config.transcriber.url]
-        return replace(build(config, *options), voice_activity=made.voice_activity, turn_judge=made.turn_judge)
+        return replace(build_engines(config, *options), voice_activity=made.voice_activity, turn_judge=made.turn_judge)
 
     with mock.patch.object(run, "build_engines", built):
         yield

@@ -52,13 +52,13 @@ async def test_voice_activity_that_hangs(serving: Serving, monkeypatch: pytest.M
 
 async def test_who_ends_the_turn_by_hand_needs_no_voice_activity(serving: Serving) -> None:
     """Also when that is decided while it fails."""
-    async with serving(quick(voice_activity=FakeVoiceActivity(broken=BROKEN))) as server:
-        async with calling(server.url) as caller:
-            await caller.speak()
-            await caller.until("error")
-            await caller.push_to_talk()
-            await caller.send("input_audio_buffer.clear")
-            await caller.speak()
-            await caller.send("input_audio_buffer.commit")
-            await caller.send("response.create")
-            assert (await caller.until("response.done"))["response"]["status"] == "completed"
+    activity = FakeVoiceActivity(broken=BROKEN)
+    async with serving(quick(voice_activity=activity)) as server, calling(server.url) as caller:
+        await caller.speak()
+        await caller.until("error")
+        await caller.push_to_talk()
+        await caller.send("input_audio_buffer.clear")
+        await caller.speak()
+        await caller.send("input_audio_buffer.commit")
+        await caller.send("response.create")
+        assert (await caller.until("response.done"))["response"]["status"] == "completed"
