@@ -35,6 +35,7 @@ PRINTS: Final[dict[str, tuple[str, ...]]] = {
     "pydantic_ai_agent.py": ("tool: Paris", SPEECH),
     "openai_node.mjs": ("you: Go somewhere", "answer: You said: Go somewhere", SPEECH),
     "agents_node.mjs": ("tool: Paris", f"answer: {TOOL_ANSWER}", SPEECH),
+    "resume.py": ("the connection is cut", r"back: the server has 3 of our 3 frames", "answer: You said: Good morning"),
     "client_secret.py": (r"ek_ Be brief\.",),
 }
 """What each of them prints, in this order."""
