@@ -261,3 +261,15 @@ def test_there_is_no_apology_beside_words_that_were_seen() -> None:
     reply.due(1.0, 400)
     assert reply.sent_text
     assert not reply.apologise()
+
+
+def test_the_places_of_words_end_where_there_is_no_audio() -> None:
+    made = reply()
+    made.add_text("Hello there. How are you? I am fine. ")
+    assert [*made.heard_places()] == []
+    made.add_audio(ev.PhraseAudio("resp_1", 0, sound(600), (("Hello", 0, 200), ("there.", 200, 600)), places=(0, 6)))
+    assert [*made.heard_places()] == [(100.0, 5), (400.0, 12)]
+    made.end_phrase(0)
+    assert [*made.heard_places()] == [(100.0, 5), (400.0, 12), (599.0, len("Hello there."))]
+    made.add_audio(ev.PhraseAudio("resp_1", 1, sound(300), (("How", 0, 300),), places=(1,)))
+    assert [*made.heard_places()][3:] == [(750.0, len("Hello there. How"))]

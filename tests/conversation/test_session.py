@@ -2748,3 +2748,27 @@ def test_a_client_that_is_back_hears_the_rest(stage: Stage) -> None:
     stage.do(ev.Reconnected(10_000.0, ((reply_id, 100.0),)))
     assert ledger.ahead_ms(stage.now) >= 100
     assert stage.state() is State.REPLYING
+
+
+def test_when_which_word_of_a_reply_is_heard(stage: Stage) -> None:
+    assert stage.session.being_said() is None
+    stage.turn(reply="It is Paris.")
+    saying = stage.session.being_said()
+    assert saying is not None
+    assert (saying.item_id, saying.made) == (stage.message_id(), "It is Paris.")
+    assert [saying.made[:chars] for _, chars in saying.places] == ["It", "It is", "It is Paris.", "It is Paris."]
+    assert [ms for ms, _ in saying.places] == sorted(ms for ms, _ in saying.places)
+    assert saying.places[-1] == (999.0, len("It is Paris."))
+    stage.silence(3000)
+    assert stage.session.being_said() is None
+
+
+def test_an_apology_is_not_kept_but_the_question() -> None:
+    stage = Stage(policy=Policy(apologises=True))
+    stage.do(ev.AddItem(ev.Item("u", "user", "text", "hello"), None))
+    stage.do(ev.CreateReply(ev.ReplyOptions()))
+    reply_id = stage.last(ev.Respond).reply_id
+    stage.do(ev.ReplyFailed(reply_id, "responder", "gone"))
+    stage.do(ev.Apology(reply_id, "Sorry.", sound(400)))
+    kept = stage.session.kept()
+    assert ([entry.id for entry in kept.history], kept.rest, kept.owed) == (["u"], "", True)

@@ -61,3 +61,12 @@ def test_which_token_counts() -> None:
     tokens.revoke()
     assert tokens.newest is None
     assert not tokens.accept("third")
+
+
+def test_what_another_server_may_ask_for() -> None:
+    tokens = Tokens()
+    assert tokens.counting is None
+    tokens.renew("first")
+    assert tokens.counting == (digest("first"), b"")
+    tokens.renew("second", "first")
+    assert tokens.counting == (digest("second"), digest("first"))

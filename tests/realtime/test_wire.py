@@ -815,3 +815,41 @@ def test_a_client_secret_may_ask_for_it() -> None:
     wire.may_resume("sess_1.secret", 120)
     [created] = read(wire.opening(), ours=True)
     assert created["session"]["voxtral_voice"]["resume"]["token"] == "sess_1.secret"
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"type": "realtime", "voxtral_voice": {"resume": True}},
+        {
+            "type": "realtime", "instructions": "Be brief.", "max_output_tokens": 100, "output_modalities": ["text"],
+            "tools": [{"type": "function", "name": "weather", "parameters": {"type": "object"}}],
+            "tool_choice": {"type": "function", "name": "weather"}, "parallel_tool_calls": False, "tracing": "auto",
+            "audio": {
+                "input": {
+                    "format": {"type": "audio/pcmu"}, "transcription": {"model": "whisper-1", "language": "hi"},
+                    "noise_reduction": {"type": "near_field"}, "turn_detection": None,
+                },
+                "output": {"format": {"type": "audio/pcma"}, "speed": 1.5},
+            },
+        },
+        {"type": "realtime", "audio": {"input": {"turn_detection": {"type": "semantic_vad", "patience": 0.9}}}},
+        {"type": "transcription", "audio": {"input": {"turn_detection": {"type": "server_vad", "threshold": 0.3}}}},
+    ],
+)  # fmt: skip
+def test_a_session_is_made_again_from_what_is_kept_of_it(patch: dict[str, Any]) -> None:
+    wire = Client(ours=True, opening=Opening(session_patch=patch)).wire
+    again = Client(ours=True, opening=Opening(session_patch=wire.kept()))
+    assert again.wire.settings == wire.settings
+    assert again.wire.kept() == wire.kept()
+    assert again.kinds() == ["session.created"]
+
+
+def test_the_greeting_of_a_server_that_had_only_what_was_kept() -> None:
+    client = Client(ours=True)
+    asks_to_resume(client)
+    client.wire.may_resume("sess_1.secret", 120)
+    _, frame = client.wire.resumed(17, restored=True)
+    [greeting] = read([frame], ours=True)
+    told = {"token": "sess_1.secret", "seconds": 120, "resumed": True, "received": 17, "restored": True}
+    assert greeting["session"]["voxtral_voice"]["resume"] == told

@@ -32,7 +32,7 @@ async def test_alive_and_ready(serving: Serving) -> None:
         assert (await server.get("/livez")).text == "ok"
         ready = await server.get("/readyz")
         assert ready.status_code == 200
-        assert ready.json() == {"ready": True, "state": "ready", "engines": NAMES, "failing": {}}
+        assert ready.json() == {"ready": True, "state": "ready", "engines": NAMES, "failing": {}, "degraded": {}}
         ping = await server.get("/ping")
         assert (ping.status_code, ping.content) == (200, b"")
 
@@ -124,8 +124,8 @@ async def test_the_port_answers_while_engines_load(serving: Serving, monkeypatch
         assert (await client.get("/ping")).status_code == 204
         ready = await client.get("/readyz")
         assert ready.status_code == 503
-        told = {"ready": False, "state": "loading", "engines": {}, "failing": {}, "loading": {"speaker": "starting"}}
-        assert ready.json() == told
+        told = {"ready": False, "state": "loading", "engines": {}, "failing": {}, "degraded": {}}
+        assert ready.json() == {**told, "loading": {"speaker": "starting"}}
         for path in ("/v1/models", "/metrics", "/page/app.js"):
             no = await client.get(path)
             assert (no.status_code, no.headers["retry-after"]) == (503, str(health.RETRY_S))

@@ -206,6 +206,8 @@ class Replies:
         reply = self.current if self.current is not None and self.current.released else None
         if reply is None:
             return ev.Restored(kept_of(self._history))
+        if reply.apologises:  # the answer itself may still be had
+            return ev.Restored(kept_of(self._history, reply.item_id), owed=True)
         heard = reply.heard_text(reply.audio_ms)
         history = kept_of(self._history, reply.item_id, heard)
         if reply.waits or reply.failure is not None or reply.calls.any_told:
