@@ -292,6 +292,25 @@ async def test_who_goes_on_with_a_session_needs_no_place(serving: Serving) -> No
             assert refused.value.response.status_code == 400
 
 
+async def test_a_session_that_waits_for_its_client_keeps_its_place(serving: Serving) -> None:
+    async with serving(config=limited(config_with(resume_s=1), sessions=1)) as server:
+        async with connect(server.url.replace("http", "ws", 1) + "/v1/realtime", proxy=None) as socket:
+            session = {"type": "realtime", "voxtral_voice": {"resume": True}}
+            await socket.send(json.dumps({"type": "session.update", "session": session}))
+            for _ in ("session.created", "session.updated"):
+                await socket.recv()
+            socket.transport.abort()
+            async with asyncio.timeout(PATIENCE_S):
+                while not any(session.is_held for session in server.runtime.sessions):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        assert_no_place(await refusal(server), 503, "server_full")
+        async with asyncio.timeout(PATIENCE_S):
+            while server.runtime.admission.sessions:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        async with calling(server.url):
+            pass
+
+
 async def test_who_shows_no_token_comes_for_a_new_session(serving: Serving) -> None:
     """However it names the header."""
     async with serving(config=limited(sessions=1)) as server, calling(server.url):
