@@ -41,7 +41,9 @@ class Reply:
             return ""
 
     def __str__(self) -> str:
-        return f"HTTP {self.status} {self.code}".rstrip() if self.status else "closed without an answer"
+        if self.status:
+            return f"HTTP {self.status} {self.code}".rstrip()
+        return f"closed without an answer {self.head}".rstrip()
 
 
 @asynccontextmanager
@@ -130,8 +132,8 @@ async def _knocked(target: Target, path: str, names: list[Subprotocol] | None, o
             return Reply(101)
     except InvalidStatus as refusal:
         return Reply(refusal.response.status_code, body=bytes(refusal.response.body or b""))
-    except (InvalidMessage, InvalidHandshake, ConnectionClosed, OSError):
-        return Reply(0)
+    except (InvalidMessage, InvalidHandshake, ConnectionClosed, OSError) as error:
+        return Reply(0, f"{type(error).__name__}: {error.__cause__ or error}")
 
 
 async def close_code(socket: ClientConnection) -> int:
