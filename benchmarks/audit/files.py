@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import struct
@@ -75,12 +76,14 @@ def flac(seconds: int, hz: int = 8000) -> bytes:
 
 @attack("WAV bomb", "two hours in 28 MB; an hour and five minutes in 16 MB", "413 and 400")
 async def wav_bomb(on: Target) -> Came:
-    return in_time([await upload(on, wav(LONG_S, 4000)), await upload(on, wav(TOO_LONG_S, 4000))], 400, 413)
+    bombs = [await asyncio.to_thread(wav, seconds, 4000) for seconds in (LONG_S, TOO_LONG_S)]
+    return in_time([await upload(on, bomb) for bomb in bombs], 400, 413)
 
 
 @attack("FLAC bomb", "an hour and five minutes of silence in 150 kB, whose header does not say so", "400")
 async def flac_bomb(on: Target) -> Came:
-    return in_time([await upload(on, flac(TOO_LONG_S), "a.flac")], 400)
+    bomb = await asyncio.to_thread(flac, TOO_LONG_S)  # takes a while, and others have deadlines to keep
+    return in_time([await upload(on, bomb, "a.flac")], 400)
 
 
 @attack("lying WAV header", "0.1 s that says 4 GB, 0 bytes, 2 Hz, 65,535 channels", "read for what it is, or 400")

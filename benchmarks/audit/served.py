@@ -14,7 +14,7 @@ from voxtral_voice.server import bounded_websocket, patient_http
 from voxtral_voice.server.rest import edge
 
 LIBRARIES: Final = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "asyncio", "httpx")
-QUICK_S: Final = 2.0
+QUICK_S: Final = 4.0
 ROOMY: Final = ("--limits-loop-lag-ms", "0", "--limits-slow-turn-s", "0", "--limits-new-sessions-per-s", "10000")
 """A busy machine refuses nobody: attacks are to be refused for what they are."""
 

@@ -62,13 +62,17 @@ async def empty_pieces(on: Target) -> Came:
     "deflate bomb", "permessage-deflate offered, then 32 MiB as a compressed frame of 32 kB", "not taken; close 1002"
 )
 async def deflate_bomb(on: Target) -> Came:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    bomb = packer.compress(b"a" * 2**25) + packer.flush(zlib.Z_SYNC_FLUSH)
+    bomb = await asyncio.to_thread(_deflated, 2**25)
     async with called(on, compression="deflate") as socket:
         agreed = bool(socket.protocol.extensions)
         socket.transport.write(frame(FIN | RSV1 | TEXT, bomb[:-4]))
         code = await close_code(socket)
     return Came(f"{'taken' if agreed else 'not taken'}, closed {code}", not agreed and code == WRONG)
+
+
+def _deflated(size: int) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(b"a" * size) + packer.flush(zlib.Z_SYNC_FLUSH)
 
 
 @attack("frames that are none", "unmasked; a reserved opcode; a ping of 126 bytes; a lone continuation", "close 1002")

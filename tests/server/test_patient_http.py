@@ -213,6 +213,38 @@ async def test_of_too_many_that_have_not_asked_the_oldest_goes(monkeypatch: pyte
                 assert (await peer.answer()).startswith(b"HTTP/1.1 200 ")
 
 
+BODY = b"x" * 8 * 2**20
+
+
+async def large(_scope: Any, _receive: Any, send: Any) -> None:
+    headers = [(b"content-length", str(len(BODY)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": BODY})
+
+
+@pytest.mark.parametrize("more", [b"", b"Connection: close\r\n"])
+@pytest.mark.usefixtures("short")
+async def test_an_answer_that_is_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch, more: bytes) -> None:
+    monkeypatch.setattr(patient_http, "CLOSE_S", 0.05)
+    monkeypatch.setattr(patient_http, "LEAST_BYTES_PER_S", 10**9)
+    async with serving(large) as (_, port), connected(port) as peer:
+        peer.send(HEAD + more + b"\r\n")
+        await asyncio.sleep(0.5)
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+            await peer.answer()
+
+
+@pytest.mark.parametrize("more", [b"", b"Connection: close\r\n"])
+@pytest.mark.usefixtures("short")
+async def test_an_answer_that_is_read_slowly_is_not(monkeypatch: pytest.MonkeyPatch, more: bytes) -> None:
+    """It has time for its length, also behind the deadline for the next head."""
+    monkeypatch.setattr(patient_http, "CLOSE_S", 0.05)
+    async with serving(large) as (_, port), connected(port) as peer:
+        peer.send(HEAD + more + b"\r\n")
+        await asyncio.sleep(0.5)
+        assert (await peer.answer()).endswith(BODY)
+
+
 async def test_a_peer_that_reads_nothing_is_dropped_by_the_system() -> None:
     if not hasattr(socket, "TCP_USER_TIMEOUT"):
         pytest.skip("Linux has it")

@@ -40,7 +40,8 @@ MOST_PIPELINED: Final = 16
 UNREAD_MS: Final = 30_000
 """A client that takes no byte for so long is dropped by the system, also when its connection is being closed."""
 CLOSE_S: Final = 30.0
-"""For the last of an answer to be read, drop by drop."""
+LEAST_BYTES_PER_S: Final = 64 * 1024
+"""For what of an answer still waits to be read when the connection is closed: so long, and so fast. Half a megabit."""
 LINGER_S: Final = 2.0
 """So long what a refused client still sends is thrown away: the system would else throw away our answer."""
 
@@ -129,7 +130,9 @@ class PatientHttp(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         rest = self.cycle.more_body
         super().on_response_complete()
-        if not (self.transport.is_closing() or self.pipeline or self._is_answering()):
+        if self.transport.is_closing():
+            self._close()
+        elif not (self.pipeline or self._is_answering()):
             self._wait_for_head(REST_S if rest else HEAD_S)
 
     def send_400_response(self, msg: str) -> None:
@@ -182,8 +185,11 @@ class PatientHttp(HttpToolsProtocol):
         self._timer = self.loop.call_later(LINGER_S, self._close)
 
     def _close(self) -> None:
+        """Once all is read of what was answered, or it takes too long."""
+        self._stop_waiting()
+        seconds = CLOSE_S + self.transport.get_write_buffer_size() / LEAST_BYTES_PER_S
         self.transport.close()
-        self._timer = self.loop.call_later(CLOSE_S, self.transport.abort)
+        self._timer = self.loop.call_later(seconds, self.transport.abort)
 
 
 def drop_unread(transport: asyncio.BaseTransport) -> None:
