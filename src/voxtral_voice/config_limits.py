@@ -59,7 +59,10 @@ class LimitsConfig(Part):
         description="how many times faster than it was spoken a session's audio is taken, after audio_burst_s of it",
     )
     audio_burst_s: float = Field(
-        default=120, ge=1, le=3_600, description="seconds of audio that a session may send as fast as it can"
+        default=330,
+        ge=1,
+        le=3_600,
+        description="seconds of audio that a session may send as fast as it can; the largest append is 328 s",
     )
     events_per_s: float = Field(
         default=50,

@@ -37,9 +37,9 @@ SETTINGS: Final = ("--patience", "0", "--playout-lead-ms", "10000")
 
 
 @contextmanager
-def started() -> Iterator[tuple[str, psutil.Process]]:
+def started(*more: str) -> Iterator[tuple[str, psutil.Process]]:
     """The URL of a server with fake engines, and its process."""
-    command = [sys.executable, "-m", "voxtral_voice", "serve", "--profile", "fake", "--port", "0", *SETTINGS]
+    command = [sys.executable, "-m", "voxtral_voice", "serve", "--profile", "fake", "--port", "0", *SETTINGS, *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
@@ -50,8 +50,9 @@ def started() -> Iterator[tuple[str, psutil.Process]]:
 
 @pytest.fixture
 def fresh() -> Iterator[tuple[str, psutil.Process]]:
-    """As `started`: memory that other tests left free would hide what this one takes."""
-    with started() as server:
+    """As `started`: memory that other tests left free would hide what this one takes. It takes audio as fast as it
+    comes."""
+    with started("--limits-audio-speed", "100") as server:
         yield server
 
 

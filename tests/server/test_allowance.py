@@ -10,7 +10,6 @@ from voxtral_voice.server.allowance import (
     APPENDS_PER_S,
     EVENTS_BURST_S,
     LONGEST_WAIT_S,
-    REFUSED_COSTS,
     Allowance,
     Bucket,
 )
@@ -49,8 +48,8 @@ def test_twice_as_fast_is_taken_for_ever() -> None:
 
 
 def test_three_times_as_fast_waits_when_the_burst_is_over() -> None:
-    """It gains a second in a second; the burst is 120."""
-    mine = allowance()
+    """It gains a second in a second."""
+    mine = allowance(audio_burst_s=120)
     waits = [mine.audio(0.3, 0.1 * piece) for piece in range(1300)]
     assert not any(waits[:1190])
     assert all(waits[1210:])
@@ -63,8 +62,12 @@ def test_a_file_comes_at_once_as_far_as_the_burst_goes() -> None:
     assert mine.audio(0.0, 5.0) == 0.0
 
 
-def test_the_largest_append_of_the_protocol_waits_and_is_taken() -> None:
-    assert 0 < allowance().audio(15 * 2**20 / 48_000, 0.0) < LONGEST_WAIT_S
+def test_the_largest_append_of_the_protocol_is_taken_at_once() -> None:
+    assert allowance().audio(15 * 2**20 / 48_000, 0.0) == 0
+
+
+def test_half_an_hour_of_telephone_in_one_event_is_too_much() -> None:
+    assert allowance().audio(15 * 2**20 / 8_000, 0.0) > LONGEST_WAIT_S
 
 
 def test_tiny_pieces_of_audio_wait() -> None:
@@ -75,13 +78,7 @@ def test_tiny_pieces_of_audio_wait() -> None:
 
 def test_other_events_have_a_rate_of_their_own() -> None:
     mine = allowance(events_per_s=10)
-    assert not any(mine.event(0.0, refused=False) for _ in range(10 * EVENTS_BURST_S))
-    assert mine.event(0.0, refused=False) == pytest.approx(0.1)
+    assert not any(mine.event(0.0) for _ in range(10 * EVENTS_BURST_S))
+    assert mine.event(0.0) == pytest.approx(0.1)
     assert mine.audio(0.02, 0.0) == 0.0
-    assert mine.event(0.2, refused=False) == 0.0
-
-
-def test_refused_events_cost_more() -> None:
-    mine = allowance(events_per_s=1)
-    assert not any(mine.event(0.0, refused=True) for _ in range(EVENTS_BURST_S // REFUSED_COSTS))
-    assert mine.event(0.0, refused=True) == pytest.approx(REFUSED_COSTS)
+    assert mine.event(0.2) == 0.0

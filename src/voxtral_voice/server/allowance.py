@@ -15,15 +15,13 @@ from voxtral_voice.config_limits import LimitsConfig
 
 APPENDS_PER_S: Final = 250
 """Audio comes in pieces of 10 ms or more: so many events are 2.5 times that."""
-APPENDS_BURST: Final = 30_000
-"""Pieces of 4 ms, for as long as the audio's own burst."""
+APPENDS_BURST: Final = 33_000
+"""Pieces of 10 ms, for as long as the audio's own burst."""
 EVENTS_BURST_S: Final = 20
 """So many seconds' worth of other events may come at once: a client that brings the items of an old conversation."""
-REFUSED_COSTS: Final = 5
-"""A refused event counts as so many: it is answered and counted, and does nothing else."""
-LONGEST_WAIT_S: Final = 120.0
-"""A client that would have to wait for longer is let go. With the defaults, the largest append of the protocol (15 MiB,
-5.5 minutes) waits 104 s."""
+LONGEST_WAIT_S: Final = 60.0
+"""A client that would have to wait for longer is let go: with the defaults, one that sends half an hour of G.711 in one
+event. It has to be read now and then, since it cannot be seen to leave meanwhile."""
 
 
 class Bucket:
@@ -59,6 +57,6 @@ class Allowance:
         """An event brought so much of it."""
         return max(self._audio.take(seconds, now), self._appends.take(1, now))
 
-    def event(self, now: float, *, refused: bool) -> float:
-        """Any other event came."""
-        return self._events.take(REFUSED_COSTS if refused else 1, now)
+    def event(self, now: float) -> float:
+        """Any other came, or what is none."""
+        return self._events.take(1, now)

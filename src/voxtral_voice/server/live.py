@@ -439,7 +439,7 @@ class LiveSession:
         """How long the client is not to be read behind this. Raises Hangup when that is too long."""
         now = asyncio.get_running_loop().time()
         if incoming.events or incoming.frames:
-            return self._allowance.event(now, refused=incoming.refused is not None)
+            return self._allowance.event(now)
         held_s = self._allowance.audio(len(incoming.pcm) / BYTES_PER_SAMPLE / WIRE_RATE_HZ, now)
         if held_s > LONGEST_WAIT_S:
             raise Hangup(TOO_FAST)
