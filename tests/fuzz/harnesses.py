@@ -344,9 +344,9 @@ def _json(*values: dict[str, Any]) -> tuple[bytes, ...]:
 
 
 HARNESSES: Final[dict[str, Harness]] = {
-    "client_events": Harness(client_events, _json(*EVENTS), 220),
-    "wire": Harness(wire, (*_json(*EVENTS), b"\n".join(_json(*EVENTS))), 110),
-    "spoiled_events": Harness(spoiled_events, (bytes(range(200)), b"\3\1\2\0" * 20), 200, 256),
+    "client_events": Harness(client_events, _json(*EVENTS), 390),
+    "wire": Harness(wire, (*_json(*EVENTS), b"\n".join(_json(*EVENTS))), 90),
+    "spoiled_events": Harness(spoiled_events, (bytes(range(200)), b"\3\1\2\0" * 20), 50, 256),
     "resuming": Harness(resuming, (b"sess_1.secret\nevent_1", b"\nvoxtral-voice-resume.sess_1.x"), 50, 256),
     "audio": Harness(audio, (bytes(range(256)), b"\xff\x7f" * 20), 20, 256),
     "headers": Harness(
