@@ -278,6 +278,7 @@ async def test_a_secret_opens_sessions_until_it_expires() -> None:
     clock.now = 1_060
     assert await auth.check(bearer(secret), opens_session=True) == EXPIRED
     assert await auth.check(bearer(secret)) == EXPIRED
+    assert isinstance(await auth.check(bearer(secret), opens_session=True, resumes=True), Who)
 
 
 async def test_without_keys_a_secret_brings_its_session_and_an_expired_one_is_told() -> None:

@@ -26,6 +26,7 @@ from voxtral_voice.engines.fakes import FakeResponder, FakeTranscriber
 from voxtral_voice.observe import log
 from voxtral_voice.realtime.sent_log import Sent, SentLog
 from voxtral_voice.server import link
+from voxtral_voice.server.auth import Who, hashed
 from voxtral_voice.server.live import LiveSession
 
 
@@ -389,19 +390,48 @@ async def test_a_token_that_is_wrong_or_spent(serving: Serving) -> None:
         await traveller.turn()
 
 
+KEY = "a-key-of-some-length"
+
+
 async def test_a_token_of_another_key_s_session(serving: Serving) -> None:
-    keys = SecretStr("a-key-of-some-length,another-key-of-length")
+    keys = SecretStr(f"{KEY},another-key-of-length")
     settings = config()
     server_with_keys = settings.server.model_copy(update={"api_keys": keys})
     settings = settings.model_copy(update={"server": server_with_keys})
-    async with serving(config=settings) as server, travelling(server.url, key="a-key-of-some-length") as traveller:
+    async with serving(config=settings) as server, travelling(server.url, key=KEY) as traveller:
         traveller.key = ""
         assert await refused(traveller) == (401, "invalid_api_key")
         traveller.key = "another-key-of-length"
         assert await refused(traveller) == (401, "invalid_api_key")
-        traveller.key = "a-key-of-some-length"
+        traveller.key = KEY
         await cut_and_back(server, traveller)
         await traveller.turn()
+
+
+async def test_a_session_that_ends_while_its_client_comes_back(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(config=config()) as server, travelling(server.url) as traveller:
+        with monkeypatch.context() as patched:
+            answers = iter((True, False))
+            patched.setattr(LiveSession, "may_resume", lambda *_: next(answers))
+            late = await traveller.dial()
+            await late.wait_closed()
+        assert (late.close_code, late.close_reason) == (4004, "There is no such session to be resumed.")
+        await traveller.turn()  # over the connection that it has
+
+
+async def test_a_client_secret_that_has_expired_meanwhile(serving: Serving) -> None:
+    settings = config()
+    keys = settings.server.model_copy(update={"api_keys": SecretStr(KEY)})
+    async with serving(config=settings.model_copy(update={"server": keys})) as server:
+        secrets = server.runtime.auth.secrets
+        given = secrets.mint({"type": "realtime"}, 60, Who("key_1", hashed(KEY)), 10)
+        assert isinstance(given, tuple)
+        async with travelling(server.url, key=given[0]) as traveller:
+            secrets._clock = lambda: given[1] + 1.0
+            await cut_and_back(server, traveller)
+            await traveller.turn()
 
 
 async def test_a_page_is_told_why(serving: Serving) -> None:

@@ -264,9 +264,15 @@ class Auth:
         return None if _is_no_name(host) or _name(host) in self._hosts else MISNAMED
 
     async def check(
-        self, headers: Mapping[str, str], subprotocols: Sequence[str] = (), *, opens_session: bool = False
+        self,
+        headers: Mapping[str, str],
+        subprotocols: Sequence[str] = (),
+        *,
+        opens_session: bool = False,
+        resumes: bool = False,
     ) -> Who | Refusal:
-        """headers: by lower-case name. opens_session: a client secret is enough."""
+        """headers: by lower-case name. opens_session: a client secret is enough. resumes: a session that is there,
+        with its token: a client secret may have expired since it was opened."""
         if self._is_foreign(headers):
             return FOREIGN
         shown = shown_key(headers, subprotocols)
@@ -276,16 +282,18 @@ class Auth:
         keys = await self._keys()
         secret = self.secrets.find(digest)
         if secret is not None and (opens_session or self._asks):
-            return self._with_secret(secret, keys, opens_session)
+            return self._with_secret(secret, keys, opens_session, resumes)
         if not self._asks:
             return Who()  # what a client sends because it has to send something
         found = matching(keys, digest)
         return Who(found.name, found.digest) if found else WRONG
 
-    def _with_secret(self, secret: ClientSecret, keys: tuple[Key, ...], opens_session: bool) -> Who | Refusal:
+    def _with_secret(
+        self, secret: ClientSecret, keys: tuple[Key, ...], opens_session: bool, resumes: bool
+    ) -> Who | Refusal:
         if self._asks and matching(keys, secret.key.digest) is None:
             return WRONG
-        if self.secrets.has_expired(secret):
+        if self.secrets.has_expired(secret) and not resumes:
             return EXPIRED
         if not opens_session:
             return SESSIONS_ONLY

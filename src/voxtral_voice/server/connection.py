@@ -54,8 +54,10 @@ async def resume(socket: WebSocket, runtime: Runtime, asked: Asked) -> None:
     else:
         link = Link(socket, runtime.metrics)
         await link.accept()
-        session.resume(link, asked)
-        await session.use(link)
+        if session.resume(link, asked):
+            await session.use(link)
+        else:
+            await link.close(UNKNOWN)
 
 
 async def _restore(socket: WebSocket, runtime: Runtime, asked: Asked) -> None:

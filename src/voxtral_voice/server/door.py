@@ -78,7 +78,7 @@ class Door:
         if not (resumes or is_page) and (no := self._admission.check(_peer(socket.scope), _now())) is not None:
             await self._send_away(no, socket)  # who it is makes no difference
             return
-        verdict = await self._auth.check(headers, names, opens_session=True)
+        verdict = await self._auth.check(headers, names, opens_session=True, resumes=resumes)
         if isinstance(verdict, Refusal):
             await self._refuse(verdict, socket.scope, socket.receive, socket._send)
             return

@@ -197,11 +197,10 @@ class LiveSession:
         here = not self._told.done() and not self.over.is_set()
         return here and self._tokens.accept(asked.token) and self._outbox.log.has(asked.after)
 
-    def resume(self, link: Link, asked: Asked) -> None:
-        """Go on over this link; one that is still there is closed."""
-        if not self.may_resume(asked):  # any more
-            link.hang_up(UNKNOWN)
-            return
+    def resume(self, link: Link, asked: Asked) -> bool:
+        """Go on over this link; one that is still there is closed. False: it may not be resumed so any more."""
+        if not self.may_resume(asked):
+            return False
         if self._link is not None:
             self._link.hang_up(ELSEWHERE)
         self._hold()
@@ -211,6 +210,7 @@ class LiveSession:
         event_id, greeting = self._wire.resumed(self._received)
         self._outbox.greet(event_id, greeting)
         self._go_on()
+        return True
 
     async def use(self, link: Link) -> None:
         """Until the attached link is lost; it is closed then."""
