@@ -1,11 +1,12 @@
 """The soak: sessions that come and go for half an hour, and every event of them is judged.
 
-    .venv/bin/python -m benchmarks.soak [--minutes 30] [--sessions 8] [--seed 1] [--out benchmarks/soak.json]
+    .venv/bin/python -m benchmarks.soak [--minutes 30] [--sessions 16] [--seed 1] [--out benchmarks/soak.json]
 
-The server runs in a process of its own with the scripted engines of `fakes`, one of which fails now and then. The
-callers' microphones keep a real one's pace. Both directions of all traffic pass the order checker and the types of the
-`openai` package. Of the server, memory, tasks, open files and CPU time are read every SAMPLE_S; a slope is that of the
-straight line through what was read after the first fifth.
+Three processes: the server with scripted engines (`soak_server`), callers that talk, misbehave and vanish
+(`soak_callers`), and four of the callers that speak by the clock (`soak_clock`). Beside them others are refused.
+Both directions of all traffic pass the order checker and the types of the `openai` package; every caller has a word
+and a voice of its own, which nobody else may hear. Exits with 1, and says why, when a limit of `soak_judge` is missed:
+a run of less than 15 minutes is judged by those that it can say something about.
 """
 
 from __future__ import annotations
@@ -13,102 +14,36 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import logging
 import random
 import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import psutil
 import uvloop
-from websockets.exceptions import WebSocketException
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus, WebSocketException
 
-from benchmarks.soak_callers import Violation, call
+from benchmarks.soak_callers import Leak, Violation, call, leaves
+from benchmarks.soak_judge import WARM_UP, Sample, Turn, slopes, verdict, windows
 from voxtral_voice.bench.machine import commit, machine
-from voxtral_voice.config import Config, ServerConfig
-from voxtral_voice.engines import registry
-from voxtral_voice.engines.fakes import Broken, FakeResponder, FakeSpeaker, FakeTranscriber
-from voxtral_voice.server import run
 
-SAMPLE_S: Final = 5.0
-BREAK_EVERY_S: Final = 20.0
-BROKEN_S: Final = 0.5
-SETTLE_S: Final = 6.0
-"""After the last session has left."""
+CLOCKS: Final = 4
+"""Of the sessions: 200 turns in five minutes, enough for a p95."""
+SETTLE_S: Final = 70.0
+"""After the last session has left, at most: a client that is gone is noticed after two pings."""
+REFUSED_EVERY_S: Final = 5.0
 MOST_VIOLATIONS: Final = 20
-MIB: Final = 2**20
-LINES: Final = (
-    "What is the weather in Paris?",
-    "Tell me something about the sea.",
-    "Stop, that is not what I meant.",
-    "How are you today?",
-)
-STORY: Final = "The sea is wide and deep. Ships sail on it. Fish live in it. Nobody has seen all of it. "
+AFTER_BREAK_S: Final = 2.0
+"""So long after an engine was broken its failure may still be felt."""
 
 
 # --- the server --------------------------------------------------------------------------------------------------
-
-
-async def serve(seed: int) -> None:
-    """Prints its URL, then one JSON object for each sample, until stdin ends."""
-    parts: list[FakeTranscriber | FakeResponder | FakeSpeaker] = [
-        FakeTranscriber(LINES),
-        FakeResponder(lambda messages: STORY if len(messages) % 2 else "Yes, of course."),
-        FakeSpeaker(),
-    ]
-    transcriber, responder, speaker = parts
-    engines = registry.fake(transcriber=transcriber, responder=responder, speaker=speaker)  # type: ignore[arg-type]
-    setattr(run, "build_engines", lambda *_: engines)  # noqa: B010 - it is not exported
-    logging.disable(logging.ERROR)
-    async with run.running(Config(profile="fake", server=ServerConfig(port=0))) as url:
-        print(url, flush=True)
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(break_now_and_then(parts, seed)), group.create_task(tell_samples())]
-            await asyncio.to_thread(sys.stdin.read)
-            for task in tasks:
-                task.cancel()
-
-
-async def break_now_and_then(parts: list[FakeTranscriber | FakeResponder | FakeSpeaker], seed: int) -> None:
-    rng = random.Random(seed)
-    while True:
-        await asyncio.sleep(rng.uniform(0.5, 1.5) * BREAK_EVERY_S)
-        part = rng.choice(parts)
-        part.broken = Broken("broken for the soak")
-        await asyncio.sleep(BROKEN_S)
-        part.broken = None
-
-
-async def tell_samples() -> None:
-    process = psutil.Process()
-    began = time.monotonic()
-    while True:
-        times = process.cpu_times()
-        sample = Sample(
-            round(time.monotonic() - began, 1),
-            round(process.memory_info().rss / MIB, 2),
-            len(asyncio.all_tasks()),
-            process.num_fds(),
-            round(times.user + times.system, 2),
-        )
-        print(json.dumps(asdict(sample)), flush=True)
-        await asyncio.sleep(SAMPLE_S)
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    at_s: float
-    memory_mb: float
-    tasks: int
-    files: int
-    cpu_s: float
 
 
 class Watched:
@@ -117,13 +52,19 @@ class Watched:
     def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
         self.url = url
         self.samples: list[Sample] = []
+        self.breaks: list[tuple[float, float]] = []
+        """On time.monotonic()."""
         self._came = asyncio.Event()
         self._process = process
 
     async def read(self) -> None:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
-            self.samples.append(Sample(**json.loads(line)))
+            told = json.loads(line)
+            if "broken" in told:
+                self.breaks.append(tuple(told["broken"]))
+                continue
+            self.samples.append(Sample(**told))
             self._came.set()
 
     async def next_sample(self) -> Sample:
@@ -131,11 +72,19 @@ class Watched:
         await self._came.wait()
         return self.samples[-1]
 
+    async def settled(self, before: Sample) -> Sample:
+        """As soon as nothing is left of the sessions; or as it is after SETTLE_S."""
+        until = time.monotonic() + SETTLE_S
+        while True:
+            now = await self.next_sample()
+            if (now.tasks <= before.tasks and now.files <= before.files) or time.monotonic() > until:
+                return now
+
 
 @asynccontextmanager
 async def server(seed: int) -> AsyncIterator[Watched]:
-    command = [sys.executable, "-m", "benchmarks.soak", "--serve", "--seed", str(seed)]
     pipe = asyncio.subprocess.PIPE
+    command = [sys.executable, "-m", "benchmarks.soak_server", "--seed", str(seed)]
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
     assert process.stdout is not None
     assert process.stdin is not None
@@ -156,48 +105,96 @@ async def server(seed: int) -> AsyncIterator[Watched]:
 # --- the callers -------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
 class Soak:
-    counts: Counter[str]
-    violations: list[str]
-    ends: float
-    """On the loop's clock: no session begins after it."""
+    """What has come to light. ends: on time.monotonic(); no session begins after it."""
+
+    def __init__(self, url: str, seed: int, seconds: float) -> None:
+        self.url, self.seed, self.seconds = url, seed, seconds
+        self.counts: Counter[str] = Counter()
+        self.violations: list[str] = []
+        self.leaks: list[str] = []
+        self.began = time.monotonic()
+        self.ends = self.began + seconds
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self.ends
+
+    def broke(self, error: BaseException) -> None:
+        found = self.leaks if isinstance(error, Leak) else self.violations
+        self.counts["leaks" if found is self.leaks else "violations"] += 1
+        if len(found) < MOST_VIOLATIONS:
+            found.append(f"{type(error).__name__}: {error}")
 
 
-async def keep_calling(soak: Soak, url: str, place: int, seed: int) -> None:
+async def keep_calling(soak: Soak, place: int) -> None:
     """One session after the other, until the time is over."""
-    rng, number = random.Random(f"{seed} {place}"), place
-    while asyncio.get_running_loop().time() < soak.ends:
+    rng, number = random.Random(f"{soak.seed} {place}"), place
+    while not soak.is_over:
         try:
-            await call(url, rng, soak.counts, number)
+            await call(soak.url, rng, soak.counts, place, number, soak.ends - time.monotonic())
+        except* InvalidStatus as refused:
+            soak.counts[f"refused callers {_status(refused)}"] += 1
         except* (Violation, AssertionError, OSError, WebSocketException) as group:
-            soak.counts["violations"] += 1
-            if len(soak.violations) < MOST_VIOLATIONS:
-                soak.violations += [str(error) for error in _leaves(group)]
+            for error in leaves(group):
+                soak.broke(error)
         number += 1
         await asyncio.sleep(rng.uniform(0.0, 1.0))
 
 
-def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
+def _status(group: BaseExceptionGroup[InvalidStatus]) -> int:
+    (first, *_) = leaves(group)
+    assert isinstance(first, InvalidStatus)
+    return first.response.status_code
+
+
+async def keep_being_refused(soak: Soak) -> None:
+    """What the server does not have, asked for in the wrong way."""
+    while not soak.is_over:
+        for path, status in (("/v1/realtime?intent=chat", 400), ("/v1/nothing", 404)):
+            try:
+                async with connect(soak.url.replace("http", "ws", 1) + path, proxy=None):
+                    soak.broke(Violation(f"{path} was let in"))
+            except InvalidStatus as refused:
+                soak.counts["refused"] += 1
+                body = json.loads(refused.response.body or b"null")
+                if refused.response.status_code != status or not (body and body["error"]["message"]):
+                    soak.broke(Violation(f"{path} was refused with {refused.response.status_code} {body}"))
+        await asyncio.sleep(REFUSED_EVERY_S)
+
+
+async def speak_by_the_clock(soak: Soak, clocks: int) -> dict[str, Any]:
+    values = {"url": soak.url, "clocks": clocks, "began": soak.began, "seconds": soak.seconds, "seed": soak.seed}
+    command = [sys.executable, "-m", "benchmarks.soak_clock", *(f"--{name}={value}" for name, value in values.items())]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    try:
+        out, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    told: dict[str, Any] = json.loads(out)
+    soak.counts.update(told["counts"])
+    soak.violations += told["violations"]
+    soak.leaks += told["leaks"]
+    return told
 
 
 async def soaked(minutes: float, sessions: int, seed: int) -> dict[str, Any]:
     measured = commit()  # before somebody makes another
     async with server(seed) as watched:
         before = await watched.next_sample()
-        soak = Soak(Counter(), [], asyncio.get_running_loop().time() + 60 * minutes)
-        began = time.process_time()
+        soak = Soak(watched.url, seed, 60 * minutes)
+        clocks = min(CLOCKS, max(1, sessions // 4))
         async with asyncio.TaskGroup() as group:
-            for place in range(sessions):
-                group.create_task(keep_calling(soak, watched.url, place, seed))
+            clock = group.create_task(speak_by_the_clock(soak, clocks))
+            group.create_task(keep_being_refused(soak))
+            for place in range(sessions - clocks):
+                group.create_task(keep_calling(soak, place))
         busy = len(watched.samples)
-        await asyncio.sleep(SETTLE_S)
-        after = await watched.next_sample()
-        during = [*watched.samples[:busy]]
+        after = await watched.settled(before)
+        during = watched.samples[:busy]
+        turns = [_judged(Turn(**turn), watched.breaks, soak.began) for turn in clock.result()["turns"]]
     return {
         "command": f"python -m benchmarks.soak --minutes {minutes:g} --sessions {sessions} --seed {seed}",
         "commit": measured,
@@ -206,25 +203,23 @@ async def soaked(minutes: float, sessions: int, seed: int) -> dict[str, Any]:
         "minutes": minutes,
         "sessions_at_once": sessions,
         "violations": soak.violations,
+        "leaks": soak.leaks,
         "counts": dict(sorted(soak.counts.items())),
+        "latency": {"windows": windows(turns, minutes), "late_p99_ms": clock.result()["late_p99_ms"]},
         "server": {
             "before": asdict(before),
             "after": asdict(after),
-            "slopes_per_hour": slopes(during),
-            "samples": [asdict(sample) for sample in during[:: max(1, len(during) // 60)]],
+            "slopes_per_hour": slopes(during, WARM_UP * 60 * minutes),
+            "samples": [asdict(sample) for sample in during[:: max(1, len(during) // 120)]],
         },
-        "callers_cpu_s": round(time.process_time() - began, 1),
     }
 
 
-def slopes(samples: list[Sample]) -> dict[str, float]:
-    """After the first fifth, in which memory is filled for the first time."""
-    kept = samples[len(samples) // 5 :]
-    if len(kept) < 2:
-        return {}
-    hours = np.array([sample.at_s for sample in kept]) / 3600
-    values = {name: np.array([getattr(sample, name) for sample in kept]) for name in ("memory_mb", "tasks", "files")}
-    return {name: round(float(np.polyfit(hours, each, 1)[0]), 2) for name, each in values.items()}
+def _judged(turn: Turn, breaks: list[tuple[float, float]], began: float) -> Turn:
+    """Whether an engine was broken while it was spoken and answered."""
+    spoken, heard = began + turn.at_s - 1.0, began + turn.at_s + (turn.v2v_s or 5.0)
+    hit = any(spoken < to + AFTER_BREAK_S and heard > start for start, to in breaks)
+    return Turn(turn.at_s, turn.v2v_s, turn.broken or hit)
 
 
 # --- telling -----------------------------------------------------------------------------------------------------
@@ -232,19 +227,21 @@ def slopes(samples: list[Sample]) -> dict[str, float]:
 
 def summary(made: dict[str, Any]) -> str:
     counts, seen = made["counts"], made["server"]
+    shown = ("response", "part", "turns", "tool", "end", "own", "refused", "resumed", "slow", "clock")
     lines = [
         f"{made['minutes']:g} minutes, {made['sessions_at_once']} sessions at once, {counts.get('sessions', 0)} in all",
         f"{counts.get('sent', 0)} events sent, {counts.get('told', 0)} told",
+        *(f"  {name}: {count}" for name, count in counts.items() if name.startswith(shown)),
         *(
-            f"  {name}: {count}"
-            for name, count in counts.items()
-            if name.startswith(("response", "part", "turns", "tool"))
+            f"  from {each['from_s']:g} s: {each['turns']} turns, p50 {each['p50_ms']:g}, p95 {each['p95_ms']:g} ms, "
+            f"{each['missed']} missed; {each['while_broken']} while an engine was broken"
+            for each in made["latency"]["windows"]
         ),
-        f"memory {seen['before']['memory_mb']:g} -> {seen['after']['memory_mb']:g} MiB, "
-        f"tasks {seen['before']['tasks']} -> {seen['after']['tasks']}, files {seen['before']['files']} -> "
-        f"{seen['after']['files']}; slopes per hour {seen['slopes_per_hour']}",
-        f"violations: {len(made['violations'])}",
+        f"memory {seen['before']['memory_mb']:g} -> {seen['after']['memory_mb']:g} MiB; slopes per hour "
+        f"{seen['slopes_per_hour']}",
         *made["violations"][:5],
+        *made["leaks"][:5],
+        *(f"{'kept  ' if kept else 'MISSED'}  {said}" for kept, said in verdict(made)),
     ]
     return "\n".join(lines)
 
@@ -252,18 +249,16 @@ def summary(made: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--sessions", type=int, default=8)
+    parser.add_argument("--sessions", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "soak.json")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help="default: benchmarks/soak.json, for a run of 30 minutes or more")
     options = parser.parse_args()
-    if options.serve:
-        uvloop.run(serve(options.seed))
-        return
-    made = asyncio.run(soaked(options.minutes, options.sessions, options.seed))
+    made = uvloop.run(soaked(options.minutes, options.sessions, options.seed))
     print(summary(made))
-    options.out.write_text(json.dumps(made, indent=1) + "\n")
-    sys.exit(bool(made["violations"]))
+    out = options.out or (Path(__file__).parent / "soak.json" if options.minutes >= 30 else None)
+    if out is not None:
+        out.write_text(json.dumps(made, indent=1) + "\n")
+    sys.exit(not all(kept for kept, _ in verdict(made)))
 
 
 if __name__ == "__main__":
