@@ -693,3 +693,25 @@ def test_how_long_an_engine_is_waited_for(part: str) -> None:
     assert getattr(load(None, {}, ()).config, part).timeout_s == 0
     assert getattr(load(None, {}, (Setting(f"{part}.timeout_s", "2.5", "flag"),)).config, part).timeout_s == 2.5
     assert "greater than or equal to 0" in refusal(flags=(Setting(f"{part}.timeout_s", "-1", "flag"),))
+
+
+def test_where_sessions_are_kept_is_a_secret() -> None:
+    store = "rediss://:open-sesame@store.example.com:6379/0"
+    loaded = load(None, {"VOXTRAL_VOICE_SERVER_RESUME_STORE": store}, ())
+    assert loaded.config.server.resume_store.get_secret_value() == store
+    assert "# resume_store is set" in as_toml(loaded)
+    assert "open-sesame" not in as_toml(loaded) + repr(loaded)
+    for good in ("redis://localhost", "unix:///run/redis.sock", ""):
+        load(None, {}, [Setting("server.resume_store", good, "flag")])
+    for bad in ("http://open-sesame", "redis://", "open-sesame", "redis://a b"):
+        said = refusal(flags=(Setting("server.resume_store", bad, "flag"),))
+        assert said == (
+            "server.resume_store = (hidden) (from flag) cannot be used: it should be a URL like "
+            "redis://127.0.0.1:6379/0 or rediss://store.example.com."
+        )
+
+
+def test_how_long_a_server_drains() -> None:
+    assert Config().server.drain_s == 10
+    assert load(None, {}, [Setting("server.drain_s", "0.5", "flag")]).config.server.drain_s == 0.5
+    assert "server.drain_s" in refusal(flags=(Setting("server.drain_s", "-1", "flag"),))

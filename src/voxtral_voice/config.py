@@ -184,6 +184,13 @@ class ServerConfig(Part):
                 raise ValueError("each should be a name without a port, such as voice.example.com")
         return tuple(host.lower() for host in hosts)
 
+    @field_validator("resume_store")
+    @classmethod
+    def _is_a_store(cls, store: SecretStr) -> SecretStr:
+        if store.get_secret_value() and not STORE.fullmatch(store.get_secret_value()):
+            raise ValueError("it should be a URL like redis://127.0.0.1:6379/0 or rediss://store.example.com")
+        return store
+
     @field_validator("tls_key")
     @classmethod
     def _of_a_certificate(cls, key: str, info: ValidationInfo) -> str:

@@ -56,7 +56,7 @@ async def test_a_reply_is_said_to_its_end_and_nobody_new_comes(number: signal.Si
         assert (await server.get("/livez")).status_code == 200
         ready = await server.get("/readyz")
         assert (ready.status_code, ready.json()["state"]) == (503, "draining")
-        assert (await server.get("/metrics")).status_code == 200
+        assert "voxtral_voice_draining 1.0" in (await server.get("/metrics")).text
         await refused(server)
         assert await idle.until_hung_up() == AWAY
         assert await caller.until_hung_up() == AWAY

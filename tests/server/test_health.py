@@ -71,6 +71,13 @@ async def test_an_engine_that_fails_is_named(serving: Serving) -> None:
         assert (await server.get("/livez")).status_code == 200
 
 
+async def test_a_full_server_is_ready_and_gets_nobody_new(serving: Serving) -> None:
+    async with serving() as server:
+        server.runtime.admission._most = 0
+        assert (await server.get("/readyz")).status_code == 200
+        assert (await server.get("/ping")).status_code == 503
+
+
 async def test_a_process_that_is_down_is_named(serving: Serving) -> None:
     class Down:
         failing = "vllm mini ended with status 1"

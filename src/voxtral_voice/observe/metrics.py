@@ -153,6 +153,7 @@ class Metrics:
             "event_loop_delay_seconds", "How late the event loop was, measured ten times a second.", LAG_BUCKETS_S
         )
         self.traces = self._counter("traces", "Turns for the collector of traces: sent, or lost.", "outcome")
+        self.draining = self._gauge("draining", "1 when the server was told to stop and lets sessions end, else 0.")
         self.ready = self._gauge(
             "ready", "1 when a turn has gone through all engines since one of them last failed, else 0."
         )

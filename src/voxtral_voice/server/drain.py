@@ -86,6 +86,7 @@ async def drain(runtime: Runtime, health: Health, front: Front) -> None:
     limit_s = runtime.config.server.drain_s
     ends_at = loop.time() + limit_s
     health.draining = True
+    runtime.metrics.draining.set(1)
     end = RESTARTS if runtime.keeping.outlives_us else GOING_AWAY
     log.event("drain_began", sessions=len(runtime.sessions), requests=front.requests, at_most_s=limit_s)
     while (runtime.sessions or front.under_way) and loop.time() < ends_at:

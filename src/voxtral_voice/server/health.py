@@ -73,6 +73,8 @@ class Health:
     @property
     def ping(self) -> int:
         """The status that a load balancer understands without a body."""
+        if self.runtime is not None and self.runtime.admission.is_full:
+            return 503
         return {"ready": 200, "loading": 204, "untested": 204}.get(self.state, 503)
 
     def told(self) -> JSONResponse:

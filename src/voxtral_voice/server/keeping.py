@@ -9,7 +9,7 @@ session is never waited for, and never waits. A store that is down is tried agai
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from voxtral_voice.observe import log
@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 TICK_S: Final = 0.1
 TALKING_S: Final = 0.5
 """While something is said a session is written this often though nothing changes but what was heard: some two words."""
+REST_S: Final = 5.0
+"""While nothing is said, this often: how far the client was heard is in it, too, and what comes behind that is sent
+again when it comes back."""
 HELD_S: Final = 1.0
-"""One whose client is gone is written this often, to find out if another server has it."""
+"""One whose client is gone is looked after this often, to find out if another server has it."""
 KEPT_AFTER: Final[frozenset[Why]] = frozenset({"drained", "server_stopped"})
 """What a session ends with that another server may go on with."""
 FIRST_FENCE: Final = 1
@@ -59,7 +62,7 @@ class Keeping:
     def __init__(self, sessions: Sessions | None = None, store: ResumeStore | None = None, ttl_s: float = 0) -> None:
         self._sessions = Sessions() if sessions is None else sessions  # an empty one is false
         self._store = store
-        self._keep_s = ttl_s / 3
+        self._rest_s = min(ttl_s / 3, REST_S)
         self._marks: dict[LiveSession, _Mark] = {}
         self._last: list[_Last] = []  # one for each session that has ended since the last look
 
@@ -142,20 +145,30 @@ class Keeping:
         if tokens is None:
             return False
         mark = self._marks.setdefault(session, _Mark())
-        wait_s = HELD_S if session.is_held else self._keep_s if session.at_rest else TALKING_S
-        return mark.changes != session.changes or mark.tokens != tokens or now >= mark.at + wait_s
+        wait_s = HELD_S if session.is_held else self._rest_s if session.at_rest else TALKING_S
+        return _has_changed(session, mark) or now >= mark.at + wait_s
 
     async def _write(self, store: ResumeStore, session: LiveSession) -> None:
-        mark, tokens = self._marks[session], session.token()
-        assert tokens is not None
-        record = _record(session, mark.fence, tokens)
-        before = replace(mark)
-        mark.changes, mark.tokens, mark.at = session.changes, tokens, asyncio.get_running_loop().time()
+        mark = self._marks[session]
         try:
-            if not await store.put(record):
+            if not await self._is_kept(store, session, mark) and not await self._put(store, session, mark):
                 session.hang_up(ELSEWHERE)
         except StoreDown:
-            mark.changes, mark.tokens = -1, before.tokens
+            mark.changes = -1
+
+    async def _is_kept(self, store: ResumeStore, session: LiveSession, mark: _Mark) -> bool:
+        """Nothing changes in one that is held."""
+        if not session.is_held or _has_changed(session, mark):
+            return False
+        mark.at = asyncio.get_running_loop().time()
+        return await store.keep(session.id, mark.fence) is True
+
+    async def _put(self, store: ResumeStore, session: LiveSession, mark: _Mark) -> bool:
+        tokens = session.token()
+        assert tokens is not None
+        record = _record(session, mark.fence, tokens)
+        mark.changes, mark.tokens, mark.at = session.changes, tokens, asyncio.get_running_loop().time()
+        return await store.put(record)
 
     async def _finish(self, store: ResumeStore, last: _Last) -> None:
         try:
@@ -165,6 +178,10 @@ class Keeping:
                 await store.put(last.record)
         except StoreDown:
             pass  # its time to live ends it
+
+
+def _has_changed(session: LiveSession, mark: _Mark) -> bool:
+    return mark.changes != session.changes or mark.tokens != session.token()
 
 
 def _record(session: LiveSession, fence: int, tokens: tuple[bytes, bytes]) -> Record:
