@@ -63,10 +63,11 @@ Engines = Mapping[Part, EngineProcess]
 
 
 async def play_all(fault: Sequence[Cell], sets: Sequence[Engines], limits: Limits | None = None) -> list[Outcome]:
-    """The cells of one fault, each with engines of its own, side by side; a machine's one after the other. None is
-    raised: it is in the outcome. limits: None = such that it does not take long."""
+    """The cells of one fault, each with engines of its own, side by side; those that share a disk or a clock, or would
+    keep all others from working, one after the other. What fails is in the outcome. limits: None = short ones."""
     limits = limits or (HASTY if fault[0].fault in what.HANGS else PATIENT)
-    places = asyncio.Semaphore(1 if fault[0].part == "machine" else len(sets))
+    alone = fault[0].part == "machine" or fault[0].fault is what.ENDLESS
+    places = asyncio.Semaphore(1 if alone else len(sets))
 
     async def played(cell: Cell, engines: Engines) -> Outcome:
         async with places:
@@ -111,7 +112,8 @@ async def _engine_cell(cell: Cell, made: World, talker: Talker) -> Outcome:
     if cell.part == "voice activity":  # its turn is heard when it works again
         await _not_heard(made, talker)
         await _run(end)
-    await _check(cell, made, await talker.response(2))
+    await _check(cell, made, talker, await talker.response(2))
+    await talker.nobody_speaks()
     await _run(end)
     outcome.recovered_s = await _recovered(talker)
     await _check_history(cell, made, talker, outcome)
@@ -195,7 +197,7 @@ async def _run(step: Do) -> None:
         await waits
 
 
-async def _check(cell: Cell, made: World, response: Event) -> None:
+async def _check(cell: Cell, made: World, talker: Talker, response: Event) -> None:
     """What became of the turn."""
     status, seam = response["status"], cell.part.replace(" ", "_")
     if cell.promise is Promise.ANSWERED:
@@ -204,6 +206,7 @@ async def _check(cell: Cell, made: World, response: Event) -> None:
     assert status == "failed", f"promised: failed; it is {status}"
     reason = response["status_details"]["error"]["message"]
     assert reason.startswith(f"{seam}: "), f"it failed for another reason: {reason}"
+    assert talker.said_in(response["id"]), "nothing was heard: no part of an answer, and no apology"
     assert seam in await made.failing(), "/readyz does not name the engine"
     assert await made.metric("engine_failures_total", engine=seam) > 0, "the metrics do not name the engine"
 

@@ -83,11 +83,14 @@ class Engine:
         self.respond = answers[part]
 
     def commanded(self) -> None:
+        """All that it was told so far: what is asked next comes behind it."""
         try:
-            what, how = self._control.recv()
+            while self._control.poll():
+                self._command(*self._control.recv())
         except EOFError:
             self.stopped.set()
-            return
+
+    def _command(self, what: str, how: Any) -> None:
         if what == "mode":
             self._mode = how
         elif what == "hold":

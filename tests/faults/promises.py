@@ -26,11 +26,11 @@ class Promise(Enum):
     ANSWERED = "The turn is answered in full; it may come later."
     FAILS = (
         "The response fails and says why; `/readyz` and the metrics name the engine. What was heard of the answer "
-        "stays in the history, and no more."
+        "stays in the history, and no more; who heard nothing of it hears an apology."
     )
     UNHEARD = (
-        "The client is told that the words of this turn were lost, and why; its response fails. They have to be said "
-        "again."
+        "The client is told that the words of this turn were lost, and why; its response fails, and an apology is "
+        "heard. They have to be said again."
     )
     RESUMED = (
         "The client comes back with its token and gets the rest: every event once, in order, and the answer to its "
