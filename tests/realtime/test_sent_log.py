@@ -104,6 +104,7 @@ def test_how_much_audio_is_sent_again() -> None:
     rest(log)
     log.rewind("event_2")
     assert log.unheard_ms() == (("resp_1", 200.0), ("resp_2", 60.0))
+    assert log.unheard("resp_1") == [event(3), event(5)]
 
 
 def test_a_greeting_stands_where_its_connection_began() -> None:

@@ -14,6 +14,7 @@ from tests.realtime import order
 from tests.realtime.make import VOICES, change_one_place, counted_ids, frame
 from tests.realtime.oracle import read
 from tests.realtime.test_session_object import FULL
+from voxtral_voice.audio.pcm import pcm16_to_float
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.timeline import Timeline
 from voxtral_voice.realtime.audio_formats import Sound
@@ -806,6 +807,18 @@ def test_the_greeting_of_another_connection() -> None:
     assert greeting["session"]["voxtral_voice"]["resume"] == told
     assert greeting["session"]["id"] == "sess_1"
     assert told_of_resume(client) == {"seconds": 120}
+
+
+@pytest.mark.parametrize("name", ["audio/pcm", "audio/pcmu"])
+def test_the_sound_of_what_was_sent(name: str) -> None:
+    client = Client()
+    audio = {"output": {"format": {"type": name}}}
+    client.ask("session.update", session={"type": "realtime", "audio": audio})
+    client.hear(ev.Configured(), ev.ReplyStarted("resp_1", "item_2", "item_1", "audio", "af_heart", None))
+    frames = [frame for _ in range(3) for frame in client.wire.notice(ev.ReplyAudioDelta("resp_1", SOUND))]
+    sound = pcm16_to_float(client.wire.sound_of(frames))
+    assert len(sound) == pytest.approx(3 * len(SOUND), abs=72)
+    assert sound[len(SOUND)] == pytest.approx(SOUND[0], abs=0.01)
 
 
 def test_a_client_secret_may_ask_for_it() -> None:

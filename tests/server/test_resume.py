@@ -19,6 +19,7 @@ from tests.server.caller import PATIENCE_S, calling, silence, subprotocols, tone
 from tests.server.conftest import Server, Serving, quick, quick_config
 from tests.server.test_connection import STORY, WEATHER, stop_reading, story
 from tests.server.traveller import Traveller, travelling
+from voxtral_voice.audio.echo import EchoGuard
 from voxtral_voice.audio.playout import PlayoutLedger
 from voxtral_voice.config import Config, TurnsConfig
 from voxtral_voice.engines.base import Message
@@ -226,7 +227,9 @@ async def test_while_a_tool_is_at_work(serving: Serving, emitted: list[bytes]) -
 
 
 async def test_what_the_user_has_heard_is_what_came(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server had thought that more was played: the history tells the truth."""
+    """The server had thought that more was played: the history tells the truth, and an echo of it is known as one."""
+    played: list[tuple[int, float]] = []
+    monkeypatch.setattr(EchoGuard, "played", lambda _, samples, plays_at_s: played.append((samples.size, plays_at_s)))
     told: list[tuple[float, float]] = []
     monkeypatch.setattr(PlayoutLedger, "resumed", lambda *told_it: told.append(told_it[2:]))
     engines = quick(responder=FakeResponder(story, 0, 0))
@@ -238,12 +241,14 @@ async def test_what_the_user_has_heard_is_what_came(serving: Serving, monkeypatc
         before_ms = audio_ms(traveller)
         sent_ms = the_session(server)._core._replies.current.audio_ms  # type: ignore[union-attr]
         await asyncio.sleep(0.2)
+        held_at = the_session(server)._now()
         await traveller.come_back()
         await traveller.send("response.cancel")
         await traveller.until("response.done")
         [(away_ms, unheard_ms)] = told
         assert away_ms >= 200
         assert unheard_ms == pytest.approx(sent_ms - before_ms, abs=1)
+        assert [at >= held_at for size, at in played if size == round(unheard_ms * 24)] == [True]
 
 
 # --- how the connection ends ------------------------------------------------------------------------------------

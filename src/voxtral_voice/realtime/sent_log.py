@@ -102,6 +102,11 @@ class SentLog:
                 found[sent.reply_id] = found.get(sent.reply_id, 0.0) + sent.audio_ms
         return tuple(found.items())
 
+    def unheard(self, reply_id: str) -> list[bytes]:
+        """The frames with this reply's audio that are to be sent."""
+        ahead = islice(self._frames, self._next - self._first, None)
+        return [sent.frame for sent in ahead if sent.reply_id == reply_id]
+
     @property
     def _end(self) -> int:
         return self._first + len(self._frames)

@@ -154,6 +154,13 @@ class Ear:
         self._echo.played(notice.samples, notice.plays_at)
         self._played_to = notice.plays_at + notice.samples.size / SPEAK_RATE_HZ
 
+    def played_again(self, samples: Samples, away_ms: float) -> None:
+        """The client was away for so long; the end of what it was to play, which are these samples, comes only now."""
+        again_s = samples.size / SPEAK_RATE_HZ
+        plays_at = max(self._now(), self._played_to - again_s - away_ms / 1000)
+        self._echo.played(samples, plays_at)
+        self._played_to = plays_at + again_s
+
     def forget(self) -> None:
         """What came until now is not heard any more, also where it waits or is being judged."""
         self._ingest.forget_frames()

@@ -26,7 +26,7 @@ from typing import Final
 
 import orjson
 
-from voxtral_voice.audio.pcm import BYTES_PER_SAMPLE
+from voxtral_voice.audio.pcm import BYTES_PER_SAMPLE, pcm16_to_float
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.timeline import Timeline
 from voxtral_voice.engines.base import SPEAK_RATE_HZ
@@ -278,7 +278,11 @@ class LiveSession:
         with log.about(session=self.id):
             self._runtime.metrics.resumes.inc()
             log.event("session_resumed", away_ms=round(away_ms))
-            self._feed(ev.Reconnected(away_ms, self._outbox.log.unheard_ms()))
+            unheard = self._outbox.log.unheard_ms()
+            if unheard:  # of the newest reply: what is sent again of one before it is cut off by now
+                again = self._wire.sound_of(self._outbox.log.unheard(unheard[-1][0]))
+                self._ear.played_again(pcm16_to_float(again), away_ms)
+            self._feed(ev.Reconnected(away_ms, unheard))
         self._linked.set()
 
     def _new_token(self) -> str:
