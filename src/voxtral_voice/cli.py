@@ -82,9 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(options: Options) -> int:
     config = _config(options)
     config.server.require_protection()
-    _ensure_models(config)
 
-    from voxtral_voice.server.run import serve
+    from voxtral_voice.server.run import serve  # fetches the models; its port answers meanwhile
 
     serve(config)
     return 0

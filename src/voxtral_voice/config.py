@@ -106,8 +106,8 @@ class ServerConfig(Part):
     )
     resume_store: SecretStr = Field(
         default=SecretStr(""),
-        description="Redis in which sessions are kept as well, with what was said in them, for as long as they wait for "
-        "their clients: another server with the same store, or this one after a restart, then goes on with them; e.g. "
+        description="Redis in which sessions are kept, too, with what was said in them, as long as they wait for their "
+        "clients: another server with the same store, or this one after a restart, then goes on with them; e.g. "
         "redis://127.0.0.1:6379/0, or rediss:// for TLS; set it in the environment when it holds a password; never "
         "printed; empty = only in memory",
     )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 
 import httpx
@@ -128,6 +129,24 @@ async def test_a_signal_while_it_loads_ends_it_cleanly() -> None:
             server.signal()
             assert await server.ended() == 0
             assert b"Traceback" not in server.log
+
+
+async def test_a_download_does_not_hold_up_the_end() -> None:
+    """It runs on a thread that nobody can stop."""
+    code = (
+        "import time; from voxtral_voice.config import *; from voxtral_voice.server import run\n"
+        "def slow(*_): print('loading', flush=True); time.sleep(600)\n"
+        "run.build_engines = slow\n"
+        "run.serve(Config(profile='fake', server=ServerConfig(port=0)))"
+    )
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=pipe, stderr=pipe)
+    assert process.stdout is not None
+    async with asyncio.timeout(3 * PATIENCE_S):
+        assert await process.stdout.readline() == b"loading\n"
+        process.send_signal(signal.SIGTERM)
+        _, said = await process.communicate()
+    assert (process.returncode, said) == (0, b"")
 
 
 async def loads(server: Served) -> bool:
