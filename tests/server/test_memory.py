@@ -3,9 +3,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
-from voxtral_voice.server.memory import settle
+from voxtral_voice.server import memory
+from voxtral_voice.server.memory import give_back, settle
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +44,25 @@ def test_what_was_garbage_before_is_gone() -> None:
     finally:
         if kept:
             gc.enable()
+
+
+def test_what_is_free_in_the_middle_of_the_heap_is_given_back() -> None:
+    process = psutil.Process()
+    give_back()
+    blocks = [bytes(100_000) for _ in range(640)]  # small enough for the heap
+    pins = [bytes(1_000) for _ in range(10)]
+    before = process.memory_info().rss
+    blocks.clear()
+    assert give_back()
+    assert before - process.memory_info().rss > 40_000_000
+    assert len(pins) == 10
+
+
+def test_one_thread_at_a_time_gives_back() -> None:
+    with memory._giving_back:
+        assert not give_back()
+
+
+def test_where_the_library_has_no_such_call_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctypes.CDLL", lambda _: object())
+    assert not give_back()

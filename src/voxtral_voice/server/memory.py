@@ -1,11 +1,15 @@
-"""What a server does about its memory once it is loaded.
+"""What a server does about its memory.
 
-Knows: Python's collector. Does not know: sessions, engines.
+Knows: Python's collector, glibc's heap. Does not know: sessions, engines.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import threading
+
+_giving_back = threading.Lock()
 
 
 def settle() -> None:
@@ -18,3 +22,19 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.collect()  # the collector forgets how many there were: a fourth of them would have to come before it looks
+
+
+def give_back() -> bool:
+    """What is free in the middle of the heap goes back to the system (malloc_trim(3)). Takes some milliseconds: not for
+    the event loop. False where the C library has no such call, and while another thread is at it.
+
+    glibc gives back by itself what is free at the heap's end only, and something small always stands there.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is None or not _giving_back.acquire(blocking=False):
+        return False
+    try:
+        trim(0)
+    finally:
+        _giving_back.release()
+    return True

@@ -9,12 +9,16 @@ import asyncio
 from typing import Final
 
 from voxtral_voice.realtime.sent_log import Sent, SentLog
+from voxtral_voice.server import memory
 
 OUTBOX: Final = 512
 """Frames that wait for the socket; when there are more, the client is not reading and is cut off."""
 OUTBOX_BYTES: Final = 16 * 1024 * 1024
 """Of all of them. From half of either on nothing more is taken from the client and from the engines; what time and
 voice activity bring goes on."""
+MANY_BYTES: Final = 2 * 1024 * 1024
+"""When so much has waited its memory is given back: a client that reads waits for one large frame at most (30 s of
+sound)."""
 
 
 class Outbox:
@@ -22,6 +26,8 @@ class Outbox:
 
     def __init__(self) -> None:
         self.log = SentLog()
+        self._most_bytes = 0
+        """That have ever waited."""
         self._greeting: bytes | None = None
         self._more = asyncio.Event()
         self._less = asyncio.Event()
@@ -30,6 +36,7 @@ class Outbox:
     def put(self, sent: Sent) -> bool:
         """False: too much waits now, and the client is to be cut off."""
         self.log.add(sent)
+        self._most_bytes = max(self._most_bytes, self.log.waiting_bytes)
         self._more.set()
         return self.log.waiting <= OUTBOX and self.log.waiting_bytes <= OUTBOX_BYTES
 
@@ -59,3 +66,5 @@ class Outbox:
     def close(self) -> None:
         """Nobody is sent anything any more, and nothing is kept, even where somebody still has this."""
         self.log = SentLog()
+        if self._most_bytes > MANY_BYTES:
+            asyncio.get_running_loop().run_in_executor(None, memory.give_back)
