@@ -14,12 +14,14 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.server.caller import PATIENCE_S, calling, subprotocols
-from tests.server.conftest import Server, Serving, quick_config
+from tests.server.conftest import Server, Serving, quick, quick_config
 from tests.server.test_auth import KEY, OTHER, bearer, line, replace_file
 from voxtral_voice.config import Config, ServerConfig
 from voxtral_voice.config_limits import LimitsConfig
+from voxtral_voice.engines.fakes import FakeResponder
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
+from voxtral_voice.server import load
 from voxtral_voice.server.auth import Auth
 from voxtral_voice.server.door import Door
 
@@ -189,7 +191,9 @@ async def test_a_strangers_name_for_this_machine_opens_nothing(serving: Serving)
     """DNS rebinding: to the browser it is all one origin, so there is no Origin in what the page reads."""
     stranger = {"host": "evil.example:8000"}
     async with serving() as server:
-        for path in ("/", "/page/app.js", "/metrics", "/v1/models", "/v1/voices"):
+        for path in ("/", "/page/app.js"):  # has nothing of anybody in it, and says what is wrong
+            assert (await ask(server, path, headers=stranger)).status_code == 200
+        for path in ("/metrics", "/v1/models", "/v1/voices", "/v1/sessions", "/nowhere"):
             answer = await ask(server, path, headers=stranger)
             assert (answer.status_code, answer.json()["error"]["code"]) == (403, "foreign_host")
         address = f"ws://evil.example:{server.url.rpartition(':')[2]}/v1/realtime"
@@ -290,6 +294,22 @@ async def test_who_goes_on_with_a_session_needs_no_place(serving: Serving) -> No
                 async with connect(address, proxy=None, **options):
                     pass
             assert refused.value.response.status_code == 400
+
+
+async def test_a_server_that_answers_slowly_lets_nobody_new_in(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "FEWEST_TURNS", 1)
+    engines = quick(responder=FakeResponder(first_token_ms=400))
+    async with serving(engines, limited(sessions=8, slow_turn_s=0.1)) as server:
+        async with calling(server.url) as one, calling(server.url):
+            assert (await ask(server, "/v1/models")).status_code == 200
+            assert (await one.turn())["response"]["status"] == "completed"
+            assert_no_place(await refusal(server), 503, "server_overloaded")
+            assert await server.metric("sessions_refused_total", reason="load") == 1
+        await server.all_ended()
+        async with calling(server.url):  # one alone is no load, however slow it was
+            pass
 
 
 async def test_a_session_that_waits_for_its_client_keeps_its_place(serving: Serving) -> None:
