@@ -366,3 +366,6 @@ async def test_our_page_may_be_opened_by_a_name_that_is_allowed() -> None:
     headers = {"origin": "http://voice.example:8000", "host": "voice.example:8000"}
     assert await Auth(ServerConfig()).check(headers) == FOREIGN
     assert isinstance(await Auth(ServerConfig(allowed_hosts=("voice.example",))).check(headers), Who)
+    by_origin = Auth(ServerConfig(allowed_origins=("http://voice.example:8000",)))
+    assert isinstance(await by_origin.check(headers), Who)
+    assert by_origin.misnamed(headers) is None

@@ -250,18 +250,21 @@ class Auth:
         self._file = KeysFile(Path(server.api_keys_file)) if server.api_keys_file else None
         self._allowed = frozenset(server.allowed_origins)
         self._hosts = frozenset(server.allowed_hosts)
+        self._names = self._hosts | {_name(_netloc(origin)) for origin in self._allowed}
+        """Of which nobody else decides where they lead."""
         self._asks = server.asks_for_a_key
         self._here_only = is_loopback(server.host) and not (self._asks or server.insecure_no_auth)
 
     def misnamed(self, headers: Mapping[str, str]) -> Refusal | None:
-        """For whoever asks for the server by a name that is not its own. For all paths, before anything else.
+        """For whoever asks for the server by a name that is not its own. For all paths but the page, before anything
+        else.
 
         A site may let its own name point to this machine (DNS rebinding). Its pages are then of the same origin as the
         server, and a browser sends no Origin with what they read. Who sends no Host is no browser.
         """
         if not (self._here_only or self._hosts) or not (host := headers.get("host", "")):
             return None
-        return None if _is_no_name(host) or _name(host) in self._hosts else MISNAMED
+        return None if _is_no_name(host) or _name(host) in self._names else MISNAMED
 
     async def check(
         self,
@@ -314,7 +317,7 @@ class Auth:
         if not origin or origin in self._allowed:
             return False
         site, host = _netloc(origin), headers.get("host", "").lower()
-        return not site or site != host or (self._here_only and not (_is_no_name(site) or _name(site) in self._hosts))
+        return not site or site != host or (self._here_only and not (_is_no_name(site) or _name(site) in self._names))
 
 
 def _netloc(origin: str) -> str:

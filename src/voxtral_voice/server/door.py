@@ -53,7 +53,7 @@ class Door:
         self._refusals = refusals or Refusals(metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
+        if scope["type"] not in ("http", "websocket") or is_page(scope):
             await self._app(scope, receive, send)
         elif (misnamed := self._auth.misnamed(HTTPConnection(scope).headers)) is not None:
             await self._refuse(misnamed, scope, receive, send)
@@ -116,6 +116,11 @@ class Door:
     def _note(self, refusal: Refusal, scope: Scope) -> None:
         self._metrics.refusals.labels(refusal.code).inc()
         log.event("client_refused", code=refusal.code, path=scope["path"][:PATH_CHARS], peer=_peer(scope))
+
+
+def is_page(scope: Scope) -> bool:
+    """It says itself what is wrong with the name that it was asked for by."""
+    return scope["path"] == "/" or scope["path"].startswith(PAGE)
 
 
 def is_open(scope: Scope) -> bool:
