@@ -120,7 +120,8 @@ class Door:
 
 def is_page(scope: Scope) -> bool:
     """It says itself what is wrong with the name that it was asked for by."""
-    return scope["path"] == "/" or scope["path"].startswith(PAGE)
+    path: str = scope["path"]
+    return path == "/" or path.startswith(PAGE)
 
 
 def is_open(scope: Scope) -> bool:
