@@ -190,6 +190,12 @@ class Watch:
                 self.overheard.clear()
             case ev.CreateReply(options) if not options.aside:
                 self.asks += 1
+            case ev.Restored(history, rest):
+                self.asks += bool(rest) or event.owed
+                for entry in history:  # the client knows them from before
+                    self.client_items.append(entry.id)
+                    self.order.items.append(entry.id)
+                    self.order.item_kinds[entry.id] = f"message {getattr(entry, 'role', '')}"
             case ev.AddItem(ev.CallItem(item_id, call)):
                 self.called[item_id] = call.arguments
 

@@ -134,6 +134,18 @@ def draw_policy(rng: random.Random) -> Policy:
     return replace(policy, **{name: value for name, value in drawn.items() if hasattr(policy, name)})
 
 
+def draw_restored(rng: random.Random) -> ev.Restored | None:
+    """One in ten goes on with what another server had."""
+    if rng.random() > 0.1:
+        return None
+    said = ev.Item("item_before", "user", "audio", "what is the time")
+    answered = ev.Item("item_answer", "assistant", "audio", "It is", "incomplete")
+    kind = rng.choice(("rest", "rest", "owed", "quiet"))
+    rest = " ".join(rng.choices(ANSWER_WORDS, k=rng.randint(2, 20))) + "." if kind == "rest" else ""
+    history = (said, answered) if kind == "rest" else (said,)
+    return ev.Restored(history, rest, "af_heart", rng.choice(("en", None)), owed=kind == "owed")
+
+
 def draw_detection(rng: random.Random) -> dict[str, Any] | None:
     kind = rng.random()
     if kind < 0.12:
@@ -166,6 +178,7 @@ class World:
         keep: int | None = 40,
     ) -> None:
         self.rng = rng = random.Random(seed)
+        self.restored = draw_restored(random.Random(-1 - seed))
         self.traits = traits or draw_traits(rng)
         self.policy = policy or draw_policy(rng)
         self.now = 100.0
@@ -188,6 +201,8 @@ class World:
 
     def run(self) -> None:
         self._take(self._wire.opening())
+        if self.restored is not None:
+            self.feed(self.restored)
         self.person.begin()
         self.microphone.begin()
         while self._agenda and not self.ended:

@@ -81,11 +81,9 @@ class Health:
         """The answer to /readyz."""
         state = self.state
         engines = {} if self.runtime is None else self.runtime.engines.names()
-        degraded = {} if self.runtime is None else self.runtime.degraded
+        degraded = {} if self.runtime is None else self.runtime.degraded  # it can be used: something else does the work
         body: dict[str, object] = {"ready": state == "ready", "state": state, "engines": engines}
         body |= {"failing": self.failing, "degraded": degraded}
-        if self.runtime is not None and self.runtime.degraded:  # it can be used: something else does the work
-            body["degraded"] = self.runtime.degraded
         if state == "loading":
             body["loading"] = self.loading
         return JSONResponse(body, 200 if state == "ready" else 503)
