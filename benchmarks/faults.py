@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import statistics
 import sys
 from collections.abc import Iterable, Sequence
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=list(FAULTS), default=list(FAULTS))
     parser.add_argument("--out", type=Path, help=f"default: {OUT.name} beside this file, for a run of all parts")
     options = parser.parse_args()
+    logging.disable(logging.ERROR)
     with ExitStack() as stack:
         sets = [stack.enter_context(engine_processes("tests.faults.cells")) for _ in MOMENTS]
         outcomes = asyncio.run(played(options.parts, sets))

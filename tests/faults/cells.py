@@ -63,17 +63,20 @@ Engines = Mapping[Part, EngineProcess]
 
 
 async def play_all(fault: Sequence[Cell], sets: Sequence[Engines], limits: Limits | None = None) -> list[Outcome]:
-    """The cells of one fault, each with engines of its own, side by side; those that share a disk or a clock, or would
-    keep all others from working, one after the other. What fails is in the outcome. limits: None = short ones."""
+    """The cells of one fault, each with engines of its own, side by side. What fails is in the outcome. limits: None =
+    short ones."""
     limits = limits or (HASTY if fault[0].fault in what.HANGS else PATIENT)
-    alone = fault[0].part == "machine" or fault[0].fault is what.ENDLESS
-    places = asyncio.Semaphore(1 if alone else len(sets))
+    # all cells have the same machine, so that what befalls it does so when each is where it should be
+    together = asyncio.Barrier(len(fault) if fault[0].part == "machine" else 1)
 
     async def played(cell: Cell, engines: Engines) -> Outcome:
-        async with places:
-            return await play(cell, engines, limits)
+        try:
+            return await play(cell, engines, limits, folder, together)
+        except BaseException:
+            await together.abort()
+            raise
 
-    with limits.applied(), with_our_ears():
+    with limits.applied(), with_our_ears(), machine.prepared(fault[0].fault) as folder:
         tasks = [asyncio.create_task(played(cell, engines)) for cell, engines in zip(fault, sets, strict=False)]
         await asyncio.wait(tasks)
     return [_outcome(cell, task) for cell, task in zip(fault, tasks, strict=False)]
@@ -87,37 +90,51 @@ def _outcome(cell: Cell, task: asyncio.Task[Outcome]) -> Outcome:
     return Outcome(cell, broken=f"{type(error).__name__}: {error}")
 
 
-async def play(cell: Cell, engines: Engines, limits: Limits) -> Outcome:
-    """Raises AssertionError when the promise is not kept."""
+async def play(cell: Cell, engines: Engines, limits: Limits, folder: str, together: asyncio.Barrier) -> Outcome:
+    """folder: to record sessions into; "": none. together: waits for the other cells. Raises AssertionError when the
+    promise is not kept."""
     if cell.part == "client link":
         return await _link_cell(cell, engines, limits)
     proxied = cell.part if cell.fault in (what.STALLED, *what.BROKEN_LINK, *what.SLOW_LINK) else None
     async with (
-        machine.prepared(cell.fault) as folder,
         world(engines, limits, proxied=proxied, record=folder) as made,
         talking(made.client_url) as talker,
     ):
-        return await _engine_cell(cell, made, talker)
+        return await _engine_cell(cell, made, talker, together)
 
 
 # --- engines, and the machine -------------------------------------------------------------------------------------
 
 
-async def _engine_cell(cell: Cell, made: World, talker: Talker) -> Outcome:
+async def _engine_cell(cell: Cell, made: World, talker: Talker, together: asyncio.Barrier) -> Outcome:
     outcome = Outcome(cell)
     assert (await talker.ask(WORDS[0]))["status"] == "completed"
     finish = await _come_to(cell, made, talker)
+    await together.wait()
     end = await _befall(cell, made)
     await _run(finish)
-    if cell.part == "voice activity":  # its turn is heard when it works again
+    if cell.part == "voice activity":
         await _not_heard(made, talker)
-        await _run(end)
+        outcome.recovered_s = await _timed(_run(end), talker.response(2))  # it is heard now
     await _check(cell, made, talker, await talker.response(2))
     await talker.nobody_speaks()
+    await together.wait()
     await _run(end)
-    outcome.recovered_s = await _recovered(talker)
+    recovered_s = await _timed(_answered(talker))
+    if cell.fault in what.LASTING:
+        outcome.recovered_s = recovered_s
     await _check_history(cell, made, talker, outcome)
     return outcome
+
+
+async def _timed(*steps: Awaitable[object]) -> float:
+    """Seconds that they take, one after the other. AssertionError for too many."""
+    now = asyncio.get_running_loop().time
+    began = now()
+    for step in steps:
+        await step
+    assert now() < began + BACK_WITHIN_S, f"not answered within {BACK_WITHIN_S:g} s, but {now() - began:.1f} s"
+    return now() - began
 
 
 async def _come_to(cell: Cell, made: World, talker: Talker) -> Do:
@@ -219,13 +236,11 @@ async def _not_heard(made: World, talker: Talker) -> None:
     assert await made.metric("engine_failures_total", engine="voice_activity") > 0
 
 
-async def _recovered(talker: Talker) -> float:
-    """Seconds until the first good answer."""
-    now = asyncio.get_running_loop().time
-    began, words = now(), iter(WORDS[2:] * 8)
-    while (response := await talker.ask(next(words)))["status"] != "completed":
-        assert now() < began + BACK_WITHIN_S, f"not answered within {BACK_WITHIN_S:g} s: {response['status_details']}"
-    return now() - began
+async def _answered(talker: Talker) -> None:
+    """Until a turn is."""
+    words = iter(WORDS[2:] * 8)
+    while (await talker.ask(next(words)))["status"] != "completed":
+        pass
 
 
 async def _check_history(cell: Cell, made: World, talker: Talker, outcome: Outcome) -> None:

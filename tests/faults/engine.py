@@ -42,7 +42,7 @@ SECOND: Final = "And that was all."
 """The second sentence of every answer, and its second phrase. The answer's middle is behind its first word: only then
 is it known that the first sentence is over."""
 JUNK: Final = bytes(range(256)) * 4
-BABBLE: Final = " la la la la la la la la la la, la la la la la la la la la la la la."
+BABBLE: Final = 30 * " la la la la la la la la la la, la la la la la la la la la la la la."
 FAILURE: Final = {"error": {"message": "it was told to fail", "type": "server_error"}}
 
 

@@ -12,8 +12,8 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import FileIO, RawIOBase
 from pathlib import Path
 from typing import Any, Final
@@ -77,9 +77,9 @@ def _over(fault: Fault) -> None:
     assert not full or _machine.refused, "nothing was written"
 
 
-@asynccontextmanager
-async def prepared(fault: Fault) -> AsyncIterator[str]:
-    """Before a server starts that this is to befall. Yields the folder to record into; "": none."""
+@contextmanager
+def prepared(fault: Fault) -> Iterator[str]:
+    """Before servers start that this is to befall. Yields the folder to record into; "": none."""
     global _machine
     _machine = Machine()
     if fault is what.DISK_OF_RECORDINGS:
