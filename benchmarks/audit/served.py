@@ -23,7 +23,7 @@ def serve(words: list[str]) -> int:
     if "--quick" in words:
         words.remove("--quick")
         patient_http.HEAD_S = edge.RECEIVE_S = QUICK_S  # type: ignore[misc]
-        patient_http.REST_S = 5 * QUICK_S  # type: ignore[misc]
+        patient_http.REST_S = 2 * QUICK_S  # type: ignore[misc]
         bounded_websocket.MOST_PIECES = 2**12  # type: ignore[misc]
     for name in LIBRARIES:
         logging.getLogger(name).setLevel(logging.DEBUG)
