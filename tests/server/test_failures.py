@@ -125,8 +125,7 @@ async def test_one_that_breaks_off_at_once_is_asked_again(serving: Serving) -> N
 
 async def test_an_engine_that_is_back_is_used_again(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "EVERY_S", 0.01)
-    monkeypatch.setattr(recovery, "RESPONDER_S", 0.05)
-    monkeypatch.setattr(recovery, "PROBES", {**recovery.PROBES, "responder": (0.05, recovery.PROBES["responder"][1])})
+    monkeypatch.setattr(recovery, "QUICK_S", 0.05)
     switch = Switch(never)
     async with served(serving, switch) as (server, caller, _):
         for _ in range(OPENS_AT):
@@ -144,7 +143,7 @@ async def test_while_one_fails_the_other_answers(
 ) -> None:
     """Nobody waits for the first after a while, and it is used again when it is back."""
     monkeypatch.setattr(recovery, "EVERY_S", 0.05)
-    monkeypatch.setattr(recovery, "RESPONDER_S", 0.05)
+    monkeypatch.setattr(recovery, "QUICK_S", 0.05)
     switch = Switch(fault)
     async with served(serving, switch, says("This is B.")) as (server, caller, brain):
         for _ in range(OPENS_AT):

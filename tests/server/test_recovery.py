@@ -143,19 +143,21 @@ class Hung(FakeTurnJudge):
     def __init__(self) -> None:
         super().__init__(latency_ms=0)
         self.asked = 0
-        self.begun, self.ended = asyncio.Event(), asyncio.Event()
+        self.hangs = True
+        self.begun, self.ended, self.loaded = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def complete_probability(self, audio: Samples) -> float:  # noqa: ARG002
         self.asked += 1
         self.begun.set()
         try:
-            await asyncio.Event().wait()
+            if self.hangs:
+                await self.loaded.wait()
         finally:
             self.ended.set()
         return 0.0
 
 
-async def test_one_that_hangs_is_not_tried_again_meanwhile_and_keeps_no_other_waiting() -> None:
+async def test_one_that_hangs_keeps_no_other_waiting() -> None:
     judge, engines = Hung(), fakes()
     engines["speaker"].broken = Broken("still gone")
     engines["turn_judge"], others = judge, len(SEAMS) - 1
@@ -168,14 +170,44 @@ async def test_one_that_hangs_is_not_tried_again_meanwhile_and_keeps_no_other_wa
     assert judge.ended.is_set()  # with the server
 
 
-async def test_a_try_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_hung_is_asked_anew_beside_a_patient_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked before it came back is perhaps never answered."""
     judge = Hung()
-    monkeypatch.setattr(recovery, "PROBES", {**PROBES, "turn_judge": (0.01, PROBES["turn_judge"][1])})
+    monkeypatch.setattr(recovery, "QUICK_S", 0.01)
     async with recovering(quick(turn_judge=judge), "turn_judge") as (runtime, clock):
         await one_try(clock)
         assert judge.ended.is_set()
         await one_try(clock)
-        assert (runtime.failing, judge.asked) == ({"turn_judge": "it is gone"}, 2)
+        await one_try(clock)
+        assert (runtime.failing, judge.asked) == ({"turn_judge": "it is gone"}, 4)  # one of them is patient
+        judge.hangs = False
+        await one_try(clock)
+        assert runtime.failing == {}
+
+
+async def test_one_that_is_slow_is_found_to_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It loads its model when it is asked, and the more often the later."""
+    judge = Hung()
+    monkeypatch.setattr(recovery, "QUICK_S", 0.01)
+    async with recovering(quick(turn_judge=judge), "turn_judge") as (runtime, clock):
+        await one_try(clock)
+        await one_try(clock)
+        assert runtime.failing == {"turn_judge": "it is gone"}
+        judge.loaded.set()
+        async with asyncio.timeout(PATIENCE_S):
+            while runtime.failing:  # noqa: ASYNC110 - as one who looks at /readyz
+                await asyncio.sleep(0)
+        assert judge.asked == 3
+
+
+async def test_a_patient_try_has_a_time_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = Hung()
+    monkeypatch.setattr(recovery, "QUICK_S", 0.01)
+    monkeypatch.setattr(recovery, "PATIENT_S", 0.02)
+    async with recovering(quick(turn_judge=judge), "turn_judge") as (_, clock):
+        async with asyncio.timeout(PATIENCE_S):
+            while judge.asked < 6:  # three of them patient, one after the other
+                await one_try(clock)
 
 
 class Raising(FakeTurnJudge):

@@ -27,12 +27,15 @@ from voxtral_voice.engines.base import (
 from voxtral_voice.engines.fallback import Link
 from voxtral_voice.errors import BusyError, EngineError, RequestError
 from voxtral_voice.observe import log
-from voxtral_voice.server.patience import JUDGE_S, RESPONDER_S, SPEAKER_S, TRANSCRIBER_S
 from voxtral_voice.server.runtime import Runtime
 
 EVERY_S: Final = 1.0
 """Between two tries of one engine: people try again about as often, and nobody is answered before it is known to work.
 A server that is down is hardly bothered by a request a second."""
+QUICK_S: Final = 3.0
+"""For a try: whoever is back answers within it, while a request from before may never be answered."""
+PATIENT_S: Final = 30.0
+"""For one beside them: a slow computer has the time for it, and a server that loads its model when it is asked."""
 NOISE: Final = 0.01
 """Of what is to be heard: -40 dBFS. Of silence some engines know without their model that it has no words."""
 ASKED: Final = "Say yes."
@@ -44,6 +47,8 @@ MOST_S: Final = 10.0
 """Of sound for that."""
 
 Sleep = Callable[[float], Awaitable[None]]
+Try = Callable[[float], Awaitable[None]]
+"""Within so many seconds; raises what it fails with."""
 Probe = Callable[[Runtime], Awaitable[object]]
 
 
@@ -58,14 +63,25 @@ async def recover(runtime: Runtime, sleep: Sleep = asyncio.sleep) -> None:
             group.create_task(_watch(link.name, partial(_link_is_failing, link), tries, sleep))
 
 
-async def _watch(name: str, failing: Callable[[], bool], tries: Callable[[], Awaitable[None]], sleep: Sleep) -> None:
-    """One try after the other. Of a failure, whatever it is, only the log is told: it is known, and nobody's turn."""
-    while True:
-        await sleep(EVERY_S)
-        if failing():
-            [failure] = await asyncio.gather(tries(), return_exceptions=True)
-            if failure is not None:
-                log.event("engine_still_failing", "debug", engine=name, reason=str(failure) or type(failure).__name__)
+async def _watch(name: str, failing: Callable[[], bool], tries: Try, sleep: Sleep) -> None:
+    """One try after the other; beside them one patient try, of an engine that does not answer at once."""
+    patient: asyncio.Task[BaseException | None] | None = None
+    async with asyncio.TaskGroup() as group:
+        while True:
+            await sleep(EVERY_S)
+            if not failing():
+                continue
+            failure = await _told(name, tries(QUICK_S))
+            if isinstance(failure, TimeoutError) and (patient is None or patient.done()):
+                patient = group.create_task(_told(name, tries(PATIENT_S)))
+
+
+async def _told(name: str, work: Awaitable[None]) -> BaseException | None:
+    """Of a failure, whatever it is, only the log is told: it is known, and nobody's turn."""
+    [failure] = await asyncio.gather(work, return_exceptions=True)
+    if failure is not None:
+        log.event("engine_still_failing", "debug", engine=name, reason=str(failure) or type(failure).__name__)
+    return failure
 
 
 def _is_failing(runtime: Runtime, seam: str) -> bool:
@@ -76,24 +92,23 @@ def _link_is_failing(link: Link) -> bool:
     return link.failing is not None
 
 
-async def _try(runtime: Runtime, seam: str) -> None:
-    limit_s, probe = PROBES[seam]
+async def _try(runtime: Runtime, seam: str, limit_s: float) -> None:
     runtime.circuits.try_begins(seam)
     try:
-        await _works(probe(runtime), limit_s)
+        await _works(PROBES[seam](runtime), limit_s)
     finally:
         runtime.circuits.try_failed(seam)
     runtime.worked(seam)
 
 
-async def _try_link(runtime: Runtime, link: Link) -> None:
+async def _try_link(runtime: Runtime, link: Link, limit_s: float) -> None:
     """One that works is enough for the chain."""
     assert runtime.chain is not None
     link.breaker.try_begins()
     try:
         if not link.started:
             await link.start()
-        await _works(_answer(link.responder), RESPONDER_S)
+        await _works(_answer(link.responder), limit_s)
     finally:
         link.breaker.try_failed()
     runtime.chain.worked(link)
@@ -155,12 +170,11 @@ def noise() -> Samples:
     return np.random.default_rng(0).normal(0, NOISE, LISTEN_RATE_HZ).astype(np.float32)
 
 
-PROBES: Final[Mapping[str, tuple[float, Probe]]] = {
-    "voice_activity": (JUDGE_S, _hear),
-    "turn_judge": (JUDGE_S, _judge),
-    "transcriber": (TRANSCRIBER_S, _transcribe),
-    "responder": (RESPONDER_S, _respond),
-    "speaker": (SPEAKER_S, _speak),
+PROBES: Final[Mapping[str, Probe]] = {
+    "voice_activity": _hear,
+    "turn_judge": _judge,
+    "transcriber": _transcribe,
+    "responder": _respond,
+    "speaker": _speak,
 }
-"""By seam. How long: longer than a session waits for an engine behind a URL, as nobody waits for the try; a server that
-loads its model when it is asked has the time for it."""
+"""By seam."""
