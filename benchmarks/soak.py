@@ -39,8 +39,8 @@ SETTLE_S: Final = 70.0
 """After the last session has left, at most: a client that is gone is noticed after two pings."""
 REFUSED_EVERY_S: Final = 5.0
 MOST_VIOLATIONS: Final = 20
-AFTER_BREAK_S: Final = 2.0
-"""So long after an engine was broken its failure may still be felt."""
+AFTER_BREAK_S: Final = 3.0
+"""So long after an engine was broken its failure may still be felt: it is tried again after a second."""
 
 
 # --- the server --------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import numpy as np
 import uvloop
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 
 from benchmarks.soak_callers import Caller, Leak, Violation, calling, leaves, new_secret
 from benchmarks.soak_judge import Turn
@@ -97,6 +97,9 @@ async def keep_time(url: str, times: Times, share: float, seed: int) -> None:
                 await caller.settle_in(_detection(), BRIEF)
                 times.counts["clock sessions"] += 1
                 number = await _turns(caller, times, first, number)
+        except* InvalidStatus:
+            times.counts["refused clocks"] += 1  # its turns are missed
+            await asyncio.sleep(0.2)
         except* (Violation, AssertionError, OSError, WebSocketException) as group:
             for error in leaves(group):
                 (times.leaks if isinstance(error, Leak) else times.violations).append(str(error))
