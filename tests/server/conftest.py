@@ -19,7 +19,7 @@ from voxtral_voice.config import Config, PlayoutConfig, ServerConfig, TurnsConfi
 from voxtral_voice.engines import registry
 from voxtral_voice.engines.fakes import FakeResponder, FakeSpeaker, FakeTranscriber, FakeTurnJudge
 from voxtral_voice.engines.registry import Engines
-from voxtral_voice.server import run, synthetic
+from voxtral_voice.server import recovery, run, synthetic
 from voxtral_voice.server.runtime import Runtime
 
 
@@ -94,7 +94,10 @@ async def _goes_well(_: Runtime) -> None:
 @pytest.fixture
 def serving(monkeypatch: pytest.MonkeyPatch) -> Serving:
     """serving(engines, config): a server in this loop. Left in peace, it leaves nothing behind. tried: it is ready only
-    when a synthetic turn has gone well; else at once, so that scripts of engines begin with the test's own turn."""
+    when a synthetic turn has gone well; else at once, so that scripts of engines begin with the test's own turn. Engines
+    that fail are tried in the background where the test says how often (`recovery.EVERY_S`): a try that is under way
+    would be left."""
+    monkeypatch.setattr(recovery, "EVERY_S", 600.0)
 
     @asynccontextmanager
     async def serve(
