@@ -64,7 +64,8 @@ def parser(name: str, inputs: int) -> Facts:
     last = done.stdout.strip().splitlines()[-1:]
     told: Facts = json.loads(last[0]) if last and last[0].startswith("{") else {"inputs": 0, "grown_mb": 0.0}
     found = done.returncode != 0 or told["inputs"] < inputs or told["grown_mb"] > GROWTH_MB
-    return told | {"found": done.stderr[-1000:] if found else ""}
+    said = "\n".join(line for line in done.stderr.splitlines() if not line.startswith(("INFO", "WARNING")))
+    return told | {"found": said[-4000:] or f"status {done.returncode}" if found else ""}
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,15 @@ async def test_a_close_in_the_middle_of_a_message_is_a_close() -> None:
         assert await reader.read() == bytes([FIN | CLOSE, 2]) + struct.pack("!H", 1000)
 
 
+async def test_a_close_behind_a_text_that_is_no_utf_8(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(echo) as (server, port), raw(port) as (reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(frame(FIN | TEXT, b"\xff") + frame(FIN | CLOSE, struct.pack("!H", 1000)))
+        assert await reader.read() == bytes([FIN | CLOSE, 2]) + struct.pack("!H", 1000)
+        assert not server.server_state.connections
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
 @pytest.mark.parametrize("header", [b"X: " + b"y" * 9_000, b"\r\n".join([b"X: y"] * 200)])
 async def test_a_handshake_that_is_too_large_is_answered(header: bytes) -> None:
     async with serving(echo) as (_, port), raw(port, header) as (reader, _):
