@@ -96,8 +96,8 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> Serving:
     """serving(engines, config): a server in this loop. Left in peace, it leaves nothing behind. tried: it is ready only
     when a synthetic turn has gone well; else at once, so that scripts of engines begin with the test's own turn.
 
-    Engines that fail are tried in the background where the test says how often (`recovery.EVERY_S`): a try that is under
-    way would be left."""
+    Engines that fail are tried in the background where the test says how often (`recovery.EVERY_S`): a try that is
+    under way would be left."""
     monkeypatch.setattr(recovery, "EVERY_S", 600.0)
 
     @asynccontextmanager
