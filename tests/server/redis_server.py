@@ -5,7 +5,6 @@ Knows: its process. Does not know: what is kept in it.
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.conftest import missing
+
 PROGRAM = shutil.which("redis-server")
 PATIENCE_S = 20.0
 
@@ -26,16 +27,20 @@ class RedisServer:
     port: int
     password: str = ""
     process: subprocess.Popen[bytes] | None = None
+    certificate: str = ""
+    """File with a certificate and its key: it speaks TLS and nothing else."""
 
     @property
     def url(self) -> str:
         secret = f":{self.password}@" if self.password else ""
-        return f"redis://{secret}127.0.0.1:{self.port}/0"
+        tls = f"?ssl_ca_certs={self.certificate}" if self.certificate else ""
+        return f"redis{'s' if tls else ''}://{secret}127.0.0.1:{self.port}/0{tls}"
 
     def starts(self) -> None:
         assert PROGRAM is not None
-        command = [PROGRAM, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        command = [PROGRAM, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         command += ["--requirepass", self.password] if self.password else []
+        command += self._tls() if self.certificate else ["--port", str(self.port)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
@@ -44,6 +49,11 @@ class RedisServer:
                     return
             time.sleep(0.01)
         pytest.fail("redis-server does not start")
+
+    def _tls(self) -> list[str]:
+        files = ("--tls-cert-file", "--tls-key-file", "--tls-ca-cert-file")
+        named = [word for flag in files for word in (flag, self.certificate)]
+        return ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no", *named]
 
     def ends(self) -> None:
         if self.process is not None:
@@ -60,16 +70,14 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(password: str = "") -> Iterator[RedisServer]:
+def redis_server(password: str = "", certificate: str = "") -> Iterator[RedisServer]:
     """Skipped where there is none, but not in CI."""
     if PROGRAM is None:
-        if os.environ.get("CI"):
-            pytest.fail("redis-server is not installed, and CI may not skip this")
-        pytest.skip("redis-server is not installed")
+        missing("redis-server is not installed (apt-get install redis-server)")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = RedisServer(port, password)
+    server = RedisServer(port, password, certificate=certificate)
     server.starts()
     try:
         yield server

@@ -30,6 +30,7 @@ from voxtral_voice.realtime.resume import digest
 from voxtral_voice.server import keeping
 from voxtral_voice.server.keeping import owner
 from voxtral_voice.server.redis_store import RedisStore
+from voxtral_voice.server.resume_store import Record
 
 STORY = "One fine day. Two men went out. Three dogs came by."
 
@@ -301,6 +302,21 @@ async def test_who_does_not_ask_for_it_is_not_kept(serving: Serving, redis: Redi
         await is_kept(one)
         assert await store._redis.keys("*") == []
     await store.aclose()
+
+
+async def test_what_cannot_be_read_is_not_there(
+    serving: Serving, redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of another version, perhaps."""
+    async with two_servers(serving, redis) as (_, two, wanderer):
+        await wanderer.turn()
+        await wanderer.played()
+        store = RedisStore(redis.url, 60)
+        session_id = wanderer.token.partition(".")[0]
+        await store.put(Record(session_id, 1, owner(b""), digest(wanderer.token), b"", b'{"version": 0}'))
+        assert await refused(wanderer, two.url) == 404
+        await store.aclose()
+    assert "snapshot_unreadable" in [record.getMessage() for record in caplog.records]
 
 
 async def test_a_full_server_says_so_and_takes_nothing(serving: Serving, redis: RedisServer) -> None:

@@ -5,10 +5,12 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster
 
+from tests.certificate import certificate
 from tests.server.redis_server import RedisServer, redis_server
 from voxtral_voice.server import redis_store
 from voxtral_voice.server.redis_store import RedisStore, key, place
@@ -185,6 +187,26 @@ async def test_a_store_that_asks_for_a_password(monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(StoreDown):
             await stranger.put(ONE)
         await stranger.aclose()
+
+
+async def test_a_store_that_speaks_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = Failures(monkeypatch)
+    ours, other = certificate(tmp_path), certificate(tmp_path, "other")
+    both = tmp_path / "both.pem"
+    both.write_text(ours.cert.read_text() + ours.key.read_text())
+    with redis_server("secret-word", str(both)) as server:
+        assert server.url.startswith("rediss://:secret-word@")
+        store = RedisStore(server.url, TTL_S)
+        assert await store.put(ONE)
+        await store.aclose()
+        for doubtful in (server.url.replace(str(both), str(other.cert)), server.url.replace("rediss://", "redis://")):
+            stranger = RedisStore(
+                doubtful.partition("?")[0] if "redis://" in doubtful else doubtful, TTL_S, failures.failed
+            )
+            with pytest.raises(StoreDown):
+                await stranger.put(ONE)
+            await stranger.aclose()
+    assert failures.count == 2
 
 
 def test_what_is_said_of_a_store_has_no_password() -> None:
