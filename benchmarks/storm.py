@@ -185,9 +185,11 @@ async def refused(sessions: int, per_s: float, seconds: float, rounds: int, kind
 
 
 async def _phase(watched: Watched, plan: Plan, per_s: float) -> Phase:
+    while (await watched.read()).places:  # noqa: ASYNC110 - of the phase before; it is another process
+        await asyncio.sleep(0.05)
     before, over = await watched.read(), asyncio.Event()
     talking = asyncio.ensure_future(callers(watched.url, plan.sessions, plan.seconds, plan.key, over))
-    while (await watched.read()).places < plan.sessions:  # noqa: ASYNC110 - it is another process
+    while (await watched.read()).places < plan.sessions and not talking.done():  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     coming = [_strangers(watched.url, per_s / STRANGERS, plan) for _ in range(STRANGERS if per_s else 0)]
     found = await asyncio.gather(*coming)
