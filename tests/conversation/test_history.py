@@ -4,6 +4,7 @@ import pytest
 
 from voxtral_voice.conversation.events import (
     CallItem,
+    Entry,
     Item,
     ItemReference,
     ItemStatus,
@@ -162,7 +163,7 @@ def test_what_is_kept_for_another_server() -> None:
     result = OutputItem("o1", ToolOutput("1", "sunny"))
     said = Item("a1", "assistant", "audio", "Well then.")
     saying = Item("a2", "assistant", "audio", "", "in_progress")
-    entries = [spoken, called, calling, result, said, unheard, saying]
+    entries: list[Entry] = [spoken, called, calling, result, said, unheard, saying]
     assert kept_of(entries) == (spoken, called, result, said, saying)
     assert kept_of(entries, "a2") == (spoken, called, result, said)
     heard = Item("a2", "assistant", "audio", "It is", "incomplete")

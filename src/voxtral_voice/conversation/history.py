@@ -112,8 +112,8 @@ def _shown(part: Shown | Entry | None, sound: Sound | None) -> tuple[Shown, ...]
 
 
 def kept_of(history: Iterable[Entry], said_id: str | None = None, heard: str = "") -> tuple[Entry, ...]:
-    """What another server goes on with: not the speech whose words are not known, nor calls that are not whole. said_id:
-    of what is being said, of which only what was heard stays."""
+    """What another server goes on with: not the speech whose words are not known, nor calls that are not whole.
+    said_id: of what is being said, of which only what was heard stays."""
     whole = (entry for entry in history if not _is_pending(entry))
     cut = (replace(entry, text=heard, status="incomplete") if _is_said(entry, said_id) else entry for entry in whole)
     return tuple(entry for entry in cut if heard or entry.id != said_id)

@@ -56,7 +56,7 @@ if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then return 0 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return redis.call('HDEL', KEYS[1], 'owner', 'newest', 'before', 'data')
 """
-"""Nothing that was said stays. The number does, for a while: a server that had the session before cannot bring it back."""
+"""Nothing that was said stays. The number does, for a while: who had the session before cannot bring it back."""
 
 
 class RedisStore:
