@@ -27,7 +27,7 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from benchmarks.soak_server import SECRET, STEP_HZ, tone_hz
+from benchmarks.soak_server import LOWEST_HZ, SECRET, STEP_HZ, tone_hz
 from tests.realtime.client import Client
 from tests.realtime.replies import Event
 from tests.realtime.steps import FORMATS, TOOL, client_event, spoil
@@ -45,8 +45,6 @@ GONE_S: Final = 65.0
 """So long after a client has fallen silent for good the server may still believe in it: a ping every 20 s, 20 s for its
 answer, and 20 s more where something else came meanwhile."""
 CUT_EVERY_S: Final = 6.0
-TRAVELLERS: Final = 0.4
-"""Of the sessions without nonsense, in which a client could ask not to be resumed."""
 MOST_AWAY_S: Final = 3.0
 SMALL_BUFFER: Final = 4096
 """Of a client's socket that does not read: what it leaves unread waits at the server."""
@@ -73,6 +71,8 @@ def _chunk(kind: str, level: float) -> bytes:
 
 FFT: Final = 8192
 """3 Hz a step."""
+TONE, TONE_WIDTH_HZ = 0.97, 60.0
+"""So much of a tone's power is so near to it, also in 40 ms."""
 KINDS: Final = ("audio/pcm", "audio/pcmu", "audio/pcma")
 CHUNKS: Final = {
     (kind, loud): base64.b64encode(_chunk(kind, 0.3 if loud else 0.0003)).decode()
@@ -313,7 +313,7 @@ class Caller(Client):
             return
         response = self.order.replies.open[event["response_id"]].created
         heard_hz = loudest_hz(event["delta"], response["audio"]["output"]["format"]["type"])
-        if heard_hz is None:
+        if heard_hz is None or heard_hz < LOWEST_HZ - STEP_HZ:
             return
         self.counts["own sounds"] += 1
         if abs(heard_hz - tone_hz(self.voice)) > STEP_HZ / 2:
@@ -381,12 +381,16 @@ class Caller(Client):
 
 
 def loudest_hz(audio: str, kind: str) -> float | None:
-    """Of a piece of audio as it was sent; None when there is less than 25 ms of sound in it."""
+    """Of a piece of audio as it was sent; None when there is less than 25 ms of sound in it, or it is no tone: the
+    server's apology for a speaker that failed is in a voice of its own."""
     samples, rate_hz = _decoded(base64.b64decode(audio), kind)
     if np.count_nonzero(np.abs(samples) > 0.01) < 0.025 * rate_hz:
         return None
-    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples)), FFT))
-    return float(np.argmax(spectrum)) * rate_hz / FFT
+    power = np.square(np.abs(np.fft.rfft(samples * np.hanning(len(samples)), FFT)))
+    peak, width = int(np.argmax(power)), round(TONE_WIDTH_HZ * FFT / rate_hz)
+    if power[max(0, peak - width) : peak + width + 1].sum() < TONE * power.sum():
+        return None
+    return float(peak) * rate_hz / FFT
 
 
 def _decoded(audio: bytes, kind: str) -> tuple[Samples, int]:
@@ -692,7 +696,7 @@ async def call(
     ends = {end: share for end, share in ENDS.items() if end is not fall_off or left_s > GONE_S}
     (end,) = rng.choices([*ends], [*ends.values()])
     comes: dict[str, Any] = {"intent": intent, "voice": voice, "small": end is stop_reading}
-    comes["travels"] = not listens and nonsense not in parts and rng.random() < TRAVELLERS
+    comes["travels"] = number % 2 == 0 and nonsense not in parts  # in which a client could ask not to be resumed
     async with calling(url, rng, counts, new_secret(rng), **comes) as caller:
         counts["sessions"] += 1
         await caller.settle_in(None)

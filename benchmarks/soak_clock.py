@@ -125,8 +125,7 @@ async def _turns(caller: Clock, times: Times, first: float, number: int) -> int:
         caller.heard_at, caller.failed, caller.asked_at = None, False, due + SPOKEN_S
         loop_began = await _speak(caller, times, loop_began, due)
         waited = None if caller.heard_at is None else caller.heard_at - caller.asked_at
-        broken = caller.failed and waited is None
-        times.turns.append(Turn(caller.asked_at - times.began, waited, broken))
+        times.turns.append(Turn(caller.asked_at - times.began, waited, caller.failed))
     return number + TURNS
 
 
