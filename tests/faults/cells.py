@@ -24,11 +24,9 @@ from tests.faults.promises import Cell, Fault, Promise
 from tests.faults.proxy import Line, Proxy
 from tests.faults.talker import SILENCE_MS, Talker, talking
 from tests.faults.world import HASTY, PATIENT, Limits, World, with_our_ears, world
-from tests.server.caller import Event, silence
+from tests.server.caller import PATIENCE_S, Event, silence
 from voxtral_voice.engines.fakes import Broken
 
-BACK_WITHIN_S: Final = 5.0
-"""After an engine's return a turn is answered."""
 HELD_UP_S: Final = 0.3
 LINES: Final[Mapping[Fault, Line]] = {
     what.DELAYED: Line(delay_s=0.1),
@@ -51,6 +49,8 @@ class Outcome:
     cell: Cell
     broken: str = ""
     """Why the promise is not kept."""
+    lost: bool = False
+    """The session, for all that is known: the cell came to no end."""
     lost_words: int = 0
     """Said, and neither understood nor told to be lost."""
     words_again: int = 0
@@ -87,7 +87,7 @@ def _outcome(cell: Cell, task: asyncio.Task[Outcome]) -> Outcome:
     if error is None:
         return task.result()
     traceback.print_exception(error)
-    return Outcome(cell, broken=f"{type(error).__name__}: {error}")
+    return Outcome(cell, broken=f"{type(error).__name__}: {error}", lost=True)
 
 
 async def play(cell: Cell, engines: Engines, limits: Limits, folder: str, together: asyncio.Barrier) -> Outcome:
@@ -128,12 +128,12 @@ async def _engine_cell(cell: Cell, made: World, talker: Talker, together: asynci
 
 
 async def _timed(*steps: Awaitable[object]) -> float:
-    """Seconds that they take, one after the other. AssertionError for too many."""
+    """Seconds that they take, one after the other. TimeoutError for too many, also on a busy machine."""
     now = asyncio.get_running_loop().time
     began = now()
-    for step in steps:
-        await step
-    assert now() < began + BACK_WITHIN_S, f"not answered within {BACK_WITHIN_S:g} s, but {now() - began:.1f} s"
+    async with asyncio.timeout(PATIENCE_S):
+        for step in steps:
+            await step
     return now() - began
 
 

@@ -35,8 +35,7 @@ WORDS: Final = ("amber", "birch", "cedar", "dune", "ember", "fjord", "grove", "h
 FIRST_HZ: Final = 300
 STEP_HZ: Final = 100
 WORD_MS: Final = 50
-"""Short, so that nobody waits for an answer to be played; a phrase is long enough to be known as a tone, which nothing
-that the user says is taken for the echo of."""
+"""Short, so that nobody waits for an answer to be played."""
 TONE_HZ: Final = 440
 SECOND: Final = "And that was all."
 """The second sentence of every answer, and its second phrase. The answer's middle is behind its first word: only then

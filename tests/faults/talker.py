@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
-import numpy as np
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -19,7 +18,6 @@ from tests.faults.engine import pitch_of
 from tests.realtime import order
 from tests.realtime.oracle import read
 from tests.server.caller import PATIENCE_S, Caller, Event, silence, tone
-from voxtral_voice.audio.pcm import Samples
 
 TOKEN_HEADER: Final = "X-Voxtral-Voice-Resume"
 AFTER_HEADER: Final = "X-Voxtral-Voice-After"
@@ -27,15 +25,8 @@ TONE_MS: Final = 480
 HALF_MS: Final = 320
 """Said so far, when somebody is in the middle of a word."""
 SILENCE_MS: Final = 320
-BREATH: Final = 0.03
 LARGE: Final = 60_000
 RETRIEVED: Final = 60
-
-
-def sound_of(word: str, ms: float) -> Samples:
-    """Its tone, and a breath: with the tone alone any sound could be made an echo of any other."""
-    sound = tone(ms, pitch_of(word))
-    return sound + np.random.default_rng(len(sound)).uniform(-BREATH, BREATH, len(sound)).astype(np.float32)
 
 
 class Talker(Caller):
@@ -63,7 +54,7 @@ class Talker(Caller):
         await self.nobody_speaks()
         self.words.append(word)
         count = self.count("input_audio_buffer.speech_started") + 1
-        await self.say(sound_of(word, HALF_MS))
+        await self.say(tone(HALF_MS, pitch_of(word)))
         if heard:
             await self.until("input_audio_buffer.speech_started", count)
 
@@ -77,7 +68,7 @@ class Talker(Caller):
         return told[-1]["state"] if told else "open"
 
     async def end_word(self) -> None:
-        await self.say(sound_of(self.words[-1], TONE_MS - HALF_MS))
+        await self.say(tone(TONE_MS - HALF_MS, pitch_of(self.words[-1])))
         await self.say(silence(SILENCE_MS))
 
     async def say_word(self, word: str, *, heard: bool = True) -> None:

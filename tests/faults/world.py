@@ -6,6 +6,7 @@ Knows: settings, addresses, the operator's pages. Does not know: faults, what is
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -39,7 +40,7 @@ class Limits:
     """How patient the server is. None: as it is delivered."""
 
     engine_s: float | None = None
-    """Until an engine's first output."""
+    """Until an engine's first output, and between two."""
     probe_s: float | None = None
     """Between two tries of one that failed."""
     send_s: float | None = None
@@ -52,6 +53,7 @@ class Limits:
         """To all servers that run inside."""
         with ExitStack() as stack:
             for module, name, seconds in (
+                (patience, "NEXT_THERE_S", self.engine_s),
                 (recovery, "EVERY_S", self.probe_s),
                 (synthetic, "AGAIN_S", self.probe_s),
                 (link, "SEND_S", self.send_s),
@@ -65,7 +67,7 @@ class Limits:
 
 DELIVERED: Final = Limits()
 PATIENT: Final = Limits(engine_s=10.0, probe_s=0.1)
-HASTY: Final = Limits(engine_s=0.4, probe_s=0.1, send_s=0.3, hear_s=0.2)
+HASTY: Final = Limits(engine_s=0.8, probe_s=0.1, send_s=0.3, hear_s=0.2)
 """For who hangs: waiting is no part of what is tested."""
 
 
@@ -144,13 +146,14 @@ _EARS: Final[dict[str, World]] = {}
 
 @contextmanager
 def with_our_ears() -> Iterator[None]:
-    """Servers that start inside hear with what their world has."""
+    """Servers that start inside hear with what their world has; and nobody there has a loudspeaker: what is said at
+    once, right behind an answer, is no echo of it."""
 
     def built(config: Config, *options: Any) -> Any:
         made = _EARS[config.transcriber.url]
         return replace(build_engines(config, *options), voice_activity=made.voice_activity, turn_judge=made.turn_judge)
 
-    with mock.patch.object(run, "build_engines", built):
+    with mock.patch.object(run, "build_engines", built), mock.patch.object(ear, "ECHO_S", -math.inf):
         yield
 
 
