@@ -78,13 +78,15 @@ async def storm(url: str, frames: int, seed: int, headers: dict[str, str] | None
 async def _connection(url: str, rng: random.Random, told: Told, headers: dict[str, str]) -> None:
     address = url.replace("http", "ws", 1) + rng.choice(("/v1/realtime", "/v1/realtime?intent=transcription"))
     try:
-        async with connect(address, proxy=None, compression=None, additional_headers=headers) as socket:
+        async with connect(
+            address, proxy=None, compression=None, ping_interval=None, additional_headers=headers
+        ) as socket:
             told.connections += 1
             cleared = asyncio.Event()
             hearing = asyncio.ensure_future(_hear(socket, told, cleared))
             try:
-                await _send(socket, rng, told)
-                await _is_there(socket, told, cleared)
+                if await _send(socket, rng, told):
+                    await _is_there(socket, told, cleared)
             finally:
                 hearing.cancel()
                 await asyncio.wait([hearing])
@@ -105,13 +107,16 @@ async def _hear(socket: ClientConnection, told: Told, cleared: asyncio.Event) ->
     cleared.set()  # nothing more comes
 
 
-async def _send(socket: ClientConnection, rng: random.Random, told: Told) -> None:
-    """Events, and now and then a frame by its bytes."""
+async def _send(socket: ClientConnection, rng: random.Random, told: Told) -> bool:
+    """Events, and now and then a frame by its bytes. Whether there was none of these: what comes behind half a frame is
+    its other half, and nobody can be asked anything any more."""
     makers, weights = zip(*MAKERS, strict=True)
+    is_whole = True
     with suppress(ConnectionClosed):
         for number in range(FRAMES):
             if rng.random() < RAW:
                 socket.transport.write(raw(rng))
+                is_whole = False
             else:
                 made = rng.choices(makers, weights)[0](rng)
                 is_text = isinstance(made, str)
@@ -119,6 +124,7 @@ async def _send(socket: ClientConnection, rng: random.Random, told: Told) -> Non
             told.frames += 1
             if number % 20 == 0:
                 await asyncio.sleep(0)
+    return is_whole
 
 
 async def _is_there(socket: ClientConnection, told: Told, cleared: asyncio.Event) -> None:
