@@ -139,20 +139,23 @@ def main(words: list[str]) -> int:
     options.add_argument("--seed", type=int, default=1, help="of the frames")
     options.add_argument("--out", type=Path, help="write what came of it, as JSON")
     asked = options.parse_args(words)
-    facts: Facts = {
+    about = {
         "command": " ".join(["python -m benchmarks.fuzz", *words]),
         "commit": commit(),
         "machine": machine(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    facts["date"] = datetime.now(UTC).isoformat(timespec="seconds")
-    facts["parsers"] = parsers(asked.inputs) if asked.inputs else {}
-    facts["inputs"] = sum(told["inputs"] for told in facts["parsers"].values())
-    facts["sockets"] = over_sockets(asked.frames, asked.seed) if asked.frames else {"found": ""}
-    print(f"sockets: {facts['sockets']}")
+    facts: Facts = json.loads(asked.out.read_text()) if asked.out and asked.out.exists() else {}
+    if asked.inputs:
+        told = parsers(asked.inputs)
+        facts["parsers"] = about | {"inputs": sum(one["inputs"] for one in told.values()), "each": told}
+    if asked.frames:
+        facts["sockets"] = about | over_sockets(asked.frames, asked.seed)
+        print(f"sockets: {facts['sockets']}")
     if asked.out:
         asked.out.write_text(json.dumps(facts, indent=1) + "\n")
-    found = [told["found"] for told in (*facts["parsers"].values(), facts["sockets"]) if told["found"]]
-    return int(bool(found))
+    parts = [*facts.get("parsers", {}).get("each", {}).values(), facts.get("sockets", {})]
+    return int(any(part.get("found") for part in parts))
 
 
 if __name__ == "__main__":
