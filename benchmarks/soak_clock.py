@@ -37,6 +37,8 @@ TURN_S: Final = 6.0
 SPOKEN_S: Final = 1.0
 CHUNK_S: Final = 0.02
 TURNS: Final = 10
+LEAVE_S: Final = 1.5
+"""Before the next turn is due the old session is left, and another begun."""
 AUDIBLE: Final = 300
 """Of 32,767: -41 dBFS."""
 SILENCE_MS: Final = 300
@@ -123,15 +125,16 @@ async def _turns(caller: Clock, times: Times, first: float, number: int) -> int:
         if due + TURN_S >= times.ends or caller.is_over:
             return each
         caller.heard_at, caller.failed, caller.asked_at = None, False, due + SPOKEN_S
-        loop_began = await _speak(caller, times, loop_began, due)
+        last = each == number + TURNS - 1
+        loop_began = await _speak(caller, times, loop_began, due, TURN_S - LEAVE_S if last else TURN_S)
         waited = None if caller.heard_at is None else caller.heard_at - caller.asked_at
         times.turns.append(Turn(caller.asked_at - times.began, waited, caller.failed))
     return number + TURNS
 
 
-async def _speak(caller: Clock, times: Times, at: float, due: float) -> float:
+async def _speak(caller: Clock, times: Times, at: float, due: float, lasts_s: float) -> float:
     """The microphone from `at` to the end of the turn that is due, without a gap. Returns that end."""
-    ends = due + TURN_S - CHUNK_S
+    ends = due + lasts_s - CHUNK_S
     while at < ends:
         loud = due <= at < due + SPOKEN_S - CHUNK_S / 2
         wait = at + CHUNK_S - time.monotonic()  # the chunk is whole when its last sample was spoken
