@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-QUIET := tests/e2e tests/clients tests/benchmarks
+QUIET := tests/e2e tests/clients tests/benchmarks tests/faults
 # ^ tests that want the machine to themselves: whole conversations in real time; the others run on two cores
 VOXTRAL := $(VENV)/.installed-voxtral$(if $(CPU),-cpu)
 
