@@ -10,7 +10,7 @@ import sys
 from typing import Final
 
 from voxtral_voice.cli import main
-from voxtral_voice.server import bounded_websocket, patient_http
+from voxtral_voice.server.protocols import frames, heads
 from voxtral_voice.server.rest import edge
 
 LIBRARIES: Final = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "asyncio", "httpx")
@@ -22,9 +22,9 @@ ROOMY: Final = ("--limits-loop-lag-ms", "0", "--limits-slow-turn-s", "0", "--lim
 def serve(words: list[str]) -> int:
     if "--quick" in words:
         words.remove("--quick")
-        patient_http.HEAD_S = edge.RECEIVE_S = QUICK_S  # type: ignore[misc]
-        patient_http.REST_S = 2 * QUICK_S  # type: ignore[misc]
-        bounded_websocket.MOST_PIECES = 2**12  # type: ignore[misc]
+        heads.HEAD_S = edge.RECEIVE_S = QUICK_S  # type: ignore[misc]
+        heads.REST_S = 2 * QUICK_S  # type: ignore[misc]
+        frames.MOST_PIECES = 2**12  # type: ignore[misc]
     for name in LIBRARIES:
         logging.getLogger(name).setLevel(logging.DEBUG)
     return main(["serve", "--profile", "fake", "--port", "0", "--log-level", "debug", *ROOMY, *words])

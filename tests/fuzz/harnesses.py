@@ -38,8 +38,8 @@ from voxtral_voice.realtime.client_events import ClientEvent, parse
 from voxtral_voice.realtime.fields import FieldError, Fields, Problem
 from voxtral_voice.realtime.wire import Wire
 from voxtral_voice.server.auth import Auth, Refusal, shown_key
-from voxtral_voice.server.bounded_websocket import BoundedWebSocket
-from voxtral_voice.server.patient_http import HEAD_BYTES, PatientHttp
+from voxtral_voice.server.protocols.frames import BoundedWebSocket
+from voxtral_voice.server.protocols.heads import HEAD_BYTES, PatientHttp
 from voxtral_voice.server.rest.bodies import form, text_fields
 from voxtral_voice.server.rest.chat_request import read_chat
 from voxtral_voice.server.rest.decode import decoded

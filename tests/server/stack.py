@@ -12,8 +12,8 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from voxtral_voice.server.bounded_websocket import BoundedWebSocket
-from voxtral_voice.server.patient_http import PatientHttp, listen
+from voxtral_voice.server.protocols.frames import BoundedWebSocket
+from voxtral_voice.server.protocols.heads import PatientHttp, listen
 
 MOST_BYTES = 16 * 2**20
 

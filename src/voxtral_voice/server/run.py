@@ -35,10 +35,10 @@ from voxtral_voice.server.drain import Stop, drain
 from voxtral_voice.server.health import Front, Health
 from voxtral_voice.server.in_daemon import in_daemon
 from voxtral_voice.server.keeping import Keeping
-from voxtral_voice.server.paced_websocket import PacedWebSocket
-from voxtral_voice.server.patient_http import listen
+from voxtral_voice.server.protocols.buffers import PacedWebSocket
+from voxtral_voice.server.protocols.full import Gate, RefusingHttp
+from voxtral_voice.server.protocols.heads import listen
 from voxtral_voice.server.recovery import recover
-from voxtral_voice.server.refusing_http import Gate, RefusingHttp
 from voxtral_voice.server.runtime import Runtime, build_engines, start_recorder, watch_loop_lag
 from voxtral_voice.server.synthetic import keep_tested, try_a_turn
 from voxtral_voice.server.tls import tls_context

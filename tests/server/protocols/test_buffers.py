@@ -10,10 +10,10 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.server.caller import PATIENCE_S
+from tests.server.protocols.test_frames import CONTINUED, TEXT, called, close_code, frame, raw
 from tests.server.stack import echo, serving
-from tests.server.test_bounded_websocket import CONTINUED, TEXT, called, close_code, frame, raw
-from voxtral_voice.server import paced_websocket
-from voxtral_voice.server.paced_websocket import (
+from voxtral_voice.server.protocols import buffers
+from voxtral_voice.server.protocols.buffers import (
     LARGE_BYTES,
     SEND_BUFFER_BYTES,
     SMALL_BYTES,
@@ -173,7 +173,7 @@ async def test_half_a_large_message_counts_until_its_client_goes() -> None:
 
 async def test_too_many_large_messages_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever brings the one too many is sent away, and who sends small ones notices nothing."""
-    monkeypatch.setattr(paced_websocket, "LARGE_BYTES", 200_000)
+    monkeypatch.setattr(buffers, "LARGE_BYTES", 200_000)
     async with paced(echo) as (port, large), called(port) as talks, raw(port) as (reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(frame(TEXT, b"x" * 60_000, last=False))

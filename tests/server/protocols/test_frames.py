@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.server.caller import PATIENCE_S
 from tests.server.stack import MOST_BYTES, echo, serving
-from voxtral_voice.server import bounded_websocket
+from voxtral_voice.server.protocols import frames
 
 CASES: Final = 247
 NO_MESSAGES: Final = ["9.*", "12.*", "13.*"]
@@ -109,20 +109,20 @@ async def test_large_messages_go_through_whole_and_in_order() -> None:
 
 async def test_many_small_frames_at_once_are_read_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     largest = 0
-    read = bounded_websocket.BoundedWebSocket._read
+    read = frames.BoundedWebSocket._read
 
-    def watched(self: bounded_websocket.BoundedWebSocket, data: bytes) -> None:
+    def watched(self: frames.BoundedWebSocket, data: bytes) -> None:
         nonlocal largest
         largest = max(largest, len(data))
         read(self, data)
 
-    monkeypatch.setattr(bounded_websocket.BoundedWebSocket, "_read", watched)
+    monkeypatch.setattr(frames.BoundedWebSocket, "_read", watched)
     count = 20_000
     async with serving(echo) as (_, port), raw(port) as (reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(frame(TEXT, b"x") * count)
         assert await reader.readexactly(3 * count) == b"\x81\x01x" * count
-    assert largest <= bounded_websocket.STEP_BYTES
+    assert largest <= frames.STEP_BYTES
 
 
 async def test_pings_are_answered() -> None:
@@ -148,7 +148,7 @@ async def test_pings_of_a_client_that_does_not_read_pile_up_nothing() -> None:
 
 @pytest.mark.parametrize("piece", [b"", b"x"])
 async def test_pieces_without_an_end(monkeypatch: pytest.MonkeyPatch, piece: bytes) -> None:
-    monkeypatch.setattr(bounded_websocket, "MOST_PIECES", 1000)
+    monkeypatch.setattr(frames, "MOST_PIECES", 1000)
     async with serving(echo) as (_, port), raw(port) as (reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(frame(TEXT, last=False) + frame(CONTINUED, piece, last=False) * 1500)

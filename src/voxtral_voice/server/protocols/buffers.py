@@ -1,7 +1,7 @@
 """WebSockets whose client may be slow, silent or greedy: little is kept for it, and it is not taken for dead too soon.
 
 Knows: buffers of one socket, how much large messages hold in all sockets, when a client was last heard. Does not know:
-messages' meaning, how long a frame may wait to be sent (`patience` of the session).
+messages' meaning, how long a frame may wait to be sent (`link`).
 
 - **A client that reads slowly** has little in its queue that it has not read: the buffers are small, so that the server
   notices, and an interruption has little to take back.
@@ -22,7 +22,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 from websockets.frames import CloseCode, Frame
 
-from voxtral_voice.server.bounded_websocket import BoundedWebSocket
+from voxtral_voice.server.protocols.frames import BoundedWebSocket
 
 SEND_BUFFER_BYTES: Final = 24 * 1024
 """Asked of the system, which doubles it and needs some of it itself: about 40 kB are kept for a client, 0.6 s of audio

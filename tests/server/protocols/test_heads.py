@@ -14,7 +14,7 @@ from tests.certificate import Certificate, certificate
 from tests.server.caller import PATIENCE_S
 from tests.server.stack import Stack, echo, serving
 from voxtral_voice.config import ServerConfig
-from voxtral_voice.server import patient_http
+from voxtral_voice.server.protocols import heads
 from voxtral_voice.server.tls import tls_context
 
 SHORT_S = 0.05
@@ -58,7 +58,7 @@ async def connected(port: int) -> AsyncIterator[Peer]:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HEAD_S", "REST_S"):
-        monkeypatch.setattr(patient_http, name, SHORT_S)
+        monkeypatch.setattr(heads, name, SHORT_S)
 
 
 def waiting(server: Stack) -> int:
@@ -191,7 +191,7 @@ async def test_a_large_body_in_small_chunks_is_read_whole() -> None:
 
 
 async def test_so_many_requests_may_wait_in_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patient_http, "MOST_PIPELINED", 3)
+    monkeypatch.setattr(heads, "MOST_PIPELINED", 3)
     async with serving(echo) as (_, port), connected(port) as peer:
         peer.send(b"".join([HEAD, b"\r\n"] * 5))
         assert b"HTTP/1.1 400 " in await peer.rest()
@@ -202,7 +202,7 @@ async def test_so_many_requests_may_wait_in_one_connection(monkeypatch: pytest.M
 
 
 async def test_of_too_many_that_have_not_asked_the_oldest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patient_http, "MOST_WITHOUT_HEAD", 2)
+    monkeypatch.setattr(heads, "MOST_WITHOUT_HEAD", 2)
     async with serving(echo) as (server, port), connected(port) as first:
         first.send(b"GET /")
         await until(server, 1)
@@ -225,8 +225,8 @@ async def large(_scope: Any, _receive: Any, send: Any) -> None:
 @pytest.mark.parametrize("more", [b"", b"Connection: close\r\n"])
 @pytest.mark.usefixtures("short")
 async def test_an_answer_that_is_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch, more: bytes) -> None:
-    monkeypatch.setattr(patient_http, "CLOSE_S", 0.05)
-    monkeypatch.setattr(patient_http, "LEAST_BYTES_PER_S", 10**9)
+    monkeypatch.setattr(heads, "CLOSE_S", 0.05)
+    monkeypatch.setattr(heads, "LEAST_BYTES_PER_S", 10**9)
     async with serving(large) as (_, port), connected(port) as peer:
         peer.send(HEAD + more + b"\r\n")
         await asyncio.sleep(0.5)
@@ -238,7 +238,7 @@ async def test_an_answer_that_is_not_read_is_given_up(monkeypatch: pytest.Monkey
 @pytest.mark.usefixtures("short")
 async def test_an_answer_that_is_read_slowly_is_not(monkeypatch: pytest.MonkeyPatch, more: bytes) -> None:
     """It has time for its length, also behind the deadline for the next head."""
-    monkeypatch.setattr(patient_http, "CLOSE_S", 0.05)
+    monkeypatch.setattr(heads, "CLOSE_S", 0.05)
     async with serving(large) as (_, port), connected(port) as peer:
         peer.send(HEAD + more + b"\r\n")
         await asyncio.sleep(0.5)
@@ -259,7 +259,7 @@ async def test_a_peer_that_reads_nothing_is_dropped_by_the_system() -> None:
     async with serving(app) as (server, port), connected(port) as peer:
         peer.send(HEAD + b"\r\n")
         await peer.answer()
-    assert made == [patient_http.UNREAD_MS]
+    assert made == [heads.UNREAD_MS]
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from tests.server.stack import serving
 from voxtral_voice.config_limits import LimitsConfig
 from voxtral_voice.observe.metrics import Metrics
 from voxtral_voice.server.admission import FULL, Admission
+from voxtral_voice.server.protocols.full import Gate, RefusingHttp
 from voxtral_voice.server.refusals import Refusals, raw
-from voxtral_voice.server.refusing_http import Gate, RefusingHttp
 
 HEAD = (
     "GET /v1/realtime HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

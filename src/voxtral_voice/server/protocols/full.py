@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from voxtral_voice.realtime.resume import TOKEN_HEADER, TOKEN_PROTOCOL
 from voxtral_voice.server.admission import Admission, Refused
-from voxtral_voice.server.patient_http import PatientHttp
+from voxtral_voice.server.protocols.heads import PatientHttp
 from voxtral_voice.server.refusals import Refusals, raw
 
 RESUMES: Final = TOKEN_HEADER.encode()
