@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-import benchmarks.audit.__main__  # noqa: F401 - its import lists the attacks
+from benchmarks.audit.__main__ import is_about_keys
 from benchmarks.audit.attack import ATTACKS
 
 ROOT = Path(__file__).parents[1]
@@ -38,3 +38,12 @@ def test_every_attack_that_is_named_exists() -> None:
     named = re.findall(r"audit: ([^;|`]+?)(?= \||;|\n)", PAGE)
     assert len(named) > 30
     assert set(named) - known == set()
+
+
+def test_how_many_attacks_there_are_and_where_they_go() -> None:
+    about_keys = sum(is_about_keys(attack) for attack in ATTACKS)
+    about_tls = sum(attack.on == "tls" for attack in ATTACKS)
+    anywhere = len(ATTACKS) - about_keys - about_tls
+    assert f"{len(ATTACKS)} attacks over the port" in PAGE
+    where = f"{anywhere} of them go to any address, {about_keys} more are about keys and go out with `--api-key`, "
+    assert f"{where}{about_tls} more to `https`." in " ".join(PAGE.split())
