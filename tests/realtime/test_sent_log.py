@@ -98,6 +98,30 @@ def test_the_oldest_go_when_there_are_too_many(log: SentLog) -> None:
     assert [log.has(f"event_{number}") for number in range(5)] == [False, False, False, True, True]
 
 
+@pytest.mark.parametrize("log", [SentLog(keep_frames=2), SentLog(keep_bytes=2 * len(event(0)))])
+def test_what_waits_is_in_the_way_of_nothing_that_was_sent(log: SentLog) -> None:
+    """The client has event_0, and the connection breaks in the middle of event_1."""
+    filled(5, log)
+    assert [log.take(), log.take()] == [event(0), event(1)]
+    assert log.has("event_0")
+    log.rewind("event_0")
+    assert rest(log) == [event(1), event(2), event(3), event(4)]
+    assert [log.has(f"event_{number}") for number in range(5)] == [False, False, False, True, True]
+
+
+def test_all_that_is_there_is_counted() -> None:
+    log = filled(5, SentLog(keep_frames=2))
+    assert log.held_bytes == 5 * len(event(0))
+    rest(log)
+    assert log.held_bytes == 2 * len(event(0))
+    log.rewind("event_3")
+    filled(1, log)
+    assert log.held_bytes == 3 * len(event(0))
+    log.keep(False)
+    rest(log)
+    assert log.held_bytes == 0
+
+
 def test_how_much_audio_is_sent_again() -> None:
     log = filled(6)
     log.add(Sent(event(6), "resp_2", 60.0))

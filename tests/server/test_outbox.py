@@ -6,7 +6,7 @@ import pytest
 
 from voxtral_voice.realtime.sent_log import Sent
 from voxtral_voice.server import memory
-from voxtral_voice.server.outbox import MANY_BYTES, OUTBOX, Outbox
+from voxtral_voice.server.outbox import MANY_BYTES, OUTBOX, OUTBOX_BYTES, Outbox
 
 
 async def test_what_waits_comes_out_in_its_order() -> None:
@@ -46,3 +46,18 @@ async def test_what_was_kept_is_gone_with_it() -> None:
     outbox.close()
     assert outbox.log.take() is None
     assert not outbox.log._frames
+
+
+async def test_a_client_that_comes_back_and_never_reads_has_no_more_kept_each_time() -> None:
+    """Each time it names the event before all of that."""
+    outbox, rounds = Outbox(), 0
+    outbox.log.keep(True)
+    outbox.greet("event_0", b"{}")
+    frame = bytes(OUTBOX_BYTES // 4)
+    while outbox.can_go_on("event_0"):
+        outbox.log.rewind("event_0")
+        rounds += 1
+        assert all(outbox.put(Sent(frame)) for _ in range(4))
+        assert rounds < 20
+    assert rounds == 2
+    assert outbox.log.held_bytes == 2 * OUTBOX_BYTES

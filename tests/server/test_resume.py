@@ -318,6 +318,16 @@ async def test_a_client_that_leaves_does_not_come_back(serving: Serving) -> None
         assert len(server.runtime.sessions) == 0
 
 
+async def test_a_client_that_leaves_does_not_come_back_though_it_leaves_answers_behind(serving: Serving) -> None:
+    """The server finds out that nobody takes them before it reads that the client has closed."""
+    async with serving(config=config()) as server, travelling(server.url) as traveller:
+        for _ in range(3):
+            await traveller.send("input_audio_buffer.clear")
+        await traveller.socket.close(1000)
+        assert await refused(traveller) == (404, "resume_unknown")
+        assert await server.metric("ws_closes_total", code="1000") == 1
+
+
 @pytest.mark.parametrize("code", [1001, 3000])
 async def test_a_client_that_is_torn_away_may(serving: Serving, code: int) -> None:
     async with serving(config=config()) as server, travelling(server.url) as traveller:

@@ -40,7 +40,10 @@ class SentLog:
         self._keep_frames, self._keep_bytes = keep_frames, keep_bytes
         self._keeps = False
         self._frames: deque[Sent] = deque()  # see KEEP_FRAMES; those that wait are counted by who adds them
-        self._bytes = 0
+        self.held_bytes = 0
+        """Of all that are there."""
+        self._taken_bytes = 0
+        """Of those before the next one."""
         self._first = 0
         """Number of the oldest one that is there."""
         self._next = 0
@@ -60,7 +63,7 @@ class SentLog:
 
     def add(self, sent: Sent) -> None:
         self._frames.append(sent)
-        self._bytes += len(sent.frame)
+        self.held_bytes += len(sent.frame)
         self.waiting += 1
         self.waiting_bytes += len(sent.frame)
 
@@ -73,6 +76,7 @@ class SentLog:
             self.waiting -= 1
             self.waiting_bytes -= len(frame)
         self._next += 1
+        self._taken_bytes += len(frame)
         self._drop_old()
         return frame
 
@@ -86,6 +90,7 @@ class SentLog:
         number = self._behind(event_id)
         assert number is not None
         self._next, self._new_from = number, self._end
+        self._taken_bytes = sum(len(sent.frame) for sent in islice(self._frames, number - self._first))
         self.waiting = self.waiting_bytes = 0
 
     def greeted(self, event_id: str) -> None:
@@ -123,9 +128,11 @@ class SentLog:
 
     def _drop_old(self) -> None:
         while self._first < self._next and not (self._keeps and self._fits):
-            self._bytes -= len(self._frames.popleft().frame)
+            size = len(self._frames.popleft().frame)
+            self.held_bytes -= size
+            self._taken_bytes -= size
             self._first += 1
 
     @property
     def _fits(self) -> bool:
-        return len(self._frames) <= self._keep_frames and self._bytes <= self._keep_bytes
+        return self._next - self._first <= self._keep_frames and self._taken_bytes <= self._keep_bytes

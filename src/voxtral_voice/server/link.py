@@ -27,7 +27,8 @@ BLOCKED_S: Final = 0.005
 CLOSE_REASON_BYTES: Final = 123
 """RFC 6455, section 5.5."""
 
-NORMAL, GOING_AWAY, NOBODY_THERE, POLICY, INTERNAL_ERROR, TRY_AGAIN_LATER = 1000, 1001, 1006, 1008, 1011, 1013
+NORMAL, GOING_AWAY, NO_CODE, NOBODY_THERE, POLICY = 1000, 1001, 1005, 1006, 1008
+INTERNAL_ERROR, TRY_AGAIN_LATER = 1011, 1013
 RESUMED_ELSEWHERE, RESUME_UNKNOWN = 4001, 4004
 """Of ours: RFC 6455, section 7.4.2."""
 
@@ -127,7 +128,7 @@ class Link:
         while True:
             message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":
-                raise WebSocketDisconnect(message.get("code", 1005))
+                raise WebSocketDisconnect(message.get("code", NO_CODE))
             text = message.get("text")
             await take(text if text is not None else message.get("bytes") or b"")
 
@@ -140,8 +141,21 @@ class Link:
                     await self._socket.send_text(frame.decode())
             except TimeoutError:
                 raise Hangup(SLOW) from None
-            except (RuntimeError, OSError):
-                raise WebSocketDisconnect(NOBODY_THERE) from None
+            except (RuntimeError, OSError, WebSocketDisconnect):
+                raise WebSocketDisconnect(await self._code_unread()) from None
             self._sent_bytes = len(frame)
             if (blocked_s := asyncio.get_running_loop().time() - began) > BLOCKED_S:
                 self._metrics.send_blocked.observe(blocked_s)
+
+    async def _code_unread(self) -> int:
+        """Why the client takes nothing any more: it may have closed, behind frames that were not read yet. Those count
+        as not received."""
+        reader = self._at_work[0]
+        if not reader.done():  # else it has found out
+            reader.cancel()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SEND_S):
+                    while (message := await self._socket.receive())["type"] != "websocket.disconnect":
+                        pass
+                    return int(message.get("code", NO_CODE))
+        return NOBODY_THERE

@@ -195,7 +195,7 @@ class LiveSession:
     def may_resume(self, asked: Asked) -> bool:
         """It is there, the token is right, and what the client has not got can be sent again."""
         here = not self._told.done() and not self.over.is_set()
-        return here and self._tokens.accept(asked.token) and self._outbox.log.has(asked.after)
+        return here and self._tokens.accept(asked.token) and self._outbox.can_go_on(asked.after)
 
     def resume(self, link: Link, asked: Asked) -> bool:
         """Go on over this link; one that is still there is closed. False: it may not be resumed so any more."""

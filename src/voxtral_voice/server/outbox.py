@@ -40,6 +40,11 @@ class Outbox:
         self._more.set()
         return self.log.waiting <= OUTBOX and self.log.waiting_bytes <= OUTBOX_BYTES
 
+    def can_go_on(self, event_id: str) -> bool:
+        """For a client that has come back: all behind this event is there, and not more than a client may leave unread
+        at all. Otherwise one that comes back again and again without reading has more kept each time."""
+        return self.log.held_bytes <= OUTBOX_BYTES and self.log.has(event_id)
+
     def greet(self, event_id: str, frame: bytes) -> None:
         """A new writer begins with this, before what it sends again."""
         self._greeting = frame
