@@ -235,6 +235,17 @@ async def test_what_a_try_is_answered(error: Exception, works: bool) -> None:
         assert ("turn_judge" not in runtime.failing) == works
 
 
+async def test_a_fault_of_ours_is_shown_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Else the engine would seem to fail for ever."""
+    judge = Raising(KeyError("no rule has this name"))
+    async with recovering(quick(turn_judge=judge), "turn_judge") as (_, clock):
+        for _ in range(3):
+            await one_try(clock)
+    [shown] = [record for record in caplog.records if record.getMessage() == "try_broken"]
+    assert shown.exc_info is not None
+    assert isinstance(shown.exc_info[1], KeyError)
+
+
 # --- a chain ----------------------------------------------------------------------------------------------------
 
 
@@ -305,6 +316,40 @@ async def test_one_that_did_not_start_is_started_when_it_can() -> None:
         late.there = True
         await one_try(clock, LINKS)
         assert (runtime.degraded, await said(runtime)) == ({}, "A")
+
+
+class Starting(FakeResponder):
+    """Does so until it may be done."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: "A", 0, 0)
+        self.begun = self.under_way = self.most = 0
+        self.done = asyncio.Event()
+
+    async def start(self) -> None:
+        self.begun += 1
+        if self.begun == 1:  # with the server
+            raise EngineError("responder", "nobody answers")
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            await self.done.wait()
+        finally:
+            self.under_way -= 1
+
+
+async def test_a_start_has_a_time_limit_too_and_no_other_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "QUICK_S", 0.01)
+    first, second = Starting(), FakeResponder(lambda _: "B", 0, 0)
+    chain = Fallback([Link("responder", first, 30.0, 30.0), Link("responder.fallback", second, 30.0, 30.0)])
+    await chain.start()
+    async with recovering(quick(responder=chain), sleepers=LINKS) as (runtime, clock):
+        for _ in range(3):
+            await one_try(clock, LINKS)
+        assert (first.begun, first.under_way, first.most) == (3, 1, 1)  # with the server, quick, patient
+        first.done.set()
+        await one_try(clock, LINKS)
+        assert (runtime.degraded, await said(runtime), first.begun) == ({}, "A", 3)
 
 
 # --- what is asked ----------------------------------------------------------------------------------------------

@@ -51,10 +51,14 @@ class Link:
     told: str = ""
     """What clients are told of that."""
     started: bool = False
+    _starting: asyncio.Lock = field(default_factory=asyncio.Lock, init=False, repr=False, compare=False)
 
     async def start(self) -> None:
-        await self.responder.start()
-        self.started = True
+        """Once, also when several want it at a time."""
+        async with self._starting:
+            if not self.started:
+                await self.responder.start()
+                self.started = True
 
     @property
     def asked(self) -> bool:

@@ -9,6 +9,7 @@ answer, and then `/readyz` would say so and deny it in turn. What fails costs no
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
@@ -25,7 +26,7 @@ from voxtral_voice.engines.base import (
     Samples,
 )
 from voxtral_voice.engines.fallback import Link
-from voxtral_voice.errors import BusyError, EngineError, RequestError
+from voxtral_voice.errors import ENGINE_FAULTS, BusyError, EngineError, RequestError
 from voxtral_voice.observe import log
 from voxtral_voice.server.runtime import Runtime
 
@@ -66,21 +67,27 @@ async def recover(runtime: Runtime, sleep: Sleep = asyncio.sleep) -> None:
 async def _watch(name: str, failing: Callable[[], bool], tries: Try, sleep: Sleep) -> None:
     """One try after the other; beside them one patient try, of an engine that does not answer at once."""
     patient: asyncio.Task[BaseException | None] | None = None
+    shown: set[type[BaseException]] = set()
     async with asyncio.TaskGroup() as group:
         while True:
             await sleep(EVERY_S)
             if not failing():
                 continue
-            failure = await _told(name, tries(QUICK_S))
+            failure = await _told(name, tries(QUICK_S), shown)
             if isinstance(failure, TimeoutError) and (patient is None or patient.done()):
-                patient = group.create_task(_told(name, tries(PATIENT_S)))
+                patient = group.create_task(_told(name, tries(PATIENT_S), shown))
 
 
-async def _told(name: str, work: Awaitable[None]) -> BaseException | None:
-    """Of a failure, whatever it is, only the log is told: it is known, and nobody's turn."""
+async def _told(name: str, work: Awaitable[None], shown: set[type[BaseException]]) -> BaseException | None:
+    """Of a failure only the log is told: it is known, and nobody's turn. What engines do not raise is a fault of ours,
+    and shown once."""
     [failure] = await asyncio.gather(work, return_exceptions=True)
-    if failure is not None:
-        log.event("engine_still_failing", "debug", engine=name, reason=str(failure) or type(failure).__name__)
+    if failure is None:
+        return None
+    log.event("engine_still_failing", "debug", engine=name, reason=str(failure) or type(failure).__name__)
+    if not isinstance(failure, ENGINE_FAULTS) and type(failure) not in shown:
+        shown.add(type(failure))
+        logging.getLogger(log.ROOT).error("try_broken", exc_info=failure)
     return failure
 
 
@@ -106,9 +113,7 @@ async def _try_link(runtime: Runtime, link: Link, limit_s: float) -> None:
     assert runtime.chain is not None
     link.breaker.try_begins()
     try:
-        if not link.started:
-            await link.start()
-        await _works(_answer(link.responder), limit_s)
+        await _works(_answer_of(link), limit_s)
     finally:
         link.breaker.try_failed()
     runtime.chain.worked(link)
@@ -145,6 +150,11 @@ async def _transcribe(runtime: Runtime) -> None:
 
 async def _respond(runtime: Runtime) -> None:
     await _answer(runtime.engines.responder)
+
+
+async def _answer_of(link: Link) -> None:
+    await link.start()
+    await _answer(link.responder)
 
 
 async def _answer(responder: Responder) -> None:
