@@ -13,7 +13,6 @@ from voxtral_voice.server.admission import (
     TOO_FAST,
     Admission,
     Place,
-    Refused,
     network_of,
 )
 
@@ -38,10 +37,10 @@ def slow(admission: Admission, now: float) -> None:
 def test_places_are_counted_and_given_back() -> None:
     door = admission(most=2)
     first, second = entered(door), entered(door)
-    assert (door.sessions, door.is_full) == (2, True)
+    assert (door.sessions, door.has_room(0.0)) == (2, False)
     assert door.check(HERE, 0.0) == door.enter(b"", HERE, 0.0) == FULL
     first.leave()
-    assert (door.sessions, door.is_full) == (1, False)
+    assert (door.sessions, door.has_room(0.0)) == (1, True)
     assert door.check(HERE, 0.0) is None
     entered(door)
     second.leave()
@@ -123,6 +122,7 @@ def test_no_new_ones_while_there_is_too_much_to_do() -> None:
     slow(door, 0.0)
     first, _ = entered(door), entered(door)
     assert door.check(HERE, 0.0) == door.begin_work(0.0) == LOADED
+    assert not door.has_room(0.0)
     first.leave()
     assert door.check(HERE, 0.0) is None, "one that is slow by itself is no load"
     entered(door)
@@ -154,16 +154,6 @@ def test_requests_have_places_too() -> None:
     assert door.check(HERE, 0.0) == door.begin_work(0.0) == FULL
     door.end_work()
     assert (door.requests, door.sessions, door.check(HERE, 0.0)) == (0, 1, None)
-
-
-def test_closed_is_closed_and_who_is_in_stays() -> None:
-    door = admission()
-    place = entered(door)
-    away = Refused("closed", 503, "server_going_away", "The server restarts.", 30)
-    door.close(away)
-    assert door.check(HERE, 0.0) == door.enter(b"", HERE, 0.0) == door.begin_work(0.0) == away
-    assert door.sessions == 1
-    place.leave()
 
 
 def test_nothing_is_kept_of_who_has_left() -> None:

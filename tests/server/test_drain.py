@@ -46,6 +46,9 @@ async def refused(server: Served) -> None:
     models = await server.get("/v1/models")
     assert (models.status_code, models.json()["error"]["code"]) == (503, "server_going_away")
     assert models.headers["retry-after"] == "2"
+    metrics = (await server.get("/metrics")).text
+    assert 'voxtral_voice_sessions_refused_total{reason="closed"} 2.0' in metrics
+    assert 'voxtral_voice_refusals_total{code="server_going_away"} 2.0' in metrics
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -78,6 +78,17 @@ async def test_a_full_server_is_ready_and_gets_nobody_new(serving: Serving) -> N
         assert (await server.get("/ping")).status_code == 503
 
 
+async def test_a_server_with_too_much_to_do_gets_nobody_new(serving: Serving) -> None:
+    async with serving() as server:
+        admission, now = server.runtime.admission, asyncio.get_running_loop().time()
+        for _ in range(20):
+            admission.load.turn(60.0, now)
+        assert (await server.get("/ping")).status_code == 200, "hardly anybody is there"
+        admission.sessions += admission._most // 2
+        assert (await server.get("/readyz")).status_code == 200
+        assert (await server.get("/ping")).status_code == 503
+
+
 async def test_a_process_that_is_down_is_named(serving: Serving) -> None:
     class Down:
         failing = "vllm mini ended with status 1"

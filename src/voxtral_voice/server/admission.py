@@ -9,6 +9,7 @@ Nothing here waits: a place is counted in the step in which it is asked for, so 
     check(address, now)                 is there a no for whoever comes from there? Nothing is counted
     enter(owner, address, now)          a place for a session, or why there is none
     begin_work(now), end_work()         a place for a request that the engines work for
+    has_room(now)                       is there a place for anybody?
     Place.take() Place.leave()          it is somebody's; it is free again
 """
 
@@ -83,15 +84,10 @@ class Admission:
         self._new = Bucket(limits.new_sessions_per_s, BURST_S * limits.new_sessions_per_s)
         self._again = Bucket(limits.new_sessions_per_s, max(most, BURST_S * limits.new_sessions_per_s))
         """All sessions may lose their connections at once."""
-        self._closed: Refused | None = None
 
-    @property
-    def is_full(self) -> bool:
-        return self.sessions + self.requests >= self._most
-
-    def close(self, refused: Refused) -> None:
-        """Nobody is let in from now on; who is in, stays."""
-        self._closed = refused
+    def has_room(self, now: float) -> bool:
+        """For whoever comes from an address and with a key that have nothing yet."""
+        return self._no_place(now) is None
 
     def check(self, address: str, now: float) -> Refused | None:
         """For one whose key is not known yet."""
@@ -137,9 +133,7 @@ class Admission:
         self.requests -= 1
 
     def _no_place(self, now: float) -> Refused | None:
-        if self._closed is not None:
-            return self._closed
-        if self.is_full:
+        if self.sessions + self.requests >= self._most:
             return FULL
         if self.sessions >= max(2, self._most // LOADED_FROM) and self.load.too_much(now) is not None:
             return LOADED

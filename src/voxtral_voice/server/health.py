@@ -5,7 +5,8 @@ Does not know: who may enter (`door`), how many (`admission`), what makes it rea
 
     /livez    200 as long as the event loop answers
     /readyz   200 when it can be used, else 503; the body says why not
-    /ping     204 while it loads, 200 when it can be used, 503 when it should get nobody new: failing, full, going away
+    /ping     204 while it loads, 200 when it can be used, 503 when it should get nobody new: failing, full, busy, going
+              away
 
     loading -> untested -> ready <-> failing
                               |  ... any of them -> draining
@@ -13,6 +14,7 @@ Does not know: who may enter (`door`), how many (`admission`), what makes it rea
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -21,6 +23,8 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from voxtral_voice.server.admission import Refused
+from voxtral_voice.server.refusals import response
 from voxtral_voice.server.runtime import Runtime
 
 State = Literal["loading", "untested", "ready", "failing", "draining"]
@@ -34,11 +38,18 @@ WAIT_PAGE: Final = (
     "<!doctype html><html lang=en><meta charset=utf-8><title>Voxtral Voice AI</title>"
     "<p>The server is loading its models. This page looks again by itself.</p></html>"
 )
-REFUSALS: Final[Mapping[Closed, tuple[str, str]]] = {
-    "loading": ("server_loading", "The server is loading its models: try again in a few seconds."),
-    "draining": ("server_going_away", "The server is going away: connect again, to another one or to the next."),
+REFUSALS: Final[Mapping[Closed, Refused]] = {
+    "loading": Refused(
+        "closed", 503, "server_loading", "The server is loading its models: try again in a few seconds.", RETRY_S
+    ),
+    "draining": Refused(
+        "closed",
+        503,
+        "server_going_away",
+        "The server is going away: connect again, to another one or to the next.",
+        RETRY_S,
+    ),
 }
-"""Code and message."""
 
 
 @dataclass(slots=True)
@@ -73,7 +84,7 @@ class Health:
     @property
     def ping(self) -> int:
         """The status that a load balancer understands without a body."""
-        if self.runtime is not None and self.runtime.admission.is_full:
+        if self.runtime is not None and not self.runtime.admission.has_room(_now()):
             return 503
         return {"ready": 200, "loading": 204, "untested": 204}.get(self.state, 503)
 
@@ -137,19 +148,17 @@ class Front:
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         state: Closed = "draining" if self._health.draining else "loading"
+        no = REFUSALS[state]
+        if self._health.runtime is not None:
+            self._health.runtime.refusals.note(no, _now())
         if scope["type"] == "websocket":
-            await WebSocket(scope, receive, send).send_denial_response(refusal(state))
+            await WebSocket(scope, receive, send).send_denial_response(response(no))
         elif scope["path"] == "/" and state == "loading":
-            await HTMLResponse(WAIT_PAGE, 503, {"Refresh": str(RETRY_S)} | retry())(scope, receive, send)
+            headers = {"Refresh": str(RETRY_S), "Retry-After": str(RETRY_S)}
+            await HTMLResponse(WAIT_PAGE, 503, headers)(scope, receive, send)
         else:
-            await refusal(state)(scope, receive, send)
+            await response(no)(scope, receive, send)
 
 
-def retry() -> dict[str, str]:
-    return {"Retry-After": str(RETRY_S)}
-
-
-def refusal(state: Closed) -> JSONResponse:
-    code, message = REFUSALS[state]
-    body = {"error": {"message": message, "type": "server_error", "param": None, "code": code}}
-    return JSONResponse(body, 503, retry())
+def _now() -> float:
+    return asyncio.get_running_loop().time()
