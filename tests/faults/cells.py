@@ -20,7 +20,7 @@ from tests.faults import machine
 from tests.faults import promises as what
 from tests.faults.engine import SECOND, WORDS, Mode, Part
 from tests.faults.processes import EngineProcess
-from tests.faults.promises import Cell, Fault, Promise
+from tests.faults.promises import FAULTS, Cell, Fault, Promise
 from tests.faults.proxy import Line, Proxy
 from tests.faults.talker import SILENCE_MS, Talker, talking
 from tests.faults.world import HASTY, PATIENT, Limits, World, with_our_ears, world
@@ -28,6 +28,8 @@ from tests.server.caller import PATIENCE_S, Event, silence
 from voxtral_voice.engines.fakes import Broken
 
 HELD_UP_S: Final = 0.3
+AT_ONCE: Final = 2
+"""Rows of the table: a cell waits most of its time, but two cores are busy with more of them."""
 LINES: Final[Mapping[Fault, Line]] = {
     what.DELAYED: Line(delay_s=0.1),
     what.JITTERY: Line(jitter_s=0.15),
@@ -62,12 +64,28 @@ class Outcome:
 Engines = Mapping[Part, EngineProcess]
 
 
-async def play_all(fault: Sequence[Cell], sets: Sequence[Engines], limits: Limits | None = None) -> list[Outcome]:
-    """The cells of one fault, each with engines of its own, side by side. What fails is in the outcome. limits: None =
+Row = tuple[str, Fault]
+"""Of the table: the part, and what happens to it."""
+
+
+def rounds() -> list[Sequence[Row]]:
+    """The whole table. A round's rows are played at once: they need the same limits, which all servers here share, and
+    leave the machine as it is; what befalls that befalls everybody."""
+    every = [(part, fault) for part, faults in FAULTS.items() for fault in faults]
+    alone = [row for row in every if row[0] == "machine"]
+    hasty = [row for row in every if row[1] in what.HANGS]
+    patient = [row for row in every if row not in alone and row not in hasty]
+    pairs = [rows[at : at + AT_ONCE] for rows in (patient, hasty) for at in range(0, len(rows), AT_ONCE)]
+    return [*pairs, *([row] for row in alone)]
+
+
+async def play_all(cells: Sequence[Cell], sets: Sequence[Engines], limits: Limits | None = None) -> list[Outcome]:
+    """The cells of one round, each with engines of its own, side by side. What fails is in the outcome. limits: None =
     short ones."""
-    limits = limits or (HASTY if fault[0].fault in what.HANGS else PATIENT)
+    first = cells[0]
+    limits = limits or (HASTY if first.fault in what.HANGS else PATIENT)
     # all cells have the same machine, so that what befalls it does so when each is where it should be
-    together = asyncio.Barrier(len(fault) if fault[0].part == "machine" else 1)
+    together = asyncio.Barrier(len(cells) if first.part == "machine" else 1)
 
     async def played(cell: Cell, engines: Engines) -> Outcome:
         try:
@@ -76,10 +94,10 @@ async def play_all(fault: Sequence[Cell], sets: Sequence[Engines], limits: Limit
             await together.abort()
             raise
 
-    with limits.applied(), with_our_ears(), machine.prepared(fault[0].fault) as folder:
-        tasks = [asyncio.create_task(played(cell, engines)) for cell, engines in zip(fault, sets, strict=False)]
+    with limits.applied(), with_our_ears(), machine.prepared(first.fault) as folder:
+        tasks = [asyncio.create_task(played(cell, engines)) for cell, engines in zip(cells, sets, strict=False)]
         await asyncio.wait(tasks)
-    return [_outcome(cell, task) for cell, task in zip(fault, tasks, strict=False)]
+    return [_outcome(cell, task) for cell, task in zip(cells, tasks, strict=True)]
 
 
 def _outcome(cell: Cell, task: asyncio.Task[Outcome]) -> Outcome:

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.faults.cells import Engines
+from tests.faults.cells import AT_ONCE, Engines
 from tests.faults.processes import engine_processes
 from tests.faults.promises import MOMENTS
 
@@ -14,4 +14,4 @@ from tests.faults.promises import MOMENTS
 def sets() -> Iterator[Sequence[Engines]]:
     """Of three engines each, for all tests of a file; a test mends what it breaks."""
     with ExitStack() as stack:
-        yield [stack.enter_context(engine_processes()) for _ in MOMENTS]
+        yield [stack.enter_context(engine_processes()) for _ in range(AT_ONCE * len(MOMENTS))]
