@@ -21,7 +21,7 @@ from voxtral_voice.errors import ConfigError, EngineError, ServerError, VoiceErr
 from voxtral_voice.replay.compare import Replayed, replayed
 from voxtral_voice.replay.recording import End, opened
 from voxtral_voice.server import run
-from voxtral_voice.server.run import running
+from voxtral_voice.server.run import running, started
 
 
 def config_at(host: str, port: int) -> Config:
@@ -190,6 +190,28 @@ async def test_a_server_that_stops_says_so_to_its_clients(monkeypatch: pytest.Mo
         assert await caller.until_hung_up() == (1012, "")
     await asyncio.wait([serving])
     assert asyncio.all_tasks() == before
+
+
+async def test_an_answer_that_nobody_reads_is_cut_off_quietly(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(run, "build_engines", lambda *_: quick())
+    monkeypatch.setattr(run, "STOP_S", 0.1)
+    body = b'{"model": "tts-1", "voice": "alloy", "input": "%s", "response_format": "pcm"}' % (b"word " * 800)
+    head = (
+        b"POST /v1/audio/speech HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n"
+    )
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        async with started(quick_config()) as server:
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, ("127.0.0.1", port_of(server.url)))
+            await loop.sock_sendall(client, head % len(body) + body)
+            assert (await loop.sock_recv(client, 15)) == b"HTTP/1.1 200 OK"
+        assert server.front.requests == 0
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def test_a_server_can_be_started_again_at_once(serving: Serving) -> None:

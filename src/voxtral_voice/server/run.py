@@ -50,6 +50,8 @@ LOADER: Final = "loader"
 """Thread in which model files are fetched and libraries imported: it cannot be stopped, only left."""
 STOP_S: Final = 3
 """How long open connections may take to close when the server stops."""
+NO_FAULTS: Final = ("ASGI callable returned without completing handshake", "Cancel ")
+"""Lines of uvicorn's that begin so; the second has the number of answers that are cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +231,13 @@ class Server(uvicorn.Server):
 
 def _is_a_fault(record: logging.LogRecord) -> bool:
     """Of uvicorn's log. What a client has done is none of ours: a text frame that is not UTF-8, which has a traceback
-    there, and a WebSocket that was refused with an answer, which uvicorn takes for a lack of one."""
-    if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
+    there; a WebSocket that was refused with an answer, which uvicorn takes for a lack of one; and an answer that nobody
+    has read to its end when the server stops, which `drain` has counted."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, UnicodeDecodeError):
         log.event("text_frame_not_utf8")
         return False
-    return not record.getMessage().startswith("ASGI callable returned without completing handshake")
+    return not (isinstance(error, asyncio.CancelledError) or record.getMessage().startswith(NO_FAULTS))
 
 
 def _server(app: Front, gate: Gate, tls: ssl.SSLContext | None) -> Server:
