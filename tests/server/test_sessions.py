@@ -97,3 +97,13 @@ async def test_of_too_many_that_wait_the_first_is_given_up(monkeypatch: pytest.M
         running.goes_on(live(stubs[1]))
         running.held(live(stubs[3]))
         assert [stub.given_up for stub in stubs] == [True, False, False, False]
+
+
+async def test_when_all_break_at_once_no_more_wait_than_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MOST_HELD", 2)
+    running, stubs = Sessions(), [Stub(f"sess_{number}") for number in range(6)]
+    async with running.open():
+        begun(running, *stubs)
+        for stub in stubs:
+            running.held(live(stub))
+        assert [stub.given_up for stub in stubs] == [True] * 4 + [False] * 2

@@ -64,7 +64,9 @@ class Sessions:
         """One more has lost its client. When there are too many the one that has waited longest is given up."""
         self._held[session] = None
         if len(self._held) > MOST_HELD:
-            next(iter(self._held)).give_up()
+            longest = next(iter(self._held))
+            self.goes_on(longest)  # it waits no longer: many may lose their clients before it has ended
+            longest.give_up()
 
     def goes_on(self, session: LiveSession) -> None:
         """It does not wait any more, if it did."""
