@@ -50,7 +50,7 @@ def test_frames_that_were_never_sent_are_sent_with_those() -> None:
     log = filled(4)
     log.take()
     log.rewind("event_0")
-    assert (log.waiting, log.waiting_bytes) == (0, 0)
+    assert (log.waiting, log.waiting_bytes, log.all_taken) == (0, 0, False)
     assert rest(log) == [event(1), event(2), event(3)]
 
 
@@ -58,6 +58,7 @@ def test_all_has_arrived() -> None:
     log = filled(2)
     rest(log)
     log.rewind("event_1")
+    assert log.all_taken
     assert rest(log) == []
     assert log.unheard_ms() == ()
 

@@ -311,6 +311,26 @@ async def test_cut_behind_the_greeting(serving: Serving, emitted: list[bytes]) -
         assert traveller.frames == emitted
 
 
+async def test_a_session_is_not_at_rest_while_something_is_sent_again(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_rest, resume = [], LiveSession.resume
+
+    def resumed(session: LiveSession, link: Any, asked: Any) -> bool:
+        at_rest.append(session.at_rest)
+        done = resume(session, link, asked)
+        at_rest.append(session.at_rest)
+        return done
+
+    monkeypatch.setattr(LiveSession, "resume", resumed)
+    async with serving(config=config()) as server, travelling(server.url) as traveller:
+        await traveller.send("input_audio_buffer.clear")
+        await traveller.until("input_audio_buffer.cleared")
+        await cut_and_back(server, traveller, lost=1)
+        await traveller.until("input_audio_buffer.cleared")
+        assert (at_rest, the_session(server).at_rest) == ([True, False], True)
+
+
 async def test_a_client_that_leaves_does_not_come_back(serving: Serving) -> None:
     async with serving(config=config()) as server, travelling(server.url) as traveller:
         await traveller.socket.close(1000)

@@ -69,7 +69,7 @@ class SentLog:
 
     def take(self) -> bytes | None:
         """None: all are sent."""
-        if self._next == self._end:
+        if self.all_taken:
             return None
         frame = self._frames[self._next - self._first].frame
         if self._next >= self._new_from:
@@ -79,6 +79,11 @@ class SentLog:
         self._taken_bytes += len(frame)
         self._drop_old()
         return frame
+
+    @property
+    def all_taken(self) -> bool:
+        """Nothing is to be sent, nor sent again."""
+        return self._next == self._end
 
     def has(self, event_id: str) -> bool:
         """All that came behind this event is there."""

@@ -228,7 +228,7 @@ class LiveSession:
     @property
     def at_rest(self) -> bool:
         """Nothing is being said in it, nothing waits for words or an answer, and the client has been sent all."""
-        return self.over.is_set() or (self._core.at_rest and not self._outbox.log.waiting)
+        return self.over.is_set() or (self._core.at_rest and self._outbox.log.all_taken)
 
     def hang_up(self, end: End) -> None:
         """The session ends. Whoever is first says why."""
