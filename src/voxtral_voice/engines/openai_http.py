@@ -2,10 +2,10 @@
 
 Knows: requests, keys, what can go wrong and how it is said. Does not know: what is asked for.
 
-Timeouts, but for that of making a connection, are the caller's (`server/asking.py`): cancelling the awaiting task closes
-the connection at once, so that the server can stop its work. Every failure is an EngineError of the seam, one sentence with the URL in it; a RequestError
-when the server says that this one request is at fault. What clients are told of it has neither the URL nor a word of
-the server's.
+Timeouts, but for that of making a connection, are the caller's (`server/asking.py`), and so is a second try: a request
+is sent once. Cancelling the awaiting task closes the connection at once, so that the server can stop its work. Every
+failure is an EngineError of the seam, one sentence with the URL in it; a RequestError when the server says that this
+one request is at fault. What clients are told of it has neither the URL nor a word of the server's.
 """
 
 from __future__ import annotations
@@ -117,14 +117,15 @@ class OpenAIServer:
             yield Answer(self, response)
 
     @asynccontextmanager
-    async def _sent(self, method: str, path: str, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _sent(
+        self, method: str, path: str, *, data: bytes = b"", **options: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         client = self._client
         if client is None:
             raise EngineError(self._seam, f"The {self._seam} is not running: await start() first.")
         url = self.url + path
         try:
-            response = await _requested(client, method, url, **options)
-            async with response:
+            async with client.request(method, url, data=_in_pieces(data), allow_redirects=False, **options) as response:
                 yield response
         except aiohttp.ClientConnectorError as error:
             raise self.error(
@@ -193,20 +194,6 @@ class OpenAIServer:
 
     def _told(self, did: str) -> str:
         return f"The {self._seam}'s server {did}."
-
-
-async def _requested(
-    client: aiohttp.ClientSession, method: str, url: str, *, data: bytes = b"", **options: Any
-) -> aiohttp.ClientResponse:
-    """Asked a second time when the connection breaks before an answer: the server may just have closed one that was
-    idle, and none of these requests changes anything there."""
-    options["allow_redirects"] = False
-    try:
-        return await client.request(method, url, data=_in_pieces(data), **options)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-        return await client.request(method, url, data=_in_pieces(data), **options)
 
 
 def _in_pieces(data: bytes) -> bytes | io.BytesIO | None:

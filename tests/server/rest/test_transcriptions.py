@@ -190,6 +190,20 @@ async def test_an_engine_that_fails(serving: Serving, seam: str) -> None:
         assert server.runtime.failing == {}
 
 
+async def test_a_transcriber_that_fails_once_is_asked_again(serving: Serving) -> None:
+    class Shaken(FakeTranscriber):
+        async def transcribe(self, *args: Any, **kwargs: Any) -> Transcript:
+            self.broken, broken = None, self.broken
+            if broken is not None:
+                raise EngineError("transcriber", broken.message)
+            return await super().transcribe(*args, **kwargs)
+
+    async with serving(quick(transcriber=Shaken(LINES, 0, broken=Broken("it is gone")))) as server:
+        assert (await ask(server.url, lambda client: create(client))).text == " ".join(LINES)
+        assert await server.metric("retries_total", engine="transcriber") == 1
+        assert server.runtime.failing == {}
+
+
 async def test_a_stream_that_fails_in_the_middle_ends_with_an_error(serving: Serving) -> None:
     engine = FakeTranscriber(LINES, 0, broken=Broken("it is gone", after_steps=1))
     events: list[Any] = []

@@ -22,7 +22,7 @@ from voxtral_voice.errors import AudioError
 from voxtral_voice.server.rest import errors
 from voxtral_voice.server.rest.cut import Cutter, Piece
 from voxtral_voice.server.rest.decode import LONGEST_S, decoded
-from voxtral_voice.server.rest.work import working
+from voxtral_voice.server.rest.work import answer, working
 from voxtral_voice.server.runtime import Runtime
 
 TRANSCRIBE_S: Final = 60.0
@@ -79,10 +79,9 @@ class Hearing:
 
     async def _written(self, audio: Samples) -> str:
         runtime = self._ear.runtime
-        async with working(runtime, "transcriber", TRANSCRIBE_S):
-            heard = await runtime.engines.transcriber.transcribe(
-                audio, language=self.language, prompt=self._prompt, final=True
-            )
+        transcribe = runtime.engines.transcriber.transcribe
+        job = partial(transcribe, audio, language=self.language, prompt=self._prompt, final=True)
+        heard = await answer(runtime, "transcriber", job, TRANSCRIBE_S)
         if heard.text:
             self.language = heard.language or self.language  # "": the engine does not say
         return heard.text

@@ -20,12 +20,18 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def working(runtime: Runtime, seam: str, most_s: float) -> AsyncIterator[None]:
-    """An engine is asked, and answers within this time. Raises ApiError. All of it counts as used."""
+    """An engine is asked once, and answers within this time. Raises ApiError. All of it counts as used."""
     with _failures(runtime, seam):
         runtime.circuits.require(seam)
         async with asyncio.timeout(most_s):
             with _used(runtime).working(seam):
                 yield
+
+
+async def answer(runtime: Runtime, seam: str, job: asking.Job[T], most_s: float) -> T:
+    """As `asking.answer`. Raises ApiError."""
+    with _failures(runtime, seam):
+        return await asking.answer(runtime, seam, job, most_s, _used(runtime))
 
 
 async def steps(runtime: Runtime, seam: str, stream: asking.Stream[T]) -> AsyncGenerator[T, None]:
