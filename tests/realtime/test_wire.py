@@ -477,6 +477,35 @@ def test_a_problem_is_answered_with_the_clients_event_id(client: Client) -> None
     }
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        b"\0",
+        frame("session.update", session=1),
+        frame("session.update", session=TRANSCRIBED),
+        frame("input_audio_buffer.append", audio="AAAA"),
+        frame("conversation.item.retrieve", item_id="U"),
+        frame("conversation.item.create", item={"type": "message", "role": "user", "content": []}),
+        frame("response.create"),
+    ],
+)
+def test_a_frame_is_read_without_what_notices_use(text: str | bytes) -> None:
+    """So that it can be read on a thread while the client is told something."""
+    taken: list[str] = []
+
+    def ids(kind: str) -> str:
+        taken.append(kind)
+        return f"{kind}_{len(taken)}"
+
+    wire = Wire("sess_1", ids, VOICES, "voxtral-voice", 0)
+    settings, before = wire.settings, [*taken]
+    said = wire.read(text)
+    assert (wire.settings, taken) == (settings, before)
+    incoming = wire.act(said, lambda _: None)
+    assert incoming.events or incoming.frames or incoming.pcm
+
+
 def test_a_refused_session_update_changes_nothing(client: Client) -> None:
     patch = {"type": "realtime", "instructions": "new", "audio": {"output": {"speed": 9}}}
     incoming = client.ask("session.update", session=patch, event_id="mine")

@@ -4,12 +4,15 @@ Knows: the session's configuration as the client sees it, the replies that are o
 client's audio. Does not know: the history and its sounds (they are looked up), sockets.
 
     opening()                 what the server says first
-    client(frame, items)      a frame of the client -> what to feed to the core, audio, and direct answers
+    read(frame)               a frame of the client -> what it says; on a thread where that takes long
+    act(said, items)          that -> what to feed to the core, audio, and direct answers
+    client(frame, items)      both
     notice(notice, event_id)  what the core says -> frames for the client, in order
     error(...)                an error that neither of them knows of (the session expired, the server stops)
 
 Calls come in the order of the wire: the events of one frame are fed to the core, and its notices told, before the
-next frame is read.
+next frame is read. All of them come from one thread, but for `read`: it uses only what nothing but frames of the client
+changes.
 
 `rate_limits.updated` is never sent: there are no limits to tell.
 """
@@ -28,6 +31,7 @@ from voxtral_voice.conversation import events as ev
 from voxtral_voice.realtime.audio_formats import RATE_HZ, Decoder, FormatName, Sound
 from voxtral_voice.realtime.client_events import (
     AppendAudio,
+    ClientEvent,
     CreateItem,
     CreateResponse,
     RetrieveItem,
@@ -66,6 +70,17 @@ class Opening:
     """`?intent=`: "transcription" for a session of that type, where no client secret brings its own."""
     session_patch: JsonObject | None = None
     """As in a first session.update."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one frame of the client says."""
+
+    event: ClientEvent | Problem
+    pcm: bytes = b""
+    """Of the audio in it: 16-bit, 24 kHz, mono; whole samples."""
+    session: SessionObject | Problem | None = None
+    """What it would make of the session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,19 +197,36 @@ class Wire:
     # --- from the client ----------------------------------------------------------------------------------------
 
     def client(self, frame: str | bytes, items: ItemLookup, sounds: SoundLookup = no_sounds) -> Incoming:
-        """`frame`: a text frame as str, a binary one as bytes. `items` finds an item of the history by its id, `sounds`
-        what is kept of its sound."""
+        """As `act`, of a frame: text as str, binary as bytes."""
+        return self.act(self.read(frame), items, sounds)
+
+    def read(self, frame: str | bytes) -> Said:
+        """Each frame is read once, in order, when the one before it was acted on."""
         event = parse(frame)
+        if isinstance(event, Problem):
+            return Said(event)
+        match event.action:
+            case AppendAudio(audio):
+                return Said(event, self._decoder.push(audio))
+            case CreateItem(new):
+                return Said(event, Decoder(self._format_of(new.entry)).push(new.sound))
+            case UpdateSession(patch):
+                return Said(event, session=self._session.patched(patch, new=self._is_new))
+        return Said(event)
+
+    def act(self, said: Said, items: ItemLookup, sounds: SoundLookup = no_sounds) -> Incoming:
+        """`items` finds an item of the history by its id, `sounds` what is kept of its sound."""
+        event = said.event
         if isinstance(event, Problem):
             return self._refused(event)
         if isinstance(event.action, UpdateSession):
-            return self._update_session(event.action.patch, event.event_id)
+            return self._update_session(said, event.action.patch, event.event_id)
         self._is_new = False
         match event.action:
-            case AppendAudio(audio):
-                return Incoming(pcm=self._decoder.push(audio), client_event_id=event.event_id)
+            case AppendAudio():
+                return Incoming(pcm=said.pcm, client_event_id=event.event_id)
             case CreateItem() as create:
-                return self._create_item(create, event.event_id)
+                return self._create_item(create, said.pcm, event.event_id)
             case RetrieveItem(item_id):
                 return self._retrieve(items(item_id), sounds(item_id), item_id, event.event_id)
             case CreateResponse() as create_response:
@@ -204,8 +236,9 @@ class Wire:
                     self._decoder.cut()
                 return Incoming(events=(core_event,), client_event_id=event.event_id)
 
-    def _update_session(self, patch: JsonObject, event_id: str | None) -> Incoming:
-        session = self._session.patched(patch, new=self._is_new)
+    def _update_session(self, said: Said, patch: JsonObject, event_id: str | None) -> Incoming:
+        session = said.session
+        assert session is not None, "of such a frame there is one"
         if isinstance(session, Problem):
             return self._refused(replace(session, client_event_id=event_id))
         if session.input_format != self._session.input_format:
@@ -214,13 +247,12 @@ class Wire:
         configure = ev.Configure(session.to_settings())
         return Incoming(events=(configure,), client_event_id=event_id, ignored=session.ignored(patch))
 
-    def _create_item(self, create: CreateItem, event_id: str | None) -> Incoming:
+    def _create_item(self, create: CreateItem, pcm: bytes, event_id: str | None) -> Incoming:
         entry = create.new.entry
         entry = entry if entry.id else replace(entry, id=self._ids("item"))
         if entry.id in self._taken:
             message = f"Error adding item: the item with id '{entry.id}' already exists."
             return self._refused(Problem("item_create_duplicate_item_id", message, "item.id", event_id))
-        pcm = Decoder(self._format_of(entry)).push(create.new.sound)
         if isinstance(entry, ev.Item) and entry.text is None and not pcm:
             message = "Invalid value for 'item.content': the audio is shorter than one sample."
             return self._refused(Problem("invalid_value", message, "item.content", event_id))
