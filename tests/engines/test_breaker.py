@@ -63,6 +63,20 @@ def test_a_try_makes_it_half_open_and_its_result_decides() -> None:
     assert breaker.closed
 
 
+def test_a_try_that_works_ends_no_row() -> None:
+    breaker = Breaker()
+    for _ in range(OPENS_AT - 1):
+        assert not breaker.failed(0.0)
+        assert not breaker.try_worked()
+    assert breaker.failed(0.0)
+    breaker.try_begins()
+    assert breaker.try_worked()
+    assert breaker.closed
+    assert breaker.failed(1.0)
+    assert breaker.worked()
+    assert not breaker.failed(2.0)
+
+
 def test_a_failure_of_older_work_does_not_disturb_the_try() -> None:
     breaker = opened()
     breaker.try_begins()
@@ -95,6 +109,7 @@ STEPS = {
     "failed": lambda breaker: breaker.failed(0.0),
     "hung": lambda breaker: breaker.failed(0.0, hung=True),
     "worked": lambda breaker: breaker.worked(),
+    "tried": lambda breaker: breaker.try_worked(),
     "begins": lambda breaker: breaker.try_begins(),
     "missed": lambda breaker: breaker.try_failed(),
 }
@@ -106,7 +121,7 @@ def test_whatever_happens_a_success_closes_it_and_no_failure_does(steps: list[st
     for step in steps:
         before = breaker.circuit
         STEPS[step](breaker)
-        if step == "worked":
+        if step in ("worked", "tried"):
             assert breaker.closed
         else:
             assert before is Circuit.CLOSED or not breaker.closed

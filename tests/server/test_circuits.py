@@ -42,7 +42,7 @@ def test_a_try_in_the_background_decides() -> None:
     assert not circuits.closed("speaker")
     circuits.try_failed("speaker")
     assert states(metrics)["speaker"] == 2
-    circuits.worked("speaker")
+    circuits.try_worked("speaker")
     assert circuits.closed("speaker")
 
 
@@ -69,7 +69,7 @@ def test_a_chain_has_circuits_of_its_own() -> None:
     circuits = Circuits(metrics := Metrics(), chain)
     opened(circuits, "responder")
     circuits.require("responder")
-    for work in (circuits.try_begins, circuits.try_failed, circuits.worked):
+    for work in (circuits.try_begins, circuits.try_failed, circuits.try_worked, circuits.worked):
         work("responder")
     for _ in range(OPENS_AT):
         chain["responder"].failed(0.0)

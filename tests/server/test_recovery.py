@@ -33,7 +33,7 @@ from voxtral_voice.engines.remote import Remote, RemoteParts
 from voxtral_voice.errors import BusyError, EngineError, RequestError
 from voxtral_voice.observe import log
 from voxtral_voice.server import recovery
-from voxtral_voice.server.recovery import ASKED, EVERY_S, PROBES, noise, recover
+from voxtral_voice.server.recovery import ASKED, EVERY_S, PROBES, TOKENS, noise, recover
 from voxtral_voice.server.runtime import Runtime
 
 SEAMS = tuple(PROBES)
@@ -377,13 +377,13 @@ class Heard(FakeResponder):
 
 
 @pytest.mark.parametrize("listens", [False, True])
-async def test_a_responder_is_asked_for_one_token_by_what_it_takes(listens: bool) -> None:
+async def test_a_responder_is_asked_for_a_few_tokens_by_what_it_takes(listens: bool) -> None:
     responder = Heard(listens)
     async with recovering(quick(responder=responder), "responder") as (runtime, clock):
         await one_try(clock)
         assert runtime.failing == {}
     [(message, max_tokens)] = responder.asked
-    assert (message.role, message.text, message.audio is not None, max_tokens) == ("user", ASKED, listens, 1)
+    assert (message.role, message.text, message.audio is not None, max_tokens) == ("user", ASKED, listens, TOKENS)
 
 
 class Listed(FakeTranscriber):
@@ -411,6 +411,16 @@ class Endless(FakeSpeaker):
 
 
 @pytest.mark.parametrize("seam", ["speaker", "responder"])
+async def test_what_breaks_behind_its_first_outputs_does_not_work(seam: str) -> None:
+    engines = fakes()
+    engines["responder"] = FakeResponder(lambda _: "One, two, three, four, five.", 0, 0)
+    engines[seam].broken = Broken("it breaks off", after_steps=3)
+    async with recovering(registry.fake(**engines), seam) as (runtime, clock):
+        await one_try(clock)
+        assert runtime.failing == {seam: "it is gone"}
+
+
+@pytest.mark.parametrize("seam", ["speaker", "responder"])
 async def test_what_does_not_end_does_not_work(seam: str) -> None:
     async with recovering(quick(**{seam: Endless()}), seam) as (runtime, clock):
         await one_try(clock)
@@ -426,6 +436,20 @@ async def test_one_whose_circuit_is_open_is_asked_again_once_it_works() -> None:
         assert not runtime.circuits.closed("speaker")
         engines["speaker"].broken = None
         await one_try(clock)
+        assert runtime.circuits.closed("speaker")
+
+
+async def test_one_that_fails_at_what_people_want_and_at_no_try_is_not_asked() -> None:
+    async with recovering(registry.fake(**fakes())) as (runtime, clock):
+        asked = []
+        for _ in range(OPENS_AT + 2):
+            runtime.failed("speaker", EngineError("speaker", "too much for it"))
+            asked.append(runtime.circuits.closed("speaker"))
+            await one_try(clock)
+            assert (runtime.failing, runtime.circuits.closed("speaker")) == ({}, True)
+        assert asked == [True] * (OPENS_AT - 1) + [False] * 3
+        runtime.worked("speaker")
+        runtime.failed("speaker", EngineError("speaker", "too much for it"))
         assert runtime.circuits.closed("speaker")
 
 

@@ -112,6 +112,11 @@ async def test_what_only_looks_like_work_is_a_failure(seam: str, engine: object,
     assert (runtime.ready, runtime.failing) == (False, {seam: why})
 
 
+async def test_a_speaker_that_breaks_off_behind_its_first_sound_is_failing() -> None:
+    runtime = await a_turn(speaker=FakeSpeaker(0, 0, broken=Broken("it breaks off", after_steps=1)))
+    assert (runtime.ready, runtime.failing) == (False, {"speaker": "it breaks off"})
+
+
 # --- what it asks for ----------------------------------------------------------------------------------------------
 
 

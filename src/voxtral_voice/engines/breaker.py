@@ -7,7 +7,8 @@ Knows: failures, successes, and when they were (`now` is given with each). Does 
     HALF_OPEN  asked once, for nobody: when that works it is CLOSED, else OPEN
 
 Whatever works closes it, also work that had begun before: an engine that answers is one that can be asked. A failure of
-work that began before it was open tells nothing new.
+work that began before it was open tells nothing new. A try is less than people's work: it ends no row of failures, so
+that an engine which does it and fails at what people want is out again at the next failure of the row.
 """
 
 from __future__ import annotations
@@ -57,14 +58,19 @@ class Breaker:
         return True
 
     def worked(self) -> bool:
-        """Somebody's work, or the try. True: with this it is closed."""
-        was, self.circuit, self._failures = self.circuit, Circuit.CLOSED, 0
-        return was is not Circuit.CLOSED
+        """Somebody's work. True: with this it is closed."""
+        self._failures = 0
+        return self.try_worked()
 
     def try_begins(self) -> None:
         """In the background; of a closed one too, whose last work failed."""
         if self.circuit is Circuit.OPEN:
             self.circuit = Circuit.HALF_OPEN
+
+    def try_worked(self) -> bool:
+        """True: with this it is closed."""
+        was, self.circuit = self.circuit, Circuit.CLOSED
+        return was is not Circuit.CLOSED
 
     def try_failed(self) -> None:
         if self.circuit is Circuit.HALF_OPEN:

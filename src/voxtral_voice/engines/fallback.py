@@ -209,8 +209,15 @@ class Fallback:
             self.watcher.link_failed(link, opened=opened)
 
     def worked(self, link: Link) -> None:
+        """For somebody."""
+        self._recovered(link, closed=link.breaker.worked())
+
+    def try_worked(self, link: Link) -> None:
+        """In the background."""
+        self._recovered(link, closed=link.breaker.try_worked())
+
+    def _recovered(self, link: Link, *, closed: bool) -> None:
         failed_before, link.failing = link.failing is not None, None
-        closed = link.breaker.worked()
         if failed_before and self.watcher is not None:
             self.watcher.link_worked(link, closed=closed)
 

@@ -59,6 +59,10 @@ class Circuits:
         if seam in self._breakers:
             self._breakers[seam].try_begins()
 
+    def try_worked(self, seam: str) -> None:
+        if seam in self._breakers and self._breakers[seam].try_worked():
+            log.event("circuit_closed", engine=seam)
+
     def try_failed(self, seam: str) -> None:
         if seam in self._breakers:
             self._breakers[seam].try_failed()

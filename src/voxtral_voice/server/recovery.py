@@ -39,9 +39,13 @@ PATIENT_S: Final = 30.0
 """For one beside them: a slow computer has the time for it, and a server that loads its model when it is asked."""
 NOISE: Final = 0.01
 """Of what is to be heard: -40 dBFS. Of silence some engines know without their model that it has no words."""
-ASKED: Final = "Say yes."
-"""No greeting: those are answered without the model. Short also from a server that minds no limit of tokens."""
-SPOKEN: Final = "Yes."
+ASKED: Final = "Count from one to five."
+"""No greeting: those are answered without the model. Short also from a server that minds no limit of tokens, and
+several outputs long: one that breaks behind its first does not work."""
+TOKENS: Final = 8
+"""Of the answer."""
+SPOKEN: Final = "One, two, three, four, five."
+"""Several outputs, too, where a phrase is more than one."""
 MOST_CHARS: Final = 2_000
 """Of an answer to that, from a server that minds no limit of tokens."""
 MOST_S: Final = 10.0
@@ -105,7 +109,7 @@ async def _try(runtime: Runtime, seam: str, limit_s: float) -> None:
         await _works(PROBES[seam](runtime), limit_s)
     finally:
         runtime.circuits.try_failed(seam)
-    runtime.worked(seam)
+    runtime.try_worked(seam)
 
 
 async def _try_link(runtime: Runtime, link: Link, limit_s: float) -> None:
@@ -116,8 +120,8 @@ async def _try_link(runtime: Runtime, link: Link, limit_s: float) -> None:
         await _works(_answer_of(link), limit_s)
     finally:
         link.breaker.try_failed()
-    runtime.chain.worked(link)
-    runtime.worked("responder")
+    runtime.chain.try_worked(link)
+    runtime.try_worked("responder")
 
 
 async def _works(work: Awaitable[object], limit_s: float) -> None:
@@ -159,7 +163,7 @@ async def _answer_of(link: Link) -> None:
 
 async def _answer(responder: Responder) -> None:
     asked, said = Message("user", ASKED, audio=noise() if responder.listens else None), 0
-    async with aclosing(responder.respond([asked], language="en", max_tokens=1)) as pieces:
+    async with aclosing(responder.respond([asked], language="en", max_tokens=TOKENS)) as pieces:
         async for piece in pieces:
             said += len(piece) if isinstance(piece, str) else 1
             if said > MOST_CHARS:

@@ -123,7 +123,17 @@ class Runtime:
         return Recording() if self.recorder is None else self.recorder.begin(session_id, audio)
 
     def worked(self, engine: str) -> None:
+        """For somebody."""
         self.circuits.worked(engine)
+        self._recovered(engine)
+
+    def try_worked(self, engine: str) -> None:
+        """In the background."""
+        self.circuits.try_worked(engine)
+        self._recovered(engine)
+
+    def _recovered(self, engine: str) -> None:
+        """If it was failing."""
         if self.failing.pop(engine, None) is not None:
             log.event("engine_recovered", engine=engine)
             if not self.failing:

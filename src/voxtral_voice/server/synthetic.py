@@ -5,7 +5,7 @@ have failed and work again. Does not know: sessions, where an engine runs, how o
 
     the clip -> voice activity: speech?   -> turn judge: any answer
                                           -> transcriber: words?
-    its text -> responder: words?         -> speaker: a sound?
+    its text -> responder: words?         -> speaker: all of them?
 
 Both rows run side by side: at the start it is part of the warm-up. The responder is given the text (or the sound, when
 it listens) and no more than its first words is waited for.
@@ -173,13 +173,13 @@ async def _respond(runtime: Runtime, clip: Samples) -> str:
 
 
 async def _speak(runtime: Runtime, words: str) -> None:
-    """Until something can be heard of it."""
-    voice = runtime.config.speaker.voice
+    """To the end of them: a speaker may break behind its first sound."""
+    voice, loudest = runtime.config.speaker.voice, 0.0
     async with aclosing(runtime.engines.speaker.speak(words, voice=voice, speed=1.0)) as chunks:
         async for chunk in chunks:
-            if chunk.samples.size and np.abs(chunk.samples).max() > QUIETEST:
-                return
-    _fail("speaker", "what it speaks is silent")
+            loudest = max(loudest, float(np.abs(chunk.samples).max(initial=0.0)))
+    if loudest <= QUIETEST:
+        _fail("speaker", "what it speaks is silent")
 
 
 def _has_word(text: str) -> bool:
