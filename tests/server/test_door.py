@@ -206,6 +206,18 @@ async def test_a_strangers_name_for_this_machine_opens_nothing(serving: Serving)
         assert (await ask(server, "/v1/models", headers=stranger)).status_code == 200
 
 
+async def test_a_strangers_name_for_this_machine_opens_nothing_without_a_key(serving: Serving) -> None:
+    """What an operator's scraper on this machine reads without one, a page of another site could, too."""
+    async with serving(config=keyed()) as server:
+        for path in ("/metrics", "/v1/sessions"):
+            for host in ("evil.example", "localhost.evil.example", "0x7f000001"):
+                assert_refused(await ask(server, path, headers={"host": host}), "An API key is needed")
+                assert (await ask(server, path, headers={"host": host} | bearer(KEY))).status_code == 200
+            assert (await ask(server, path)).status_code == 200
+            assert (await ask(server, path, headers={"host": "localhost:8000"})).status_code == 200
+        assert (await ask(server, "/livez", headers={"host": "evil.example"})).status_code == 200
+
+
 # --- places --------------------------------------------------------------------------------------------------------
 
 

@@ -262,9 +262,14 @@ class Auth:
         A site may let its own name point to this machine (DNS rebinding). Its pages are then of the same origin as the
         server, and a browser sends no Origin with what they read. Who sends no Host is no browser.
         """
-        if not (self._here_only or self._hosts) or not (host := headers.get("host", "")):
+        if not (self._here_only or self._hosts):
             return None
-        return None if _is_no_name(host) or _name(host) in self._names else MISNAMED
+        return None if self.is_ours(headers) else MISNAMED
+
+    def is_ours(self, headers: Mapping[str, str]) -> bool:
+        """The name that the server is asked for by leads nowhere else."""
+        host = headers.get("host", "")
+        return not host or _is_no_name(host) or _name(host) in self._names
 
     async def check(
         self,

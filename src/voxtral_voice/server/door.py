@@ -57,7 +57,7 @@ class Door:
             await self._app(scope, receive, send)
         elif (misnamed := self._auth.misnamed(HTTPConnection(scope).headers)) is not None:
             await self._refuse(misnamed, scope, receive, send)
-        elif is_open(scope):
+        elif is_open(scope) and (scope["path"] not in OPEN_HERE or self._auth.is_ours(HTTPConnection(scope).headers)):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await self._socket(WebSocket(scope, receive, send))
@@ -125,7 +125,8 @@ def is_page(scope: Scope) -> bool:
 
 
 def is_open(scope: Scope) -> bool:
-    """To everybody. What an operator asks for, to this machine: a scraper there needs no key."""
+    """To everybody. What an operator asks for, to this machine: a scraper there needs no key. But not by a stranger's
+    name for this machine: that is another site's page, and has a key to show, where keys are asked for."""
     path = scope["path"]
     if path in OPEN_HERE:
         return is_loopback(_peer(scope))
