@@ -65,6 +65,7 @@ FILES: Final = {("audio/wav.py", "os"): "reads and writes files, for talk; no se
 
 BROAD: Final = {
     "server/live.py": "the edge of a session: a broken one does not end the others",
+    "server/keeping.py": "one session that cannot be kept costs the others nothing",
     "cli.py": "the edge of the program",
     "server/in_daemon.py": "of a thread: raised again where somebody waits for it",
 }

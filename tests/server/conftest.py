@@ -58,6 +58,7 @@ class Server:
     async def is_quiet(self) -> None:
         """All connections end, and nothing of them is left; nor of the test's own."""
         await self.all_ended()
+        await self.runtime.keeping.write()
         left = asyncio.all_tasks() - self._tasks - {asyncio.current_task()}
         assert not left, f"tasks that nobody ended: {left}"
         assert await self.metric("sessions") == 0

@@ -7,9 +7,10 @@ import asyncio
 import contextlib
 import signal
 import socket as sockets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
 from blockbuster import BlockBuster
@@ -23,14 +24,19 @@ from tests.server.processes import served
 from tests.server.redis_server import RedisServer, redis_server
 from tests.server.traveller import Traveller
 from voxtral_voice.config import Config
-from voxtral_voice.conversation.events import Item
+from voxtral_voice.conversation.events import Item, Restored
 from voxtral_voice.engines.fakes import FakeResponder, FakeTranscriber
 from voxtral_voice.engines.registry import Engines
 from voxtral_voice.realtime.resume import digest
-from voxtral_voice.server import keeping
-from voxtral_voice.server.keeping import owner
+from voxtral_voice.server import keeping, snapshot
+from voxtral_voice.server.auth import Who
+from voxtral_voice.server.keeping import Keeping, owner
+from voxtral_voice.server.link import End, Link, Why
+from voxtral_voice.server.live import LiveSession
 from voxtral_voice.server.redis_store import RedisStore
-from voxtral_voice.server.resume_store import Record
+from voxtral_voice.server.resume_store import Record, Refused, StoreDown, Taken
+from voxtral_voice.server.sessions import Sessions
+from voxtral_voice.server.snapshot import Snapshot
 
 STORY = "One fine day. Two men went out. Three dogs came by."
 
@@ -294,6 +300,59 @@ async def test_who_leaves_is_forgotten(serving: Serving, redis: RedisServer) -> 
     await store.aclose()
 
 
+async def test_a_token_that_was_taken_back_is_worth_nothing(serving: Serving, redis: RedisServer) -> None:
+    """The session goes on over the connection that it has."""
+    store = RedisStore(redis.url, 60)
+    await store._redis.flushall()
+    async with serving(config=config(redis)) as one, wandering(one.url) as wanderer:
+        await wanderer.turn()
+        await is_kept(one)
+        token = wanderer.token
+        await wanderer.update(voxtral_voice={"resume": False, "events": True})
+        assert await refused(wanderer, one.url, token=token) == 404
+        await is_kept(one)
+        [name] = await store._redis.keys("*")
+        assert await store._redis.hkeys(name) == [b"fence"]
+        assert await refused(wanderer, one.url, token=token) == 404
+        assert wanderer.hung_up is None
+        await wanderer.turn()
+        await wanderer.opt_in()
+        await is_kept(one)
+        await wanderer.cut()
+        await wanderer.come_back()
+    await store.aclose()
+
+
+async def test_the_token_that_a_session_was_taken_with_counts_once(serving: Serving, redis: RedisServer) -> None:
+    async with two_servers(serving, redis) as (one, two, wanderer):
+        await wanderer.turn()
+        await wanderer.played()
+        await is_kept(one)
+        spent = wanderer.token
+        await goes_to(wanderer, two.url)
+        await wanderer.update(voxtral_voice={"resume": False, "events": True})
+        await wanderer.opt_in()
+        [session] = two.runtime.sessions
+        assert session.knows(wanderer.token)
+        assert not session.knows(spent)
+
+
+async def test_nothing_stays_of_a_handshake_that_breaks(
+    serving: Serving, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two_servers(serving, redis) as (one, two, wanderer):
+        await wanderer.turn()
+        await wanderer.played()
+        await is_kept(one)
+        with monkeypatch.context() as broken:
+            broken.setattr(Link, "accept", AsyncMock(side_effect=RuntimeError("it is gone")))
+            assert await refused(wanderer, two.url) == 500
+        await is_kept(two)
+        assert two.runtime.keeping._marks == {}
+        assert two.runtime.admission.sessions == 0
+        await goes_to(wanderer, two.url)
+
+
 async def test_who_does_not_ask_for_it_is_not_kept(serving: Serving, redis: RedisServer) -> None:
     store = RedisStore(redis.url, 60)
     await store._redis.flushall()
@@ -374,6 +433,277 @@ async def test_whoever_asks_a_store_that_is_down_is_to_come_again(serving: Servi
                         await asyncio.sleep(0.05)
             await wanderer.turn()
             assert two.runtime.admission.sessions == 1
+
+
+# --- what costs one session costs the others nothing ----------------------------------------------------------------
+
+
+class Talk:
+    """A session, as far as it is kept."""
+
+    def __init__(self, name: str, text: str = "") -> None:
+        self.id, self.fence, self.changes = name, 1, 0
+        self.text = text
+        self.who = Who()
+        self.over = asyncio.Event()
+        self.is_held, self.at_rest = False, True
+        self.counting: tuple[bytes, bytes] | None = (b"newest", b"")
+        self.told: list[End] = []
+
+    def token(self) -> tuple[bytes, bytes] | None:
+        return self.counting
+
+    def kept(self) -> Snapshot:
+        assert not self.over.is_set(), "it is taken apart"
+        said = Item("item_1", "user", "text", self.text)
+        return Snapshot(self.id, "{}", 0, 0, Restored((said,)))
+
+    def hang_up(self, end: End) -> None:
+        self.told.append(end)
+
+
+class Store:
+    """One whose answers come when they are let go. refuses: names of sessions whose records it does not take."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+        self.refuses: set[str] = set()
+        self.is_resting = False
+        self.asked: list[str] = []
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def put(self, record: Record) -> bool:
+        await self._answer("put", record.session_id)
+        self.records[record.session_id] = record
+        return True
+
+    async def keep(self, session_id: str, fence: int) -> bool | None:
+        await self._answer("keep", session_id)
+        kept = self.records.get(session_id)
+        return None if kept is None else kept.fence == fence
+
+    async def take(self, session_id: str, digest: bytes, owner: str, version: int = 1) -> Taken | None:
+        raise NotImplementedError
+
+    async def drop(self, session_id: str, fence: int) -> None:
+        await self._answer("drop", session_id)
+        if session_id in self.records and self.records[session_id].fence == fence:
+            del self.records[session_id]
+
+    async def aclose(self) -> None: ...
+
+    async def _answer(self, verb: str, session_id: str) -> None:
+        self.asked.append(f"{verb} {session_id}")
+        await self.answers.wait()
+        if session_id in self.refuses:
+            raise Refused("OutOfMemoryError")
+        if self.is_resting:
+            raise StoreDown
+
+
+class Talks(list[Talk]):
+    def __iter__(self) -> Iterator[Talk]:
+        return iter([talk for talk in super().__iter__() if not talk.over.is_set()])
+
+
+def keeps(store: Store, *talks: Talk) -> Keeping:
+    return Keeping(cast(Sessions, Talks(talks)), store, 120)
+
+
+def over(keeper: Keeping, talk: Talk, why: Why = "drained") -> None:
+    keeper.ended(cast(LiveSession, talk), why)
+    talk.over.set()
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[None, None, None]) -> AsyncIterator[asyncio.Task[None]]:
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work)
+        yield task
+        task.cancel()
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not is_so():  # noqa: ASYNC110 - it looks now and then
+            await asyncio.sleep(0.01)
+
+
+async def test_who_waits_for_what_is_left_waits_for_what_is_being_written() -> None:
+    store, talks = Store(), [Talk(f"sess_{number}") for number in range(20)]
+    keeper = keeps(store, *talks)
+    for talk in talks:
+        over(keeper, talk)
+    store.answers.clear()
+    async with beside(keeper.run()), beside(keeper.finish()) as finish:
+        await until(lambda: len(store.asked) == keeping.AT_ONCE)
+        store.answers.set()
+        await finish
+        assert len(store.records) == 20
+
+
+async def test_at_the_end_a_store_that_is_away_for_a_moment_is_waited_for() -> None:
+    store, talk = Store(), Talk("sess_1")
+    keeper = keeps(store, talk)
+    over(keeper, talk)
+    store.is_resting = True
+    async with beside(keeper.finish()) as finish:
+        await asyncio.sleep(0)
+        assert not finish.done()
+        store.is_resting = False
+        await finish
+        assert [*store.records] == ["sess_1"]
+
+
+async def test_at_the_end_a_store_that_stays_away_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "FINISH_S", 0.0)
+    store, talk = Store(), Talk("sess_1")
+    keeper = keeps(store, talk)
+    over(keeper, talk)
+    store.is_resting = True
+    await keeper.finish()
+    assert store.asked == []
+
+
+@pytest.mark.parametrize("change", ["over", "revoked"])
+async def test_a_session_that_changes_while_the_store_is_asked(change: str) -> None:
+    """It has no record any more, so that it would be written anew."""
+    store, talk, other = Store(), Talk("sess_1"), Talk("sess_2")
+    keeper = keeps(store, talk, other)
+    await keeper.write()
+    store.records.clear()
+    talk.is_held = True
+    keeper._marks[cast(LiveSession, talk)].at = -1000
+    store.answers.clear()
+    async with beside(keeper.write()) as writing:
+        await until(lambda: "keep sess_1" in store.asked)
+        if change == "over":
+            over(keeper, talk, "resume_expired")
+        else:
+            talk.counting = None
+        other.changes += 1
+        store.answers.set()
+        await writing
+    await keeper.write()
+    assert [*store.records] == ["sess_2"]
+    assert len(keeper._marks) == 2 - (change == "over")
+
+
+async def test_one_that_cannot_be_written_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    store, talks = Store(), [Talk("sess_1"), Talk("sess_2")]
+    keeper = keeps(store, *talks)
+    store.refuses = {"sess_1"}
+    await keeper.write()
+    assert [*store.records] == ["sess_2"]
+    for talk in talks:
+        talk.changes += 1
+    store.asked.clear()
+    async with beside(keeper.run()):
+        await until(lambda: store.asked == ["put sess_2"])
+    store.refuses.clear()
+    await keeper.write()
+    assert {*store.records} == {"sess_1", "sess_2"}
+    assert [record.getMessage() for record in caplog.records] == ["session_not_kept"]
+
+
+async def test_a_fault_in_one_session_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Talk):
+        def kept(self) -> Snapshot:
+            raise AttributeError("no such thing")
+
+    store = Store()
+    keeper = keeps(store, Broken("sess_1"), Talk("sess_2"))
+    for _ in range(3):
+        await keeper.write()
+    assert [*store.records] == ["sess_2"]
+    assert [(record.getMessage(), record.exc_info is not None) for record in caplog.records] == [
+        ("session_not_kept", True)
+    ]
+
+
+async def test_one_whose_settings_are_too_large_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(snapshot, "MOST_BYTES", 100)
+    store, talk = Store(), Talk("sess_1")
+    keeper = keeps(store, talk)
+    await keeper.write()
+    assert store.records == {}
+    over(keeper, talk)
+    await keeper.finish()
+    assert store.asked == ["drop sess_1"]
+    assert {record.getMessage() for record in caplog.records} == {"session_not_kept"}
+
+
+async def test_several_are_written_at_once_and_no_more_than_the_bound() -> None:
+    store, talks = Store(), [Talk(f"sess_{number}") for number in range(20)]
+    keeper = keeps(store, *talks)
+    store.answers.clear()
+    async with beside(keeper.write()) as writing:
+        await until(lambda: len(store.asked) == keeping.AT_ONCE)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert len(store.asked) == keeping.AT_ONCE
+        store.answers.set()
+        await writing
+    assert len(store.records) == 20
+
+
+async def test_a_slow_one_does_not_hold_up_the_next_look() -> None:
+    store, slow, other = Store(), Talk("sess_1"), Talk("sess_2")
+    keeper = keeps(store, slow, other)
+    await keeper.write()
+    async with beside(keeper.run()):
+        slow.changes += 1
+        store.answers.clear()
+        await until(lambda: store.asked.count("put sess_1") == 2)
+        other.changes += 1
+        await until(lambda: store.asked.count("put sess_2") == 2)
+        assert store.asked.count("put sess_1") == 2
+        store.answers.set()
+
+
+async def test_a_long_conversation_is_written_more_seldom() -> None:
+    store, short, long = Store(), Talk("sess_1"), Talk("sess_2", "x" * 900_000)
+    keeper = keeps(store, short, long)
+    await keeper.write()
+    for talk in (short, long):
+        talk.changes += 1
+    async with beside(keeper.run()):
+        await until(lambda: len(store.asked) == 3)
+        assert store.asked == ["put sess_1", "put sess_2", "put sess_1"]
+        assert keeper._marks[cast(LiveSession, long)].least_s > 1.5
+        long.counting = (b"another", b"newest")  # its client could not come back else
+        await until(lambda: len(store.asked) == 4)
+        assert store.asked[-1] == "put sess_2"
+
+
+async def test_who_takes_back_that_it_may_resume_is_forgotten_however_long_that_takes() -> None:
+    store, talk = Store(), Talk("sess_1")
+    keeper = keeps(store, talk)
+    await keeper.write()
+    talk.counting = None
+    store.is_resting = True
+    await keeper.write()
+    assert [*store.records] == ["sess_1"]
+    store.is_resting = False
+    await keeper.write()
+    assert store.records == {}
+    store.asked.clear()
+    await keeper.write()
+    over(keeper, talk, "client_left")
+    await keeper.finish()
+    assert store.asked == [], "there is nothing to be dropped"
+
+
+async def test_one_that_broke_without_a_word_leaves_nothing() -> None:
+    store, talk = Store(), Talk("sess_1")
+    keeper = keeps(store, talk)
+    await keeper.write()
+    talk.over.set()
+    await keeper.write()
+    assert (store.records, keeper._marks) == ({}, {})
 
 
 # --- processes ------------------------------------------------------------------------------------------------------

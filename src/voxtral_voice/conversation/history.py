@@ -55,9 +55,9 @@ class History:
 
     def _forget_oldest(self, new: Entry) -> None:
         """Until it is within its limits; the new one stays in any case."""
-        chars = sum(map(_chars, self._items))
+        chars = sum(map(size_of, self._items))
         while len(self._items) > 1 and (len(self._items) > self._max_items or chars > self._max_chars):
-            chars -= _chars(self._items.pop(1 if self._items[0] is new else 0))
+            chars -= size_of(self._items.pop(1 if self._items[0] is new else 0))
 
     def delete(self, item_id: str) -> None:
         self._items = [item for item in self._items if item.id != item_id]
@@ -137,7 +137,8 @@ def shown(item: Entry) -> tuple[Shown, ...]:
     return (item.call,) if item.status == "completed" else ()
 
 
-def _chars(item: Entry) -> int:
+def size_of(item: Entry) -> int:
+    """In characters."""
     if isinstance(item, Item):
         return len(item.text or "") + sum(len(picture.url) for picture in item.pictures)
     if isinstance(item, CallItem):

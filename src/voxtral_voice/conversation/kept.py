@@ -37,4 +37,6 @@ def heard_to(kept: Restored, saying: Saying, heard_ms: float) -> Restored:
 
 
 def without_pictures(history: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    return tuple(replace(entry, pictures=()) if isinstance(entry, Item) else entry for entry in history)
+    return tuple(
+        replace(entry, pictures=()) if isinstance(entry, Item) and entry.pictures else entry for entry in history
+    )

@@ -70,8 +70,7 @@ async def _restore(socket: WebSocket, runtime: Runtime, asked: Asked) -> None:
             raise ApiError(404, UNKNOWN.reason, code="resume_unknown")
         snapshot, fence = taken
         session = LiveSession(runtime, who, restored=snapshot)
-        session.was_asked_for(asked)
-        runtime.keeping.goes_on(session, fence)
+        session.was_taken(asked, fence)
         runtime.metrics.sessions_restored.inc()
         await _begin(session, socket, runtime, place)
     except NotYours:

@@ -96,7 +96,7 @@ async def drain(runtime: Runtime, health: Health, front: Front) -> None:
         await asyncio.sleep(LOOK_S)
     log.event("drain_ended", cut_sessions=len(runtime.sessions), cut_requests=front.requests)
     await _cut(runtime, front, end)
-    await runtime.keeping.write()
+    await runtime.keeping.finish()
 
 
 async def _cut(runtime: Runtime, front: Front, end: End) -> None:

@@ -58,6 +58,7 @@ from voxtral_voice.server.link import (
 )
 from voxtral_voice.server.outbox import Outbox
 from voxtral_voice.server.received import Received
+from voxtral_voice.server.resume_store import FIRST_FENCE
 from voxtral_voice.server.runner import Runner
 from voxtral_voice.server.runtime import Runtime, policy
 from voxtral_voice.server.session_clock import SessionClock
@@ -109,6 +110,8 @@ class LiveSession:
         self.who = who
         self.changes = 0
         """Of what a snapshot holds: grows with each."""
+        self.fence = FIRST_FENCE
+        """See `resume_store`."""
         self._restored = restored
         self._asked = Asked("", "")
         """How a restored one was asked for."""
@@ -295,7 +298,8 @@ class LiveSession:
         """The client wants that it may resume, or does not any more."""
         wanted = self._wire.wants_resume and self._resume_s > 0
         if wanted and self._tokens.newest is None:
-            self._tokens.renew(self._new_token(), self._asked.token or None)
+            shown, self._asked = self._asked.token, replace(self._asked, token="")  # it counts once
+            self._tokens.renew(self._new_token(), shown or None)
         elif not wanted:
             self._tokens.revoke()
             self._wire.may_not_resume()
@@ -344,9 +348,9 @@ class LiveSession:
             group.create_task(self._until_told())
             group.create_task(self._until_understood())
 
-    def was_asked_for(self, asked: Asked) -> None:
-        """The token counts until it is known that the client has the next one."""
-        self._asked = asked
+    def was_taken(self, asked: Asked, fence: int) -> None:
+        """From the store. The token counts until it is known that the client has the next one."""
+        self._asked, self.fence = asked, fence
 
     def _restore(self, snapshot: Snapshot) -> None:
         event_id, greeting = self._wire.resumed(self._received, restored=True)
@@ -357,6 +361,10 @@ class LiveSession:
     def token(self) -> tuple[bytes, bytes] | None:
         """Digests of the resume tokens that count, the newest first; None: it cannot be resumed."""
         return self._tokens.counting
+
+    def knows(self, token: str) -> bool:
+        """It counts."""
+        return self._tokens.accept(token)
 
     def kept(self) -> Snapshot:
         """As it is now."""

@@ -2,18 +2,19 @@
 
 Knows: which parts of a session that are, JSON, a bound. Does not know: stores, sockets, when it is written (`keeping`).
 
-It holds what was said, as text; no audio. Speech whose words are not known yet is not in it: `received` counts the
-client's frames up to there, and what came behind them is sent again.
+It holds what was said, as text, of a long conversation the end; no audio. Speech whose words are not known yet is not
+in it: `received` counts the client's frames up to there, and what came behind them is sent again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
-from voxtral_voice.conversation.events import Restored
+from voxtral_voice.conversation.events import Entry, Restored
+from voxtral_voice.conversation.history import size_of
 from voxtral_voice.conversation.kept import Saying, heard_to, without_pictures
 from voxtral_voice.realtime.event_ids import Run, heard_ms, number_of
 from voxtral_voice.realtime.fields import JsonObject
@@ -21,11 +22,16 @@ from voxtral_voice.replay.codec import CodecError, read_untagged, untagged
 
 VERSION: Final = 1
 MOST_BYTES: Final = 1024 * 1024
-"""Of a snapshot; beyond it the pictures stay behind. It is written each time that something is said."""
+"""Of a snapshot; beyond it the pictures stay behind, and then the oldest of what was said. It is written each time that
+something is said."""
 
 
 class SnapshotError(ValueError):
     """It cannot be read: another version's, or damaged."""
+
+
+class TooLarge(Exception):  # noqa: N818 - said of a session
+    """Its settings alone (tools, instructions) are larger than a snapshot may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +64,48 @@ class Snapshot:
             return self.conversation
         return heard_to(self.conversation, self.saying, ms)
 
-    def to_bytes(self) -> bytes:
-        data = self._encoded()
-        return data if len(data) <= MOST_BYTES else self._without_pictures()._encoded()
 
-    def _encoded(self) -> bytes:
-        return orjson.dumps({"version": VERSION, "snapshot": untagged(self)})
+class Writer:
+    """Of one session. What is in the history is turned into JSON once, however often it is written."""
 
-    def _without_pictures(self) -> Snapshot:
-        history = without_pictures(self.conversation.history)
-        return replace(self, conversation=replace(self.conversation, history=history))
+    def __init__(self) -> None:
+        self._written: dict[str, tuple[Entry, bytes]] = {}
+        """What the last snapshot had of the history, by its id."""
+
+    def write(self, snapshot: Snapshot) -> bytes:
+        """At most MOST_BYTES. Raises TooLarge."""
+        history = snapshot.conversation.history
+        rest: Any = untagged(replace(snapshot, conversation=replace(snapshot.conversation, history=())))
+        whole = {"version": VERSION, "snapshot": rest}
+        room = MOST_BYTES - len(orjson.dumps(whole))
+        if room < 0:
+            raise TooLarge
+        entries = self._newest(history, room)
+        if len(entries) < len(history):
+            entries = self._newest(without_pictures(history), room)
+        rest["conversation"]["history"] = [orjson.Fragment(entry) for entry in entries]
+        return orjson.dumps(whole)
+
+    def _newest(self, history: tuple[Entry, ...], room: int) -> list[bytes]:
+        """As many as fit, the oldest first."""
+        written: dict[str, tuple[Entry, bytes]] = {}
+        for entry in reversed(history):
+            if size_of(entry) > room:  # no character takes less than a byte
+                break
+            data = self._entry(entry)
+            room -= len(data) + 1
+            if room < 0:
+                break
+            written[entry.id] = entry, data
+        self._written = written
+        return [data for _, data in reversed(written.values())]
+
+    def _entry(self, entry: Entry) -> bytes:
+        known, data = self._written.get(entry.id, (None, b""))
+        if known is entry:
+            return data
+        alone: Any = untagged(Restored((entry,)))
+        return orjson.dumps(alone["history"][0])
 
 
 def read(data: bytes) -> Snapshot:
@@ -76,6 +114,9 @@ def read(data: bytes) -> Snapshot:
         whole = orjson.loads(data)
         if whole["version"] != VERSION:
             raise SnapshotError(f"its version is {whole['version']!r}, and {VERSION} is known")
-        return read_untagged(whole["snapshot"], Snapshot)
+        snapshot = read_untagged(whole["snapshot"], Snapshot)
+        if not isinstance(orjson.loads(snapshot.session), dict):
+            raise SnapshotError("it is damaged: the session is no object")
+        return snapshot
     except (orjson.JSONDecodeError, CodecError, KeyError, TypeError) as error:
         raise SnapshotError(f"it is damaged: {type(error).__name__}") from error
