@@ -338,6 +338,16 @@ async def test_a_client_that_leaves_does_not_come_back(serving: Serving) -> None
         assert len(server.runtime.sessions) == 0
 
 
+async def test_a_client_that_closes_without_a_code_does_not_come_back(serving: Serving) -> None:
+    """As `close()` of a browser's socket does."""
+    async with serving(config=config()) as server, travelling(server.url) as traveller:
+        traveller.socket.protocol.send_close()
+        traveller.socket.send_data()
+        await server.all_ended()
+        assert len(server.runtime.sessions) == 0
+        assert await server.metric("ws_closes_total", code="1005") == 1
+
+
 async def test_a_client_that_leaves_does_not_come_back_though_it_leaves_answers_behind(serving: Serving) -> None:
     """The server finds out that nobody takes them before it reads that the client has closed."""
     async with serving(config=config()) as server, travelling(server.url) as traveller:

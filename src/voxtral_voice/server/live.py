@@ -46,6 +46,7 @@ from voxtral_voice.server.ingest import WIRE_RATE_HZ
 from voxtral_voice.server.link import (
     GOING_AWAY,
     INTERNAL_ERROR,
+    NO_CODE,
     NOBODY_THERE,
     NORMAL,
     POLICY,
@@ -92,6 +93,9 @@ TOO_FAST: Final = End(
 
 UNKNOWN: Final = End("resume_unknown", RESUME_UNKNOWN, "There is no such session to be resumed.", "resume_unknown")
 ELSEWHERE: Final = End("resumed", RESUMED_ELSEWHERE, "The session goes on over another connection.")
+GOODBYES: Final = frozenset({NORMAL, NO_CODE})
+"""Of clients that do not come back, also those that close without a code. GOING_AWAY is none: a browser says so for a
+page that it keeps, and may show again."""
 NOT_RESUMED: Final = End("resume_expired", NOBODY_THERE, "nobody came back to it", gone=True)
 
 
@@ -243,7 +247,7 @@ class LiveSession:
         if self._link is not link:  # it goes on over another
             return self.over.is_set()
         self._link = None
-        resumable = self._tokens.newest is not None and end.code != NORMAL
+        resumable = self._tokens.newest is not None and end.code not in GOODBYES
         if self._told.done() or not resumable:
             self.hang_up(end)
             return True

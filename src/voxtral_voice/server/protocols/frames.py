@@ -9,6 +9,7 @@ What is different:
 - A client that sends pings and does not read gets no more pongs, in place of a buffer without an end.
 - A message has a bound in pieces, too: without one, pieces of no bytes would be kept for ever.
 - Many small frames that come at once are read in several steps, so that other sessions' audio is not held up.
+- A connection that breaks has the code 1006 (RFC 6455, 7.1.5), and not 1005 as a client that closes without a code.
 - A close in the middle of a message is answered as any other close (RFC 6455, 5.4 and 7.1.5), not as an error.
 """
 
@@ -46,6 +47,11 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.conn = _Frames(max_size=config.ws_max_size, logger=self.logger)
         self._unread: deque[memoryview] = deque()  # bound: one read of the socket, which waits until this is done
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.handshake_complete:
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.ABNORMAL_CLOSURE})
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if not self._unread and len(data) <= STEP_BYTES:
