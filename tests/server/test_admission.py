@@ -29,6 +29,12 @@ def entered(admission: Admission, owner: bytes = b"", address: str = HERE, now: 
     return place
 
 
+def at_work(admission: Admission, owner: bytes = b"", address: str = HERE) -> Place:
+    place = admission.begin_work(owner, address, 0.0)
+    assert isinstance(place, Place)
+    return place
+
+
 def slow(admission: Admission, now: float) -> None:
     for _ in range(20):
         admission.load.turn(10.0, now)
@@ -121,7 +127,7 @@ def test_no_new_ones_while_there_is_too_much_to_do() -> None:
     door = admission(most=8)
     slow(door, 0.0)
     first, _ = entered(door), entered(door)
-    assert door.check(HERE, 0.0) == door.begin_work(0.0) == LOADED
+    assert door.check(HERE, 0.0) == door.begin_work(b"", HERE, 0.0) == LOADED
     assert not door.has_room(0.0)
     first.leave()
     assert door.check(HERE, 0.0) is None, "one that is slow by itself is no load"
@@ -150,18 +156,40 @@ def test_all_may_come_back_at_once_and_then_at_a_rate() -> None:
 def test_requests_have_places_too() -> None:
     door = admission(most=2)
     entered(door)
-    assert door.begin_work(0.0) is None
-    assert door.check(HERE, 0.0) == door.begin_work(0.0) == FULL
-    door.end_work()
+    place = at_work(door)
+    assert door.check(HERE, 0.0) == door.begin_work(b"", HERE, 0.0) == FULL
+    place.leave()
+    place.leave()
     assert (door.requests, door.sessions, door.check(HERE, 0.0)) == (0, 1, None)
+
+
+def test_requests_count_with_their_key_and_their_address() -> None:
+    door = admission(most=9, sessions_per_key=2, sessions_per_address=3)
+    entered(door, b"mine")
+    mine = at_work(door, b"mine")
+    assert door.enter(b"mine", HERE, 0.0) == door.begin_work(b"mine", HERE, 0.0) == KEY_FULL
+    at_work(door, b"yours")
+    assert door.check(HERE, 0.0) == door.begin_work(b"theirs", HERE, 0.0) == ADDRESS_FULL
+    at_work(door, b"theirs", "203.0.113.10")
+    mine.leave()
+    entered(door, b"mine")
+    assert (door.sessions, door.requests) == (2, 2)
+
+
+def test_requests_come_as_fast_as_they_like() -> None:
+    door = admission(most=1000, new_sessions_per_s=1)
+    for _ in range(100):
+        at_work(door)
+    assert door.check(HERE, 0.0) is None
 
 
 def test_nothing_is_kept_of_who_has_left() -> None:
     door = admission(most=9999, new_sessions_per_s=10_000)
     places = [entered(door, str(number).encode(), f"203.0.113.{number % 256}") for number in range(2000)]
+    places += [at_work(door, str(number).encode()) for number in range(2000)]
     for place in places:
         place.leave()
-    assert (door.sessions, len(door._by_owner), len(door._by_network)) == (0, 0, 0)
+    assert (door.sessions + door.requests, len(door._by_owner), len(door._by_network)) == (0, 0, 0)
 
 
 def test_how_many_places_there_are() -> None:

@@ -8,7 +8,7 @@ Nothing here waits: a place is counted in the step in which it is asked for, so 
     come_back(now)                      may somebody look for the session that it had?
     check(address, now)                 is there a no for whoever comes from there? Nothing is counted
     enter(owner, address, now)          a place for a session, or why there is none
-    begin_work(now), end_work()         a place for a request that the engines work for
+    begin_work(owner, address, now)     a place for a request that the engines work for, or why there is none
     has_room(now)                       is there a place for anybody?
     Place.take() Place.leave()          it is somebody's; it is free again
 """
@@ -27,6 +27,8 @@ from voxtral_voice.server.load import Load
 T = TypeVar("T")
 
 Reason = Literal["sessions", "key", "address", "rate", "load", "closed"]
+Use = Literal["session", "request"]
+"""What a place is for."""
 
 BURST_S: Final = 2.0
 """New sessions may come in so many seconds' worth at once: all clients of a server that was away for a moment."""
@@ -47,17 +49,21 @@ class Refused:
 
 FULL: Final = Refused("sessions", 503, "server_full", "The server is full: try again in a few seconds.", 5)
 LOADED: Final = Refused("load", 503, "server_overloaded", "The server is busy: try again in a few seconds.", 10)
-KEY_FULL: Final = Refused("key", 429, "rate_limit_exceeded", "This API key has as many sessions as it may.", 5)
-ADDRESS_FULL: Final = Refused("address", 429, "rate_limit_exceeded", "Your address has as many sessions as it may.", 5)
+KEY_FULL: Final = Refused(
+    "key", 429, "rate_limit_exceeded", "This API key has as many sessions and requests as it may.", 5
+)
+ADDRESS_FULL: Final = Refused(
+    "address", 429, "rate_limit_exceeded", "Your address has as many sessions and requests as it may.", 5
+)
 TOO_FAST: Final = Refused("rate", 429, "rate_limit_exceeded", "Too many new sessions: try again in a second.", 1)
 
 
 class Place:
     """Leaving it twice is leaving it once."""
 
-    def __init__(self, admission: Admission, owner: bytes, network: str) -> None:
+    def __init__(self, admission: Admission, use: Use, owner: bytes, network: str) -> None:
         self._admission: Admission | None = admission
-        self.owner, self.network = owner, network
+        self.use, self.owner, self.network = use, owner, network
         self.taken = False
 
     def take(self) -> None:
@@ -76,40 +82,42 @@ class Admission:
     def __init__(self, limits: LimitsConfig, most: int) -> None:
         self._limits, self._most = limits, most
         self.load = Load(limits.slow_turn_s, limits.loop_lag_ms / 1000)
-        self.sessions = 0
-        """That have a place."""
-        self.requests = 0
+        self._used: Counter[Use] = Counter()
         self._by_owner: Counter[bytes] = Counter()
         self._by_network: Counter[str] = Counter()
         self._new = Bucket(limits.new_sessions_per_s, BURST_S * limits.new_sessions_per_s)
         self._again = Bucket(limits.new_sessions_per_s, max(most, BURST_S * limits.new_sessions_per_s))
         """All sessions may lose their connections at once."""
 
+    @property
+    def sessions(self) -> int:
+        """That have a place."""
+        return self._used["session"]
+
+    @property
+    def requests(self) -> int:
+        return self._used["request"]
+
     def has_room(self, now: float) -> bool:
         """For whoever comes from an address and with a key that have nothing yet."""
         return self._no_place(now) is None
 
     def check(self, address: str, now: float) -> Refused | None:
-        """For one whose key is not known yet."""
-        if (refused := self._no_place(now)) is not None:
-            return refused
-        most = self._limits.sessions_per_address
-        if most and self._by_network[network_of(address)] >= most:
-            return ADDRESS_FULL
-        return None if self._new.has(1, now) else TOO_FAST
+        """For a session of one whose key is not known yet."""
+        refused = self._no_place(now) or self._not_from(network_of(address))
+        return refused if refused is not None or self._new.has(1, now) else TOO_FAST
 
     def enter(self, owner: bytes, address: str, now: float) -> Place | Refused:
         """owner: digest of the API key, b"" where none is asked for: those have no limit of their own."""
-        if (refused := self.check(address, now)) is not None:
+        if (refused := self.check(address, now) or self._not_with(owner)) is not None:
             return refused
-        if owner and 0 < self._limits.sessions_per_key <= self._by_owner[owner]:
-            return KEY_FULL
         self._new.take(1, now)
-        place = Place(self, owner, network_of(address))
-        self.sessions += 1
-        self._by_owner[place.owner] += 1
-        self._by_network[place.network] += 1
-        return place
+        return self._place("session", owner, address)
+
+    def begin_work(self, owner: bytes, address: str, now: float) -> Place | Refused:
+        """As `enter`, for a request; those may come as fast as they like."""
+        refused = self._no_place(now) or self._not_from(network_of(address)) or self._not_with(owner)
+        return refused or self._place("request", owner, address)
 
     def come_back(self, now: float) -> Refused | None:
         """The session that is looked for has its place, if it is there."""
@@ -118,19 +126,23 @@ class Admission:
         self._again.take(1, now)
         return None
 
+    def _place(self, use: Use, owner: bytes, address: str) -> Place:
+        place = Place(self, use, owner, network_of(address))
+        self._used[use] += 1
+        self._by_owner[place.owner] += 1
+        self._by_network[place.network] += 1
+        return place
+
     def _free(self, place: Place) -> None:
-        self.sessions -= 1
+        self._used[place.use] -= 1
         _one_less(self._by_owner, place.owner)
         _one_less(self._by_network, place.network)
 
-    def begin_work(self, now: float) -> Refused | None:
-        """Of a request, which has a place until `end_work`; None = it has one now."""
-        refused = self._no_place(now)
-        self.requests += refused is None
-        return refused
+    def _not_from(self, network: str) -> Refused | None:
+        return ADDRESS_FULL if 0 < self._limits.sessions_per_address <= self._by_network[network] else None
 
-    def end_work(self) -> None:
-        self.requests -= 1
+    def _not_with(self, owner: bytes) -> Refused | None:
+        return KEY_FULL if owner and 0 < self._limits.sessions_per_key <= self._by_owner[owner] else None
 
     def _no_place(self, now: float) -> Refused | None:
         if self.sessions + self.requests >= self._most:

@@ -94,7 +94,7 @@ class Endpoint:
         *,
         most: int,
         most_bytes: int,
-        place: Callable[[], AbstractContextManager[None]] = nullcontext,
+        place: Callable[[Scope], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._handle = handle
         self._place = place
@@ -117,7 +117,7 @@ class Endpoint:
         try:
             with self._reading.entered():
                 answer = await self._handle(request)
-            with self._gate.entered(), self._place():
+            with self._gate.entered(), self._place(scope):
                 await unless_hung_up(receive, _send(answer, scope, receive, send))
         finally:
             await request.close()

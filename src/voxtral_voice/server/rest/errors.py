@@ -13,9 +13,10 @@ from fastapi import Response
 
 from voxtral_voice.errors import BusyError, DownError, RequestError
 from voxtral_voice.realtime.fields import JsonObject, Problem
+from voxtral_voice.server.admission import Refused
 
 RETRY_AFTER_S: Final = 1
-"""A place is free again, or an engine has caught up, about as soon as a spoken sentence is over."""
+"""An engine has caught up, or works no more for another request, about as soon as a spoken sentence is over."""
 
 _TYPES: Final[Mapping[int, str]] = {
     401: "invalid_request_error",
@@ -35,18 +36,27 @@ _LATER: Final = frozenset({429, 503})
 class ApiError(Exception):
     """A request that is refused, or that failed. `str(error)` is a sentence for the client."""
 
-    def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: int = RETRY_AFTER_S,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.param = param
+        self._retry_after_s = retry_after_s
 
     def body(self) -> JsonObject:
         kind = _TYPES.get(self.status, "invalid_request_error")
         return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
 
     def response(self) -> Response:
-        headers = {"Retry-After": str(RETRY_AFTER_S)} if self.status in _LATER else {}
+        headers = {"Retry-After": str(self._retry_after_s)} if self.status in _LATER else {}
         return Response(orjson.dumps(self.body()), self.status, headers, "application/json")
 
 
@@ -56,6 +66,11 @@ def invalid(message: str, param: str | None, code: str = "invalid_value") -> Api
 
 def of_problem(problem: Problem) -> ApiError:
     return ApiError(400, problem.message, code=problem.code, param=problem.param)
+
+
+def of_refusal(refused: Refused) -> ApiError:
+    """There is no place, over HTTP as over a WebSocket."""
+    return ApiError(refused.status, refused.message, code=refused.code, retry_after_s=refused.retry_after_s)
 
 
 def of_engine(seam: str, error: Exception, message: str) -> ApiError:
