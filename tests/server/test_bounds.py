@@ -21,7 +21,7 @@ from voxtral_voice.engines.base import SPEAK_RATE_HZ, SpeechChunk
 from voxtral_voice.engines.fakes import FakeResponder, FakeSpeaker
 from voxtral_voice.observe.metrics import Metrics
 from voxtral_voice.realtime.sent_log import Sent
-from voxtral_voice.server import allowance, link, live, runner
+from voxtral_voice.server import allowance, link, listener, runner
 from voxtral_voice.server.outbox import Outbox
 
 SECOND = {"audio/pcm": bytes(48_000), "audio/pcmu": b"\xff" * 8_000, "audio/pcma": b"\xd5" * 8_000}
@@ -59,7 +59,7 @@ async def test_audio_at_a_microphones_pace_never_waits(serving: Serving) -> None
 async def test_far_too_much_audio_at_once_ends_the_session(
     serving: Serving, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(live, "LONGEST_WAIT_S", 1.0)
+    monkeypatch.setattr(listener, "LONGEST_WAIT_S", 1.0)
     async with (
         serving(config=limited(audio_burst_s=1, audio_speed=1)) as server,
         calling(server.url, finished=False) as caller,
@@ -106,7 +106,7 @@ async def test_other_events_have_a_pace_too(
 async def test_who_never_says_anything_keeps_no_place(
     serving: Serving, monkeypatch: pytest.MonkeyPatch, says: str | None
 ) -> None:
-    monkeypatch.setattr(live, "FIRST_EVENT_S", 0.2)
+    monkeypatch.setattr(listener, "FIRST_EVENT_S", 0.2)
     async with serving() as server, calling(server.url, finished=False) as caller:
         if says is not None:
             await caller.send_raw(says)
@@ -117,7 +117,7 @@ async def test_who_never_says_anything_keeps_no_place(
 
 
 async def test_who_has_said_anything_may_be_silent(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "FIRST_EVENT_S", 0.2)
+    monkeypatch.setattr(listener, "FIRST_EVENT_S", 0.2)
     async with serving() as server, calling(server.url) as caller:
         await caller.send("input_audio_buffer.clear")
         await asyncio.sleep(0.4)

@@ -18,7 +18,7 @@ from voxtral_voice.engines.base import Message, Transcript, VoiceActivitySession
 from voxtral_voice.engines.fakes import Broken, FakeResponder, FakeTranscriber, FakeVoiceActivity
 from voxtral_voice.observe import log
 from voxtral_voice.realtime.wire import Wire
-from voxtral_voice.server import ear, link, live, outbox
+from voxtral_voice.server import ear, link, listener, live, outbox
 from voxtral_voice.server.link import End
 
 STORY = " ".join(f"Sentence number {i} of it." for i in range(12))
@@ -543,7 +543,7 @@ async def test_fields_that_mean_nothing_here_are_logged_once(
     serving: Serving, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO, log.ROOT)
-    monkeypatch.setattr(live, "IGNORED", 3)
+    monkeypatch.setattr(listener, "IGNORED", 3)
     async with serving() as server, calling(server.url) as caller:
         for _ in range(2):
             await caller.update(temperature=0.8, modalities=["audio"])

@@ -26,7 +26,7 @@ from typing import Final
 
 import orjson
 
-from voxtral_voice.audio.pcm import BYTES_PER_SAMPLE, pcm16_to_float
+from voxtral_voice.audio.pcm import pcm16_to_float
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.conversation.timeline import Timeline
 from voxtral_voice.engines.base import SPEAK_RATE_HZ
@@ -37,19 +37,16 @@ from voxtral_voice.observe.watch import Glance, Shell, Watch
 from voxtral_voice.realtime.event_ids import AudioRuns, EventIds
 from voxtral_voice.realtime.resume import Asked, Tokens, make_token
 from voxtral_voice.realtime.sent_log import Sent
-from voxtral_voice.realtime.wire import Incoming, Opening, Wire
+from voxtral_voice.realtime.wire import Incoming, Opening, Said, Wire
 from voxtral_voice.server.alarm import Alarm
-from voxtral_voice.server.allowance import LONGEST_WAIT_S, Allowance
 from voxtral_voice.server.auth import Who
 from voxtral_voice.server.ear import Ear
-from voxtral_voice.server.ingest import WIRE_RATE_HZ
 from voxtral_voice.server.link import (
     GOING_AWAY,
     INTERNAL_ERROR,
     NO_CODE,
     NOBODY_THERE,
     NORMAL,
-    POLICY,
     RESUME_UNKNOWN,
     RESUMED_ELSEWHERE,
     SLOW,
@@ -57,8 +54,8 @@ from voxtral_voice.server.link import (
     Hangup,
     Link,
 )
+from voxtral_voice.server.listener import Listener
 from voxtral_voice.server.outbox import Outbox
-from voxtral_voice.server.received import Received
 from voxtral_voice.server.resume_store import FIRST_FENCE
 from voxtral_voice.server.runner import Runner
 from voxtral_voice.server.runtime import Runtime, policy
@@ -68,27 +65,10 @@ from voxtral_voice.server.sounds import Sounds
 
 INBOX: Final = 1024
 """Events of the engines that wait for the actor; when full, whoever brings the next one waits."""
-ARRIVED: Final = 1
-"""Frames of the client that wait for the listener; when full, the socket is read no further."""
-LARGE_FRAME: Final = 32 * 1024
-"""A client frame this large (0.5 s of audio) is decoded on a thread, so that the others' audio is not held up."""
-FIRST_EVENT_S: Final = 120.0
-"""A client that has sent nothing for so long since it came, or nothing that can be understood, keeps a place from
-others. Who has sent anything may be silent as long as it likes."""
-IGNORED: Final = 64
-"""Fields that mean nothing here and are logged, each once; a client may make up as many as it likes."""
-IGNORED_CHARS: Final = 80
-"""Of such a field's name."""
 TOKEN_BYTES: Final = 32
 """Random ones, in a resume token."""
 IN_A_ROW: Final = 8
 """Events of the engines that are taken without letting the loop do its other work, however many wait."""
-
-
-SILENT: Final = End("silent", POLICY, "No event came that could be understood.", "session_silent")
-TOO_FAST: Final = End(
-    "too_fast", POLICY, "More audio came at once than the server takes: send it as it is spoken.", "rate_limit_exceeded"
-)
 
 
 UNKNOWN: Final = End("resume_unknown", RESUME_UNKNOWN, "There is no such session to be resumed.", "resume_unknown")
@@ -128,27 +108,15 @@ class LiveSession:
         session_s = round(runtime.config.server.max_session_minutes * 60)
         self._expires_at = round(time.time()) + session_s if restored is None else restored.expires_at
         self._session_s = max(0, self._expires_at - round(time.time()))
-        self._wire = Wire(
-            self.id,
-            ids,
-            runtime.voices(who),
-            runtime.model,
-            round(time.time()),
-            self._session_s,
-            runtime.config.turns.chosen_patience,
-            opening if restored is None else Opening(None, restored.patch),
-        )
+        self._wire = self._made_wire(ids, opening if restored is None else Opening(None, restored.patch))
         self._ear = Ear(runtime, self._feed, self._detects, self._may_go_on, self._now, self._not_heard)
         self._sounds = Sounds(self._ear.audio)
-        self._ignored: set[str] = set()
         self._recording = runtime.recording(self.id, self._ear.audio)
         self._core = self._recording.session(self._wire.settings, new_id, policy(runtime.config, runtime.engines))
-        self._arrived: asyncio.Queue[str | bytes] = asyncio.Queue(ARRIVED)  # full: the bringer waits
         self._inbox: asyncio.Queue[ev.Event] = asyncio.Queue(INBOX)  # full: the bringer waits
         self._outbox = Outbox()
-        self._allowance = Allowance(runtime.config.limits)
-        self._understood = asyncio.Event()
-        """An event of the client, for the first time."""
+        received = 0 if restored is None else restored.received
+        self._listener = Listener(runtime.config.limits, runtime.metrics, received)
         self._asides: set[str] = set()
         """Replies that are not part of the conversation; the client need not play them."""
         self._alarm = Alarm()
@@ -160,12 +128,21 @@ class LiveSession:
         self._linked.set()
         self._tokens = Tokens()
         self._resume_s = runtime.config.server.resume_s
-        self._received = 0 if restored is None else restored.received
-        """Frames of the client."""
-        self._done = Received(self._received)
-        """Those of them that were worked on."""
         self._give_up: asyncio.TimerHandle | None = None
         self._watch = self._watched()
+
+    def _made_wire(self, ids: EventIds, opening: Opening | None) -> Wire:
+        runtime = self._runtime
+        return Wire(
+            self.id,
+            ids,
+            runtime.voices(self.who),
+            runtime.model,
+            round(time.time()),
+            self._session_s,
+            runtime.config.turns.chosen_patience,
+            opening,
+        )
 
     def _watched(self) -> Watch:
         runtime = self._runtime
@@ -214,7 +191,7 @@ class LiveSession:
         self._link = link
         self._outbox.log.rewind(asked.after)
         self._tokens.renew(self._new_token(), asked.token)
-        event_id, greeting = self._wire.resumed(self._received)
+        event_id, greeting = self._wire.resumed(self._listener.came)
         self._outbox.greet(event_id, greeting)
         self._go_on()
         return True
@@ -350,17 +327,17 @@ class LiveSession:
             group.create_task(self._act())
             group.create_task(self._wake())
             group.create_task(self._until_told())
-            group.create_task(self._until_understood())
+            group.create_task(self._listener.until_silent())
 
     def was_taken(self, asked: Asked, fence: int) -> None:
         """From the store. The token counts until it is known that the client has the next one."""
         self._asked, self.fence = asked, fence
 
     def _restore(self, snapshot: Snapshot) -> None:
-        event_id, greeting = self._wire.resumed(self._received, restored=True)
+        event_id, greeting = self._wire.resumed(self._listener.came, restored=True)
         self._outbox.greet(event_id, greeting)
         self._feed(snapshot.heard_to(self._asked.after))
-        self._understood.set()
+        self._listener.understood.set()
 
     def token(self) -> tuple[bytes, bytes] | None:
         """Digests of the resume tokens that count, the newest first; None: it cannot be resumed."""
@@ -372,21 +349,15 @@ class LiveSession:
 
     def kept(self) -> Snapshot:
         """As it is now."""
-        self._done.look(self._now(), all_taken_in=self._core.all_taken_in)
+        done = self._listener.done
+        done.look(self._now(), all_taken_in=self._core.all_taken_in)
         session = orjson.dumps(self._wire.kept()).decode()
         conversation, saying = self._core.kept(), self._core.being_said()
         events, runs = self._event_ids.prefix, tuple(self._audio_runs.runs)
-        return Snapshot(self.id, session, self._expires_at, self._done.kept, conversation, saying, events, runs)
+        return Snapshot(self.id, session, self._expires_at, done.kept, conversation, saying, events, runs)
 
     async def _until_told(self) -> None:
         raise Hangup(await self._told)
-
-    async def _until_understood(self) -> None:
-        try:
-            async with asyncio.timeout(FIRST_EVENT_S):
-                await self._understood.wait()
-        except TimeoutError:
-            raise Hangup(SILENT) from None
 
     # --- what an operator sees of it ----------------------------------------------------------------------------
 
@@ -409,36 +380,19 @@ class LiveSession:
 
     # --- the client ---------------------------------------------------------------------------------------------
 
-    async def _listen(self) -> None:
-        while True:
-            frame = await self._arrived.get()
-            await self._may_go_on()
-            await self._client_frame(frame)
-            self._arrived.task_done()
-            await self._outbox.room()
-
     async def _take(self, frame: str | bytes) -> None:
-        """Of a large one not before the session is done with it: until then it counts for the socket."""
-        await self._arrived.put(frame)
-        self._received += 1
         self._tokens.arrived()
-        if len(frame) >= LARGE_FRAME:
-            await self._arrived.join()
+        await self._listener.take(frame)
 
-    async def _client_frame(self, frame: str | bytes) -> None:
-        if len(frame) < LARGE_FRAME:
-            incoming = self._wire.client(frame, self._core.history.get, self._sounds.get)
-        else:
-            incoming = await asyncio.to_thread(self._wire.client, frame, self._core.history.get, self._sounds.get)
-            await self._may_go_on()
-        if incoming.ignored:
-            self._log_ignored(incoming)
+    async def _listen(self) -> None:
+        wire, room = self._wire, self._outbox.room
+        await self._listener.listen(wire.read, self._act_on, self._client_frame, self._may_go_on, room)
+
+    def _act_on(self, said: Said) -> Incoming:
+        return self._wire.act(said, self._core.history.get, self._sounds.get)
+
+    async def _client_frame(self, incoming: Incoming) -> None:
         self._send(incoming.frames)
-        if incoming.refused is not None:
-            self._runtime.metrics.refusals.labels(incoming.refused).inc()
-        else:
-            self._understood.set()
-        held_s = self._allowed(incoming)
         await self._ear.take(incoming.pcm)
         await self._may_go_on()
         if incoming.events:
@@ -446,26 +400,6 @@ class LiveSession:
             self._ear.catch_up()
         for event in incoming.events:
             self._feed(event, incoming.client_event_id, incoming.sound)
-        self._done.frame(is_audio=bool(incoming.pcm))
-        if held_s:
-            self._runtime.metrics.held_up.inc(held_s)
-            await asyncio.sleep(held_s)
-
-    def _allowed(self, incoming: Incoming) -> float:
-        """How long the client is not to be read behind this. Raises Hangup when that is too long."""
-        now = asyncio.get_running_loop().time()
-        if incoming.events or incoming.frames:
-            return self._allowance.event(now)
-        held_s = self._allowance.audio(len(incoming.pcm) / BYTES_PER_SAMPLE / WIRE_RATE_HZ, now)
-        if held_s > LONGEST_WAIT_S:
-            raise Hangup(TOO_FAST)
-        return held_s
-
-    def _log_ignored(self, incoming: Incoming) -> None:
-        for name in incoming.ignored:
-            if name not in self._ignored and len(self._ignored) < IGNORED:
-                self._ignored.add(name)
-                log.event("field_ignored", field=name[:IGNORED_CHARS])
 
     def _not_heard(self, why: str) -> None:
         self._send([self._wire.error("engine_failed", why, kind="server_error")])
