@@ -1,7 +1,7 @@
 """A session: one conversation, which may outlive the socket that it began with.
 
 Knows: the order in which things happen. Does not know: what they mean (`conversation`, `realtime`), how an engine does
-its work (`runner`), how the client is heard (`ear`), sockets (`link`).
+its work (`runner`), how the client's frames are read (`listener`), how it is heard (`ear`), sockets (`link`).
 
     link (client frames) -> listener ----+
     ear (voice activity) ----------------+--> core and wire --> outbox -> link
