@@ -15,6 +15,7 @@ from tests.server.conftest import Serving, quick
 from voxtral_voice.engines.fakes import FakeSpeaker
 from voxtral_voice.errors import EngineError
 from voxtral_voice.server import health, run
+from voxtral_voice.server.admission import LOADED_FROM
 from voxtral_voice.server.app import HEADERS
 from voxtral_voice.server.health import Front, Health
 
@@ -82,11 +83,12 @@ async def test_a_server_with_too_much_to_do_gets_nobody_new(serving: Serving) ->
     async with serving() as server:
         admission, now = server.runtime.admission, asyncio.get_running_loop().time()
         for _ in range(20):
-            admission.load.turn(60.0, now)
-        assert (await server.get("/ping")).status_code == 200, "hardly anybody is there"
-        admission.sessions += admission._most // 2
-        assert (await server.get("/readyz")).status_code == 200
-        assert (await server.get("/ping")).status_code == 503
+            admission.load.turn(60.0, now)  # which stays so for seconds at least
+        assert (await server.get("/ping")).status_code == 200, "nobody is there"
+        admission._most = 8
+        async with calling(server.url), calling(server.url):
+            assert (await server.get("/readyz")).status_code == 200
+            assert (await server.get("/ping")).status_code == 503
 
 
 async def test_a_process_that_is_down_is_named(serving: Serving) -> None:

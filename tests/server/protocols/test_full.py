@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from tests.server.stack import serving
 from voxtral_voice.config_limits import LimitsConfig
 from voxtral_voice.observe.metrics import Metrics
-from voxtral_voice.server.admission import FULL, Admission
+from voxtral_voice.server.admission import FULL, Admission, Place
 from voxtral_voice.server.protocols.full import Gate, RefusingHttp
 from voxtral_voice.server.refusals import Refusals, raw
 
@@ -35,7 +35,9 @@ class Full:
     def __init__(self) -> None:
         self.metrics = Metrics()
         self.admission = Admission(LimitsConfig(), 1)
-        self.place = self.admission.enter(b"", "198.51.100.1", 0.0)
+        place = self.admission.enter(b"", "198.51.100.1", 0.0)
+        assert isinstance(place, Place)
+        self.place = place
         self.gate = Gate()
         self.port = 0
 
@@ -102,7 +104,7 @@ async def test_other_subprotocols_make_no_difference(full: Full) -> None:
 
 async def test_where_there_is_a_place_the_door_is_asked(full: Full) -> None:
     full.opens()
-    full.admission.sessions = 0
+    full.place.leave()
     assert DOOR.encode() in await full.asked(HEAD)
 
 
