@@ -15,7 +15,6 @@ from tests.server.conftest import Serving, quick
 from voxtral_voice.engines.fakes import FakeSpeaker
 from voxtral_voice.errors import EngineError
 from voxtral_voice.server import health, run
-from voxtral_voice.server.admission import LOADED_FROM
 from voxtral_voice.server.app import HEADERS
 from voxtral_voice.server.health import Front, Health
 
