@@ -153,6 +153,13 @@ def test_all_may_come_back_at_once_and_then_at_a_rate() -> None:
     assert (door.sessions, door.check(HERE, 0.2)) == (0, None)
 
 
+def test_one_comes_in_however_seldom_new_ones_may() -> None:
+    door = admission(new_sessions_per_s=0.1)
+    entered(door)
+    assert door.check(HERE, 9.9) == TOO_FAST
+    entered(door, now=10.1)
+
+
 def test_requests_have_places_too() -> None:
     door = admission(most=2)
     entered(door)

@@ -22,6 +22,7 @@ from tests.server.traveller import Traveller, travelling
 from voxtral_voice.audio.echo import EchoGuard
 from voxtral_voice.audio.playout import PlayoutLedger
 from voxtral_voice.config import Config, TurnsConfig
+from voxtral_voice.config_limits import LimitsConfig
 from voxtral_voice.engines.base import Message
 from voxtral_voice.engines.fakes import FakeResponder, FakeTranscriber
 from voxtral_voice.observe import log
@@ -438,6 +439,17 @@ async def test_a_token_that_is_wrong_or_spent(serving: Serving) -> None:
 KEY = "a-key-of-some-length"
 
 
+async def test_made_up_tokens_keep_nobody_from_coming_back(serving: Serving) -> None:
+    few = config().model_copy(update={"limits": LimitsConfig(sessions=2, new_sessions_per_s=0.1)})
+    async with serving(config=few) as server, travelling(server.url) as traveller:
+        await traveller.cut()
+        await is_held(server)
+        no = [await refused(traveller, token=token) for token in ("sess_1.x", f"{the_session(server).id}.x", "x", "y")]
+        assert no == [(404, "resume_unknown")] * 2 + [(429, "rate_limit_exceeded")] * 2
+        await traveller.come_back()
+        await traveller.turn()
+
+
 async def test_a_token_of_another_key_s_session(serving: Serving) -> None:
     keys = SecretStr(f"{KEY},another-key-of-length")
     settings = config()
@@ -458,7 +470,7 @@ async def test_a_session_that_ends_while_its_client_comes_back(
 ) -> None:
     async with serving(config=config()) as server, travelling(server.url) as traveller:
         with monkeypatch.context() as patched:
-            answers = iter((True, False))
+            answers = iter((True, True, False))  # the door, who looks for it, and the session
             patched.setattr(LiveSession, "may_resume", lambda *_: next(answers))
             late = await traveller.dial()
             await late.wait_closed()

@@ -5,7 +5,7 @@ not know: clocks (times are given, in seconds on one clock), HTTP, sockets (`doo
 
 Nothing here waits: a place is counted in the step in which it is asked for, so that ten that come at once are ten.
 
-    come_back(now)                      may somebody look for the session that it had?
+    come_back(now)                      may somebody look for the session that it had elsewhere?
     check(address, now)                 is there a no for whoever comes from there? Nothing is counted
     enter(owner, address, now)          a place for a session, or why there is none
     begin_work(owner, address, now)     a place for a request that the engines work for, or why there is none
@@ -85,8 +85,9 @@ class Admission:
         self._used: Counter[Use] = Counter()
         self._by_owner: Counter[bytes] = Counter()
         self._by_network: Counter[str] = Counter()
-        self._new = Bucket(limits.new_sessions_per_s, BURST_S * limits.new_sessions_per_s)
-        self._again = Bucket(limits.new_sessions_per_s, max(most, BURST_S * limits.new_sessions_per_s))
+        burst = max(1.0, BURST_S * limits.new_sessions_per_s)
+        self._new = Bucket(limits.new_sessions_per_s, burst)
+        self._again = Bucket(limits.new_sessions_per_s, max(most, burst))
         """All sessions may lose their connections at once."""
 
     @property
@@ -120,7 +121,7 @@ class Admission:
         return refused or self._place("request", owner, address)
 
     def come_back(self, now: float) -> Refused | None:
-        """The session that is looked for has its place, if it is there."""
+        """To a session that is not here: it may be in the store, where the looking costs something."""
         if not self._again.has(1, now):
             return TOO_FAST
         self._again.take(1, now)

@@ -59,6 +59,7 @@ def build_app(runtime: Runtime) -> FastAPI:
         metrics=runtime.metrics,
         admission=runtime.admission,
         refusals=runtime.refusals,
+        sessions=runtime.sessions,
     )
     if origins := runtime.config.server.allowed_origins:
         methods = ["GET", "POST", "DELETE"]

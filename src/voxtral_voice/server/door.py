@@ -24,10 +24,11 @@ from voxtral_voice.config import is_loopback
 from voxtral_voice.config_limits import LimitsConfig
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
-from voxtral_voice.realtime.resume import asked
+from voxtral_voice.realtime.resume import Asked, asked
 from voxtral_voice.server.admission import Admission, Place, Refused
 from voxtral_voice.server.auth import Auth, Refusal, Who
 from voxtral_voice.server.refusals import Refusals, response, tell_page
+from voxtral_voice.server.sessions import Sessions
 
 OPEN: Final = frozenset({"/", "/livez", "/readyz", "/favicon.ico"})
 PAGE: Final = "/page/"
@@ -46,11 +47,13 @@ class Door:
         metrics: Metrics,
         admission: Admission | None = None,
         refusals: Refusals | None = None,
+        sessions: Sessions | None = None,
     ) -> None:
         self._app, self._auth, self._metrics = app, auth, metrics
         limits = LimitsConfig()
         self._admission = admission or Admission(limits, limits.most_sessions("fake"))
         self._refusals = refusals or Refusals(metrics)
+        self._sessions = Sessions() if sessions is None else sessions  # an empty one is false
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket") or is_page(scope):
@@ -74,15 +77,15 @@ class Door:
 
     async def _socket(self, socket: WebSocket) -> None:
         headers, names = socket.headers, socket.scope.get("subprotocols", ())
-        resumes, is_page = asked(headers, names) is not None, "origin" in headers
-        if not (resumes or is_page) and (no := self._admission.check(_peer(socket.scope), _now())) is not None:
+        back, is_page = asked(headers, names), "origin" in headers
+        if back is None and not is_page and (no := self._admission.check(_peer(socket.scope), _now())) is not None:
             await self._send_away(no, socket)  # who it is makes no difference
             return
-        verdict = await self._auth.check(headers, names, opens_session=True, resumes=resumes)
+        verdict = await self._auth.check(headers, names, opens_session=True, resumes=back is not None)
         if isinstance(verdict, Refusal):
             await self._refuse(verdict, socket.scope, socket.receive, socket._send)
             return
-        place = self._place(verdict, socket, resumes=resumes)
+        place = self._place(verdict, socket, back)
         if isinstance(place, Refused):
             await self._send_away(place, socket)
             return
@@ -93,11 +96,12 @@ class Door:
             if place is not None and not place.taken:
                 place.leave()
 
-    def _place(self, who: Who, socket: WebSocket, *, resumes: bool) -> Place | Refused | None:
-        """None for a session that has its place already. Whether it is there, the session's own code finds out."""
-        if resumes:
-            return self._admission.come_back(_now())
-        return self._admission.enter(who.digest, _peer(socket.scope), _now())
+    def _place(self, who: Who, socket: WebSocket, back: Asked | None) -> Place | Refused | None:
+        """None for one who comes back to a session that has its place already. One that is not here may be in the
+        store, and how often that is looked for has a limit: whoever makes up tokens keeps nobody else from theirs."""
+        if back is None:
+            return self._admission.enter(who.digest, _peer(socket.scope), _now())
+        return None if self._sessions.find(back) is not None else self._admission.come_back(_now())
 
     async def _send_away(self, no: Refused, socket: WebSocket) -> None:
         self._refusals.note(no, _now())
