@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.faults.promises import BEGIN, END, FAULTS, MOMENTS, NOT_KEPT, PAGE, TITLES, cells, tables, written
+from tests.faults.promises import BEGIN, END, FAULTS, MOMENTS, NOT_KEPT, PAGE, TITLES, Promise, cells, tables, written
 
 
 def test_the_page_has_the_promises_as_they_are_checked() -> None:
@@ -10,10 +10,10 @@ def test_the_page_has_the_promises_as_they_are_checked() -> None:
     assert page == written(page, tables())
 
 
-def test_every_cell_has_a_name_of_its_own_and_a_promise() -> None:
+def test_every_cell_has_a_name_of_its_own_and_every_promise_a_cell() -> None:
     every = cells()
     assert len({str(cell) for cell in every}) == len(every) == len(MOMENTS) * sum(map(len, FAULTS.values()))
-    assert all(cell.promise for cell in every)
+    assert {cell.promise for cell in every} == {*Promise}
     assert TITLES.keys() == FAULTS.keys()
 
 
