@@ -701,14 +701,41 @@ def test_where_sessions_are_kept_is_a_secret() -> None:
     assert loaded.config.server.resume_store.get_secret_value() == store
     assert "# resume_store is set" in as_toml(loaded)
     assert "open-sesame" not in as_toml(loaded) + repr(loaded)
-    for good in ("redis://localhost", "unix:///run/redis.sock", ""):
+    for good in (
+        "redis://localhost",
+        "redis://user:open%2Fsesame@[::1]:6379/2?socket_keepalive=yes",
+        "rediss://store.example.com/?ssl_ca_certs=/etc/ssl/ours.pem",
+        "unix:///run/redis.sock?db=1",
+        "",
+    ):
         load(None, {}, [Setting("server.resume_store", good, "flag")])
-    for bad in ("http://open-sesame", "redis://", "open-sesame", "redis://a b"):
-        said = refusal(flags=(Setting("server.resume_store", bad, "flag"),))
-        assert said == (
-            "server.resume_store = (hidden) (from flag) cannot be used: it should be a URL like "
-            "redis://127.0.0.1:6379/0 or rediss://store.example.com."
-        )
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "http://open-sesame",
+        "redis://",
+        "open-sesame",
+        "redis://a b",
+        "redis://:open-sesame@store.example.com:port/0",
+        "redis://:open-sesame@store.example.com:99999/0",
+        "redis://:open-sesame@[::1/0",
+        "redis://:open#sesame@store.example.com/0",
+        "redis://:open/sesame@store.example.com/0",
+        "redis://user:12/34@store.example.com/0",
+        "redis://user:12?34@store.example.com/0",
+        "redis://store.example.com/0?open=sesame",
+        "redis://store.example.com/0?socket_timeout=sesame",
+        "redis://store.example.com/0?db=sesame",
+        "unix:///run/redis.sock?db=sesame",
+    ],
+)
+def test_a_store_that_cannot_be_is_refused_before_anything_starts(bad: str) -> None:
+    assert refusal(flags=(Setting("server.resume_store", bad, "flag"),)) == (
+        "server.resume_store = (hidden) (from flag) cannot be used: it should be a URL like redis://127.0.0.1:6379/0 "
+        "or rediss://store.example.com, with %2F, %3F and %23 for /, ? and # in a password."
+    )
 
 
 def test_how_long_a_server_drains() -> None:

@@ -59,7 +59,8 @@ PLAIN_KEY: Final = re.compile(r"[!-~]+")
 """What a header can carry."""
 ORIGIN: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#@\s]+")
 HOST_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,253}")
-STORE: Final = re.compile(r"(rediss?://[^\s/]|unix://\S*/)\S*")
+STORE: Final = re.compile(r"rediss?://[^\s/?#]+(/\d*)?(\?[^\s?#@]*)?|unix://\S*/\S*")
+"""What stands behind a stray "/", "?" or "#" is most likely the rest of a password."""
 DELAYS_MS: Final = (*range(80, 1201, 80), 2400)
 """That Voxtral Realtime was trained for."""
 OF_OUR_VLLM: Final = ("vllm_command", "memory_share", "realtime_max_tokens", "mini_max_tokens")
@@ -187,8 +188,11 @@ class ServerConfig(Part):
     @field_validator("resume_store")
     @classmethod
     def _is_a_store(cls, store: SecretStr) -> SecretStr:
-        if store.get_secret_value() and not STORE.fullmatch(store.get_secret_value()):
-            raise ValueError("it should be a URL like redis://127.0.0.1:6379/0 or rediss://store.example.com")
+        if store.get_secret_value() and not _is_understood(store.get_secret_value()):
+            raise ValueError(
+                "it should be a URL like redis://127.0.0.1:6379/0 or rediss://store.example.com, with %2F, %3F and "
+                "%23 for /, ? and # in a password"
+            ) from None
         return store
 
     @field_validator("tls_key")
@@ -713,6 +717,20 @@ def _whole(path: Path) -> Path:
         return path.expanduser().absolute()
     except RuntimeError as error:  # there is no such user
         raise ValueError("it should be a whole path: whose home that is, is not known") from error
+
+
+def _is_understood(store: str) -> bool:
+    """By the library that will use it, too, with all its options. Nothing is connected."""
+    if not STORE.fullmatch(store):
+        return False
+    from redis.asyncio import ConnectionPool  # where it is used: it takes a while to load
+
+    try:
+        pool = ConnectionPool.from_url(store)
+        pool.connection_class(**pool.connection_kwargs)
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def _with_commas(text: str) -> tuple[str, ...]:

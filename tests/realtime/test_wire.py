@@ -732,6 +732,50 @@ def test_a_session_that_is_made_ready_is_not_changed_by_the_address() -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "value", "param"),
+    [
+        (("audio", "output", "voice"), "nobody", "session.audio.output.voice"),
+        (("tools",), [{"type": "function", "name": "look up"}], "session.tools[0].name"),
+        (("audio", "input"), 7, "session.audio.input"),
+    ],
+)
+def test_what_cannot_be_had_of_a_session_that_goes_on_costs_the_rest_nothing(
+    path: tuple[str, ...], value: Any, param: str
+) -> None:
+    patch: dict[str, Any] = {
+        "type": "realtime",
+        "instructions": "Be brief.",
+        "audio": {"output": {"speed": 1.25}},
+        "voxtral_voice": {"resume": True},
+    }
+    place = patch
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
+    client = Client(ours=True, opening=Opening(session_patch=patch, by_parts=True))
+    created, error = client.events
+    assert (error["type"], error["error"]["param"]) == ("error", param)
+    session = created["session"]
+    assert session["instructions"] == "Be brief."
+    assert session["audio"]["output"]["speed"] == 1.25
+    assert session["audio"]["output"]["voice"] == VOICES.default
+    assert client.wire.wants_resume
+
+
+def test_of_a_session_of_which_more_than_one_thing_cannot_be_had_each_is_told() -> None:
+    patch: Any = {"type": "realtime", "instructions": 7, "output_modalities": ["smell"], "tool_choice": "none"}
+    created, *errors = Client(opening=Opening(session_patch=patch, by_parts=True)).events
+    assert {error["error"]["param"] for error in errors} == {"session.instructions", "session.output_modalities"}
+    assert created["session"]["tool_choice"] == "none"
+
+
+def test_a_session_of_which_nothing_can_be_had_is_the_usual_one() -> None:
+    created, error = Client(opening=Opening(session_patch={"instructions": "Be brief."}, by_parts=True)).events
+    assert error["error"]["param"] == "session.type"
+    assert created["session"]["instructions"] == ""
+
+
+@pytest.mark.parametrize(
     ("opening", "kind", "param"),
     [
         (Opening(session_patch={"type": "realtime", "instructions": 7}), "realtime", "session.instructions"),

@@ -27,7 +27,9 @@ from voxtral_voice.config import Config
 from voxtral_voice.conversation.events import Item, Restored
 from voxtral_voice.engines.fakes import FakeResponder, FakeTranscriber
 from voxtral_voice.engines.registry import Engines
+from voxtral_voice.errors import VoiceError
 from voxtral_voice.realtime.resume import digest
+from voxtral_voice.realtime.voices import Voices
 from voxtral_voice.server import keeping, snapshot
 from voxtral_voice.server.auth import Who
 from voxtral_voice.server.keeping import Keeping, owner
@@ -35,6 +37,7 @@ from voxtral_voice.server.link import End, Link, Why
 from voxtral_voice.server.live import LiveSession
 from voxtral_voice.server.redis_store import RedisStore
 from voxtral_voice.server.resume_store import Record, Refused, StoreDown, Taken
+from voxtral_voice.server.runtime import Runtime
 from voxtral_voice.server.sessions import Sessions
 from voxtral_voice.server.snapshot import Snapshot
 
@@ -119,6 +122,10 @@ def texts(server: Server) -> list[tuple[str, str]]:
     return [(item.role, item.text or "") for item in session._core.history if isinstance(item, Item)]
 
 
+def no_voice(name: str) -> str:
+    raise VoiceError(f"there is no voice {name!r}")
+
+
 def story() -> Engines:
     return quick(responder=FakeResponder(lambda _: STORY, 0, 0))
 
@@ -144,6 +151,23 @@ async def test_history_and_settings_go_along(serving: Serving, redis: RedisServe
         assert wanderer.count("response.done") == 2
         assert texts(two)[: len(before)] == before
         assert await two.metric("sessions_restored_total") == 1
+
+
+async def test_what_the_other_server_does_not_have_costs_the_other_settings_nothing(
+    serving: Serving, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audio = {"output": {"voice": "af_bella"}}
+    async with two_servers(serving, redis, instructions="Be brief.", audio=audio) as (one, two, wanderer):
+        await wanderer.turn()
+        await wanderer.played()
+        await is_kept(one)
+        monkeypatch.setattr(Runtime, "voices", lambda *_: Voices(("af_heart",), "af_heart", no_voice))
+        greeting = await goes_to(wanderer, two.url)
+        assert greeting["session"]["instructions"] == "Be brief."
+        assert greeting["session"]["audio"]["output"]["voice"] == "af_heart"
+        await wanderer.until("error")
+        assert wanderer.all("error")[0]["error"]["param"] == "session.audio.output.voice"
+        await wanderer.turn()
 
 
 async def test_the_rest_of_a_reply_is_heard_there(serving: Serving, redis: RedisServer) -> None:

@@ -70,6 +70,8 @@ class Opening:
     """`?intent=`: "transcription" for a session of that type, where no client secret brings its own."""
     session_patch: JsonObject | None = None
     """As in a first session.update."""
+    by_parts: bool = False
+    """Of what is in it the rest counts where something cannot be had; else it is all or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class Wire:
         self._ids = ids
         self._events = ServerEvents(ids)
         usual = SessionObject(session_id, model, now_unix + session_s, voices, voices.default, server_patience=patience)
-        self._session, self._problem = opened(usual, opening or Opening())
+        self._session, self._problems = opened(usual, opening or Opening())
         self._is_new = self._session is usual
         """Nothing has happened yet, so that the session may still become one of another type."""
         self._conversation_id = ids("conv")
@@ -181,8 +183,11 @@ class Wire:
         return session
 
     def opening(self) -> list[bytes]:
-        created = self._events.encode("session.created", {"session": self._session_json()})
-        return [created] if self._problem is None else [created, *self._refused(self._problem).frames]
+        return [self._events.encode("session.created", {"session": self._session_json()}), *self.refused_wishes()]
+
+    def refused_wishes(self) -> list[bytes]:
+        """What of its opening cannot be had."""
+        return [frame for problem in self._problems for frame in self._refused(problem).frames]
 
     def error(
         self,
@@ -409,12 +414,33 @@ class Wire:
         return [self._events.encode(f"conversation.item.input_audio_transcription.{kind}", fields)]
 
 
-def opened(usual: SessionObject, opening: Opening) -> tuple[SessionObject, Problem | None]:
+def opened(usual: SessionObject, opening: Opening) -> tuple[SessionObject, tuple[Problem, ...]]:
     """The session that a client finds, of the one that it would find usually; and what is wrong with its wishes."""
     if opening.session_patch is None:
-        return usual.of_kind("transcription") if opening.intent == "transcription" else usual, None
+        return usual.of_kind("transcription") if opening.intent == "transcription" else usual, ()
     patched = usual.patched(opening.session_patch, new=True)
-    return (usual, patched) if isinstance(patched, Problem) else (patched, None)
+    if not isinstance(patched, Problem):
+        return patched, ()
+    less = without(opening.session_patch, names_in(patched.param)) if opening.by_parts else None
+    if less is None:
+        return usual, (patched,)
+    session, others = opened(usual, replace(opening, session_patch=less))
+    return session, (patched, *others)
+
+
+def names_in(param: str | None) -> list[str]:
+    """Of "session.tools[0].name": tools, 0, name."""
+    return (param or "").replace("[", ".").replace("]", "").split(".")[1:]
+
+
+def without(patch: JsonObject, names: Sequence[str]) -> JsonObject | None:
+    """The same without the field that these names lead to; of a list, without the list. None: it is not there."""
+    if not names or names[0] not in patch:
+        return None
+    inner = patch[names[0]]
+    less = without(inner, names[1:]) if isinstance(inner, dict) else None
+    rest = {name: value for name, value in patch.items() if name != names[0]}
+    return rest if less is None else {**rest, names[0]: less}
 
 
 def _mark(metadata: dict[str, str] | None) -> str | None:

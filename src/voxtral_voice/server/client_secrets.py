@@ -102,7 +102,7 @@ def _shown(runtime: Runtime, who: Who, patch: JsonObject) -> JsonObject:
         voices.default,
         server_patience=config.turns.chosen_patience,
     )
-    session, problem = opened(usual, Opening(session_patch=patch))
-    if problem is not None:
-        raise FieldError(problem)
+    session, problems = opened(usual, Opening(session_patch=patch))
+    if problems:
+        raise FieldError(problems[0])
     return session.to_json()

@@ -108,7 +108,7 @@ class LiveSession:
         session_s = round(runtime.config.server.max_session_minutes * 60)
         self._expires_at = round(time.time()) + session_s if restored is None else restored.expires_at
         self._session_s = max(0, self._expires_at - round(time.time()))
-        self._wire = self._made_wire(ids, opening if restored is None else Opening(None, restored.patch))
+        self._wire = self._made_wire(ids, opening if restored is None else Opening(None, restored.patch, by_parts=True))
         self._ear = Ear(runtime, self._feed, self._detects, self._may_go_on, self._now, self._not_heard)
         self._sounds = Sounds(self._ear.audio)
         self._recording = runtime.recording(self.id, self._ear.audio)
@@ -336,6 +336,7 @@ class LiveSession:
     def _restore(self, snapshot: Snapshot) -> None:
         event_id, greeting = self._wire.resumed(self._listener.came, restored=True)
         self._outbox.greet(event_id, greeting)
+        self._send(self._wire.refused_wishes())
         self._feed(snapshot.heard_to(self._asked.after))
         self._listener.understood.set()
 
