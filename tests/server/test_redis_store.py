@@ -13,8 +13,8 @@ from blockbuster import BlockBuster
 from tests.certificate import certificate
 from tests.server.redis_server import RedisServer, redis_server
 from voxtral_voice.server import redis_store
-from voxtral_voice.server.redis_store import RedisStore, key, place
-from voxtral_voice.server.resume_store import NotYours, Record, StoreDown, Taken
+from voxtral_voice.server.redis_store import CONNECTIONS, RedisStore, key, place
+from voxtral_voice.server.resume_store import NotYours, OtherVersion, Record, Refused, StoreDown, Taken
 
 ONE = Record("sess_1", 1, "alice", b"newest", b"before", b"what was said")
 TTL_S = 60.0
@@ -102,6 +102,26 @@ async def test_a_store_that_was_emptied_is_filled_again(store: RedisStore) -> No
     assert await store.put(ONE)
 
 
+async def test_what_another_version_has_written_stays_with_it(store: RedisStore) -> None:
+    await store.put(replace(ONE, version=2))
+    with pytest.raises(OtherVersion):
+        await store.take("sess_1", b"newest", "alice", 1)
+    with pytest.raises(OtherVersion):
+        await store.take("sess_1", b"newest", "alice", 3)
+    assert await store.put(replace(ONE, version=2)), "it is still the first one's"
+    assert await store.take("sess_1", b"newest", "alice", 2) == Taken(2, b"what was said")
+
+
+async def test_more_at_once_than_there_are_connections_wait_for_one(server: RedisServer) -> None:
+    failed: list[None] = []
+    store = RedisStore(server.url, TTL_S, lambda: failed.append(None))
+    await store.put(replace(ONE, session_id="sess_many"))
+    taken = await asyncio.gather(*(store.take("sess_many", b"newest", "alice") for _ in range(5 * CONNECTIONS)))
+    await store.aclose()
+    assert None not in taken
+    assert failed == []
+
+
 async def test_it_is_gone_after_its_time(server: RedisServer, store: RedisStore) -> None:
     short = RedisStore(server.url, 0.05)
     await short.put(ONE)
@@ -158,6 +178,36 @@ async def test_after_a_failure_it_is_left_alone_for_a_while(monkeypatch: pytest.
             await store.put(ONE)
     await store.aclose()
     assert failures.count == 1
+
+
+async def test_a_store_that_does_not_take_a_record_is_there_for_the_others(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no room for more."""
+    failures = Failures(monkeypatch)
+    monkeypatch.setattr(store, "_failed", failures.failed)
+    await store.put(ONE)
+    await store._redis.config_set("maxmemory", "1")
+    with pytest.raises(Refused, match="OutOfMemoryError"):
+        await store.put(replace(ONE, session_id="sess_2"))
+    assert not store.is_resting
+    assert await store.keep("sess_1", 1)
+    await store._redis.config_set("maxmemory", "0")
+    assert await store.put(replace(ONE, session_id="sess_2"))
+    assert failures.count == 1
+
+
+async def test_a_store_that_takes_long_for_one_thing_is_there_for_the_others(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_store, "AGAIN_S", (60.0,))
+    await store.put(ONE)
+    await store._redis.execute_command("CLIENT", "PAUSE", "60000", "WRITE")  # type: ignore[no-untyped-call]
+    with pytest.raises(Refused, match="TimeoutError"):
+        await store.put(ONE)
+    assert not store.is_resting
+    await store._redis.execute_command("CLIENT", "UNPAUSE")  # type: ignore[no-untyped-call]
+    assert await store.put(ONE)
 
 
 async def test_a_store_that_hangs_and_goes_on(

@@ -138,7 +138,7 @@ class RedisStore:
     async def _is_there(self) -> bool:
         try:
             async with asyncio.timeout(WAIT_S):
-                return cast(bool, await self._redis.ping())
+                return await self._redis.ping()
         except (RedisError, OSError, TimeoutError):
             return False
 
