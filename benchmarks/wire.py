@@ -32,7 +32,7 @@ from voxtral_voice.audio.pcm import pcm16_to_float
 from voxtral_voice.bench.machine import commit, machine
 from voxtral_voice.conversation import events as ev
 from voxtral_voice.realtime.wire import Wire
-from voxtral_voice.server.connection import new_id
+from voxtral_voice.server.ids import new_id
 from voxtral_voice.server.ingest import Ingest
 
 BATCH_US: Final = 500

@@ -21,7 +21,7 @@ from voxtral_voice.realtime.fields import FieldError, Fields, JsonObject, choice
 from voxtral_voice.realtime.session_object import SessionObject
 from voxtral_voice.realtime.wire import Opening, opened
 from voxtral_voice.server.auth import Refusal, Who
-from voxtral_voice.server.live import new_id
+from voxtral_voice.server.ids import new_id
 from voxtral_voice.server.rest.bodies import json_fields
 from voxtral_voice.server.rest.edge import Answer, Endpoint, json_answer
 from voxtral_voice.server.rest.errors import ApiError

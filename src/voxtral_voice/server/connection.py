@@ -16,10 +16,12 @@ from voxtral_voice.realtime.resume import Asked
 from voxtral_voice.realtime.server_events import ServerEvents, error_object
 from voxtral_voice.realtime.wire import Opening
 from voxtral_voice.server.admission import Place, Refused
+from voxtral_voice.server.error_body import kind_of
+from voxtral_voice.server.ids import new_id
 from voxtral_voice.server.keeping import owner
 from voxtral_voice.server.link import RESUME_UNKNOWN, TRY_AGAIN_LATER, End, Link
-from voxtral_voice.server.live import UNKNOWN, LiveSession, new_id
-from voxtral_voice.server.rest.errors import ApiError
+from voxtral_voice.server.live import UNKNOWN, LiveSession
+from voxtral_voice.server.rest.errors import ApiError, of_refusal
 from voxtral_voice.server.resume_store import NotYours, StoreDown
 from voxtral_voice.server.runtime import Runtime
 
@@ -89,7 +91,7 @@ def _place(socket: WebSocket, runtime: Runtime, key: bytes) -> Place:
     peer = (socket.scope.get("client") or ("",))[0]
     place = runtime.admission.enter(key, peer, asyncio.get_running_loop().time())
     if isinstance(place, Refused):
-        raise ApiError(place.status, place.message, code=place.code)
+        raise of_refusal(place)
     return place
 
 
@@ -102,6 +104,7 @@ async def _refuse(socket: WebSocket, runtime: Runtime, error: ApiError) -> None:
         return
     link = Link(socket, runtime.metrics)
     await link.accept()
-    frame = ServerEvents(new_id).error("invalid_request_error", error_object(error.code or "", str(error), None, None))
+    told = error_object(error.code or "", str(error), None, None)
+    frame = ServerEvents(new_id).error(kind_of(error.status), told)
     code = TRY_AGAIN_LATER if error.status in (429, 503) else RESUME_UNKNOWN
     await link.close(End("resume_unknown", code, str(error), farewell=frame))

@@ -27,6 +27,7 @@ from voxtral_voice.observe.metrics import Metrics
 from voxtral_voice.realtime.resume import Asked, asked
 from voxtral_voice.server.admission import Admission, Place, Refused
 from voxtral_voice.server.auth import Auth, Refusal, Who
+from voxtral_voice.server.error_body import error_body
 from voxtral_voice.server.refusals import Refusals, response, tell_page
 from voxtral_voice.server.sessions import Sessions
 
@@ -138,8 +139,7 @@ def is_open(scope: Scope) -> bool:
 
 
 def refused(refusal: Refusal) -> JSONResponse:
-    kind = "rate_limit_error" if refusal.status == 429 else "invalid_request_error"
-    body = {"error": {"message": refusal.message, "type": kind, "param": None, "code": refusal.code}}
+    body = error_body(refusal.status, refusal.message, refusal.code)
     return JSONResponse(body, refusal.status, {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else None)
 
 

@@ -20,7 +20,7 @@ from typing import Final
 
 from voxtral_voice.observe import log
 from voxtral_voice.server.health import Front, Health
-from voxtral_voice.server.link import End
+from voxtral_voice.server.link import GOING_AWAY, SERVICE_RESTART, End
 from voxtral_voice.server.runtime import Runtime
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -28,8 +28,8 @@ LOOK_S: Final = 0.05
 """Between two looks at what is still going on."""
 CLOSE_S: Final = 1.0
 """For clients to take what is said to them at the end."""
-GOING_AWAY: Final = End("drained", 1001, "The server is going away: connect again.", error="server_going_away")
-RESTARTS: Final = replace(GOING_AWAY, code=1012)
+LEAVES: Final = End("drained", GOING_AWAY, "The server is going away: connect again.", error="server_going_away")
+RESTARTS: Final = replace(LEAVES, code=SERVICE_RESTART)
 """Its sessions go on: with another server of the same store, or with this one when it is back."""
 
 
@@ -87,7 +87,7 @@ async def drain(runtime: Runtime, health: Health, front: Front) -> None:
     ends_at = loop.time() + limit_s
     health.draining = True
     runtime.metrics.draining.set(1)
-    end = RESTARTS if runtime.keeping.outlives_us else GOING_AWAY
+    end = RESTARTS if runtime.keeping.outlives_us else LEAVES
     log.event("drain_began", sessions=len(runtime.sessions), requests=front.requests, at_most_s=limit_s)
     while (runtime.sessions or front.under_way) and loop.time() < ends_at:
         for session in runtime.sessions:

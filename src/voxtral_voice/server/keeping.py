@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from voxtral_voice.observe import log
 from voxtral_voice.realtime.resume import Asked, digest
-from voxtral_voice.server.link import RESUMED_ELSEWHERE, End, Why
+from voxtral_voice.server.link import TAKEN, Why
 from voxtral_voice.server.resume_store import AGAIN_S, OtherVersion, Record, Refused, ResumeStore, StoreDown
 from voxtral_voice.server.sessions import Sessions
 from voxtral_voice.server.snapshot import VERSION, Snapshot, SnapshotError, TooLarge, Writer, read
@@ -43,7 +43,6 @@ AT_ONCE: Final = 6
 """Sessions that are written. Fewer than the store has connections, for clients that come back need some, too."""
 KEPT_AFTER: Final[frozenset[Why]] = frozenset({"drained", "server_stopped"})
 """What a session ends with that another server may go on with."""
-ELSEWHERE: Final = End("resumed", RESUMED_ELSEWHERE, "The session goes on at another server.")
 
 
 @dataclass(slots=True)
@@ -118,7 +117,7 @@ class Keeping:
     def ended(self, session: LiveSession, why: Why) -> None:
         """Never waits."""
         mark, tokens = self._marks.pop(session, _Mark()), session.token()
-        if self._store is None or why == ELSEWHERE.why or (mark.tokens is None and tokens is None):
+        if self._store is None or why == TAKEN.why or (mark.tokens is None and tokens is None):
             return
         record = None
         if tokens is not None and why in KEPT_AFTER:
@@ -144,7 +143,7 @@ class Keeping:
         except StoreDown:
             return session
         if not ours:
-            session.hang_up(ELSEWHERE)
+            session.hang_up(TAKEN)
         return session if ours else None
 
     async def take(self, asked: Asked, owner: str) -> tuple[Snapshot, int] | None:
@@ -164,7 +163,7 @@ class Keeping:
             log.event("snapshot_unreadable", "warning", reason=str(error))
             return None
         for old in self._here(asked):
-            old.hang_up(ELSEWHERE)
+            old.hang_up(TAKEN)
         return snapshot, taken.fence
 
     async def _is_spent(self, store: ResumeStore, asked: Asked) -> bool:
@@ -230,7 +229,7 @@ class Keeping:
             with log.about(session=session.id):
                 try:
                     if not await self._is_up_to_date(store, session, mark):
-                        session.hang_up(ELSEWHERE)
+                        session.hang_up(TAKEN)
                     mark.failures = 0
                 except (Refused, TooLarge) as error:
                     if self._put_off(mark):

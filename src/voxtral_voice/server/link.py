@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -28,7 +28,7 @@ CLOSE_REASON_BYTES: Final = 123
 """RFC 6455, section 5.5."""
 
 NORMAL, GOING_AWAY, NO_CODE, NOBODY_THERE, POLICY = 1000, 1001, 1005, 1006, 1008
-INTERNAL_ERROR, TRY_AGAIN_LATER = 1011, 1013
+INTERNAL_ERROR, SERVICE_RESTART, TRY_AGAIN_LATER = 1011, 1012, 1013
 RESUMED_ELSEWHERE, RESUME_UNKNOWN = 4001, 4004
 """Of ours: RFC 6455, section 7.4.2."""
 
@@ -67,6 +67,8 @@ class End:
     """The client is: there is nobody to say it to."""
 
 
+RESUMED: Final = End("resumed", RESUMED_ELSEWHERE, "The session goes on over another connection.")
+TAKEN: Final = replace(RESUMED, reason="The session goes on at another server.")
 SLOW: Final = End("slow_client", TRY_AGAIN_LATER, "The client does not read what is sent to it.")
 
 

@@ -41,6 +41,7 @@ from voxtral_voice.realtime.wire import Incoming, Opening, Said, Wire
 from voxtral_voice.server.alarm import Alarm
 from voxtral_voice.server.auth import Who
 from voxtral_voice.server.ear import Ear
+from voxtral_voice.server.ids import new_id
 from voxtral_voice.server.link import (
     GOING_AWAY,
     INTERNAL_ERROR,
@@ -48,7 +49,7 @@ from voxtral_voice.server.link import (
     NOBODY_THERE,
     NORMAL,
     RESUME_UNKNOWN,
-    RESUMED_ELSEWHERE,
+    RESUMED,
     SLOW,
     End,
     Hangup,
@@ -72,15 +73,10 @@ IN_A_ROW: Final = 8
 
 
 UNKNOWN: Final = End("resume_unknown", RESUME_UNKNOWN, "There is no such session to be resumed.", "resume_unknown")
-ELSEWHERE: Final = End("resumed", RESUMED_ELSEWHERE, "The session goes on over another connection.")
 GOODBYES: Final = frozenset({NORMAL, NO_CODE})
 """Of clients that do not come back, also those that close without a code. GOING_AWAY is none: a browser says so for a
 page that it keeps, and may show again."""
 NOT_RESUMED: Final = End("resume_expired", NOBODY_THERE, "nobody came back to it", gone=True)
-
-
-def new_id(kind: str) -> str:
-    return f"{kind}_{secrets.token_hex(10)}"
 
 
 class LiveSession:
@@ -186,7 +182,7 @@ class LiveSession:
         if not self.may_resume(asked):
             return False
         if self._link is not None:
-            self._link.hang_up(ELSEWHERE)
+            self._link.hang_up(RESUMED)
         self._hold()
         self._link = link
         self._outbox.log.rewind(asked.after)

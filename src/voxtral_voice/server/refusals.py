@@ -10,7 +10,6 @@ A script reads the answer to its handshake: HTTP 503 or 429 with Retry-After. A 
 from __future__ import annotations
 
 import functools
-import secrets
 from http import HTTPStatus
 from typing import Final
 
@@ -20,25 +19,21 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from voxtral_voice.observe import log
 from voxtral_voice.observe.metrics import Metrics
-from voxtral_voice.realtime.server_events import ErrorKind, ServerEvents, error_object
+from voxtral_voice.realtime.server_events import ServerEvents, error_object
 from voxtral_voice.server.admission import Refused
 from voxtral_voice.server.allowance import Bucket
+from voxtral_voice.server.error_body import error_body, kind_of
+from voxtral_voice.server.ids import new_id
+from voxtral_voice.server.link import SUBPROTOCOL, TRY_AGAIN_LATER
 
-TRY_AGAIN_LATER: Final = 1013
-SUBPROTOCOL: Final = "realtime"
 PAGES_PER_S: Final = 20
 """Browsers that are told in their own way; the others are told as scripts are, which their pages see as a failure."""
 LOG_EVERY_S: Final = 10.0
 """Between two lines about refusals: who storms a server does not fill its disk."""
 
 
-def kind_of(refused: Refused) -> ErrorKind:
-    return "rate_limit_error" if refused.status == 429 else "server_error"
-
-
 def body(refused: Refused) -> bytes:
-    error = {"message": refused.message, "type": kind_of(refused), "param": None, "code": refused.code}
-    return orjson.dumps({"error": error})
+    return orjson.dumps(error_body(refused.status, refused.message, refused.code))
 
 
 def response(refused: Refused) -> Response:
@@ -87,7 +82,8 @@ class Refusals:
 
 async def tell_page(refused: Refused, socket: WebSocket) -> None:
     """Let in, told, let go. One that is gone already is fine."""
-    frame = ServerEvents(_new_id).error(kind_of(refused), error_object(refused.code, refused.message, None, None))
+    told = error_object(refused.code, refused.message, None, None)
+    frame = ServerEvents(new_id).error(kind_of(refused.status), told)
     offered = socket.scope.get("subprotocols", [])
     try:
         await socket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
@@ -95,7 +91,3 @@ async def tell_page(refused: Refused, socket: WebSocket) -> None:
         await socket.close(TRY_AGAIN_LATER, refused.message)
     except (WebSocketDisconnect, RuntimeError, OSError):
         pass
-
-
-def _new_id(kind: str) -> str:
-    return f"{kind}_{secrets.token_hex(10)}"

@@ -5,7 +5,7 @@ Knows: statuses, types and codes of errors. Does not know: endpoints, engines' w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import orjson
@@ -14,19 +14,11 @@ from fastapi import Response
 from voxtral_voice.errors import BusyError, DownError, RequestError
 from voxtral_voice.realtime.fields import JsonObject, Problem
 from voxtral_voice.server.admission import Refused
+from voxtral_voice.server.error_body import error_body
 
 RETRY_AFTER_S: Final = 1
 """An engine has caught up, or works no more for another request, about as soon as a spoken sentence is over."""
 
-_TYPES: Final[Mapping[int, str]] = {
-    401: "invalid_request_error",
-    403: "invalid_request_error",
-    429: "rate_limit_error",
-    500: "server_error",
-    503: "server_error",
-    507: "server_error",
-}
-"""By status; else the request is invalid."""
 PATH_CHARS: Final = 100
 """Of a path that a client made up, in what it is told."""
 _LATER: Final = frozenset({429, 503})
@@ -52,8 +44,7 @@ class ApiError(Exception):
         self._retry_after_s = retry_after_s
 
     def body(self) -> JsonObject:
-        kind = _TYPES.get(self.status, "invalid_request_error")
-        return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
+        return error_body(self.status, str(self), self.code, self.param)
 
     def response(self) -> Response:
         headers = {"Retry-After": str(self._retry_after_s)} if self.status in _LATER else {}
