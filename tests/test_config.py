@@ -688,6 +688,14 @@ def test_who_answers_while_the_responder_fails() -> None:
     assert refusal(flags=(wrong,)).endswith("it should be a URL like http://127.0.0.1:8001/v1.")
 
 
+@pytest.mark.parametrize("name", ["transcriber.", "responder.", "speaker.", "responder.fallback_"])
+def test_a_model_without_its_server_is_not_taken_silently(name: str) -> None:
+    model, url = Setting(f"{name}model", "small", "flag"), Setting(f"{name}url", "http://b/v1", "flag")
+    said = f"{name}model is for the server at {name}url: set that too, or leave it out"
+    assert said in refusal(flags=(model,))
+    load(None, {}, (model, url))
+
+
 @pytest.mark.parametrize("part", ["transcriber", "responder", "speaker"])
 def test_how_long_an_engine_is_waited_for(part: str) -> None:
     assert getattr(load(None, {}, ()).config, part).timeout_s == 0

@@ -66,6 +66,11 @@ DELAYS_MS: Final = (*range(80, 1201, 80), 2400)
 OF_OUR_VLLM: Final = ("vllm_command", "memory_share", "realtime_max_tokens", "mini_max_tokens")
 """Settings of the group voxtral that are for a vLLM that is started here."""
 REMOTE_PARTS: Final = ("transcriber", "responder", "speaker")
+MODELS: Final = (
+    *((part, "model", "url") for part in REMOTE_PARTS),
+    ("responder", "fallback_model", "fallback_url"),
+)
+"""Group, name of a server's model in it, name of that server."""
 """That may run behind a URL."""
 SECRETS: Final = (
     "server.api_keys",
@@ -567,6 +572,9 @@ class Config(Part):
                 f"The remote profile needs {', '.join(missing)}: the base URL of an OpenAI-compatible server, such as "
                 "http://127.0.0.1:8001/v1"
             )
+        for name, model, url in MODELS:
+            if getattr(getattr(self, name), model) and not getattr(getattr(self, name), url):
+                raise ValueError(f"{name}.{model} is for the server at {name}.{url}: set that too, or leave it out")
         if self.speaker.voices and not self.speaker.url:
             raise ValueError("speaker.voices is for a speaker behind a URL: set speaker.url, or leave it out")
         if self.speaker.backend and (self.speaker.url or self.profile in ("fake", "remote")):
