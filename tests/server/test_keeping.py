@@ -278,6 +278,20 @@ async def test_on_the_server_that_still_has_it_nothing_is_restored(serving: Serv
         await wanderer.turn()
 
 
+async def test_who_names_an_event_that_is_not_there_any_more_goes_on_from_the_store(
+    serving: Serving, redis: RedisServer
+) -> None:
+    async with serving(config=config(redis)) as one, wandering(one.url) as wanderer:
+        await wanderer.turn()
+        await wanderer.played()
+        await is_kept(one)
+        await wanderer.cut()
+        greeting = await wanderer.come_back(after="event_of_long_ago")
+        assert greeting["session"]["voxtral_voice"]["resume"]["restored"] is True
+        await wanderer.turn()
+        assert len(texts(one)) == 4
+
+
 # --- who may not ----------------------------------------------------------------------------------------------------
 
 

@@ -120,6 +120,12 @@ def test_one_whose_settings_alone_are_too_large_cannot_be_written() -> None:
         written(replace(ONE, session='{"instructions":"' + "x" * MOST_BYTES + '"}'))
 
 
+@pytest.mark.parametrize("session", ["", "{", "[]", "7", "null"])
+def test_one_whose_settings_are_damaged_is_not_read(session: str) -> None:
+    with pytest.raises(SnapshotError, match="it is damaged"):
+        read(written(replace(ONE, session=session)))
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"\xff", b"[]", b"{}", b'{"version": 1}', b'{"version": 1, "snapshot": {"session_id": 5}}', b"null"]
 )
