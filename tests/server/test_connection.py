@@ -257,14 +257,14 @@ async def test_a_reason_that_is_long_and_not_ascii_still_closes(serving: Serving
 async def test_a_bug_ends_its_session_only(
     serving: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    understand = Wire.client
+    understand = Wire.read
 
-    def buggy(wire: Wire, frame: str | bytes, *lookups: Any) -> Any:
+    def buggy(wire: Wire, frame: str | bytes) -> Any:
         if "response.cancel" in str(frame):
             raise KeyError("a bug")
-        return understand(wire, frame, *lookups)
+        return understand(wire, frame)
 
-    monkeypatch.setattr(Wire, "client", buggy)
+    monkeypatch.setattr(Wire, "read", buggy)
     async with serving() as server, calling(server.url) as other:
         async with calling(server.url) as caller:
             await caller.send("response.cancel")
@@ -431,16 +431,16 @@ async def test_frames_that_wait_are_few_however_large(serving: Serving, monkeypa
     monkeypatch.setattr(activity, "session", lambda: held)
     understood: list[int] = []
     begun, loop = asyncio.Event(), asyncio.get_running_loop()
-    understand = Wire.client
+    understand = Wire.read
 
-    def count(wire: Wire, frame: str | bytes, *lookups: Any) -> Any:
+    def count(wire: Wire, frame: str | bytes) -> Any:
         """On a thread."""
         understood.append(len(frame))
         if sum(understood) > ear.BACKLOG / 2:
             loop.call_soon_threadsafe(begun.set)
-        return understand(wire, frame, *lookups)
+        return understand(wire, frame)
 
-    monkeypatch.setattr(Wire, "client", count)
+    monkeypatch.setattr(Wire, "read", count)
     frame = appended(b"\0\0" * 24_000)
     async with serving(quick(voice_activity=activity)) as server, calling(server.url) as caller:
         async with asyncio.TaskGroup() as group:
