@@ -112,7 +112,10 @@ async def test_what_another_version_has_written_stays_with_it(store: RedisStore)
     assert await store.take("sess_1", b"newest", "alice", 2) == Taken(2, b"what was said")
 
 
-async def test_more_at_once_than_there_are_connections_wait_for_one(server: RedisServer) -> None:
+async def test_more_at_once_than_there_are_connections_wait_for_one(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_store, "WAIT_S", 20.0)
     failed: list[None] = []
     store = RedisStore(server.url, TTL_S, lambda: failed.append(None))
     await store.put(replace(ONE, session_id="sess_many"))
@@ -185,6 +188,7 @@ async def test_a_store_that_does_not_take_a_record_is_there_for_the_others(
 ) -> None:
     """It has no room for more."""
     failures = Failures(monkeypatch)
+    monkeypatch.setattr(redis_store, "WAIT_S", 20.0)
     monkeypatch.setattr(store, "_failed", failures.failed)
     await store.put(ONE)
     await store._redis.config_set("maxmemory", "1")
