@@ -106,21 +106,31 @@ async def test_one_that_takes_the_request_and_says_nothing(serving: Serving, mon
 
 
 async def test_one_that_breaks_off_at_once_is_asked_again(serving: Serving) -> None:
-    broken = 0
+    broken = False
 
-    async def reset_twice(request: Request, writer: asyncio.StreamWriter) -> None:
-        """The client of HTTP sends it once more by itself."""
+    async def reset_once(request: Request, writer: asyncio.StreamWriter) -> None:
         nonlocal broken
-        broken += 1
-        if broken <= 2:
+        if not broken:
+            broken = True
             writer.close()
         else:
             await says("Here I am.")(request, writer)
 
-    async with served(serving, reset_twice) as (server, caller, _):
+    async with served(serving, reset_once) as (server, caller, brain):
         assert await turn(caller) == Reply("completed", "Here I am.", None)
+        assert len(brain.requests) == 2
         assert await server.metric("retries_total", engine="responder") == 1
         assert await server.metric("engine_failures_total", engine="responder") == 0
+
+
+async def test_one_that_breaks_off_each_time_is_asked_twice(serving: Serving) -> None:
+    async def reset(_: Request, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with served(serving, reset) as (server, caller, brain):
+        assert (await turn(caller)).status == "failed"
+        assert len(brain.requests) == 2
+        assert await server.metric("retries_total", engine="responder") == 1
 
 
 async def test_an_engine_that_is_back_is_used_again(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
