@@ -256,7 +256,7 @@ def test_every_fault_is_tried() -> None:
 @pytest.mark.parametrize("fault", get_args(HttpFault))
 async def test_a_fault_is_told_in_time_and_the_next_answer_comes(fault: HttpFault) -> None:
     async with chatting() as (server, engine):
-        server.http_faults = deque([fault, fault] if fault == "reset" else [fault])  # a request is made twice
+        server.http_faults = deque([fault])
         with pytest.raises(EngineError) as caught:
             async with asyncio.timeout(2):
                 await answer(engine)
@@ -285,7 +285,7 @@ async def test_a_server_that_hangs_is_reported() -> None:
 async def test_a_server_that_is_killed_and_comes_back() -> None:
     async with chatting() as (server, engine):
         await server.kill()
-        with pytest.raises(EngineError, match="No server answers at"):
+        with pytest.raises(EngineError, match=r"No server answers at|closed the connection"):
             await answer(engine)
         await server.revive()
         assert text(await answer(engine)) == said(RECORDED)

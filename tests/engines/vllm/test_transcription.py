@@ -131,7 +131,7 @@ async def test_a_realtime_model_is_known_at_the_start() -> None:
 @pytest.mark.parametrize("fault", get_args(HttpFault))
 async def test_a_fault_is_told_in_time_and_the_next_turn_is_heard(fault: HttpFault) -> None:
     async with hearing() as (server, engine):
-        server.http_faults = deque([fault, fault] if fault == "reset" else [fault])  # a request is made twice
+        server.http_faults = deque([fault])
         with pytest.raises(EngineError) as caught:
             async with asyncio.timeout(2):
                 await transcript(engine)
@@ -146,7 +146,7 @@ async def test_a_fault_is_told_in_time_and_the_next_turn_is_heard(fault: HttpFau
 async def test_a_server_that_is_killed_and_comes_back() -> None:
     async with hearing() as (server, engine):
         await server.kill()
-        with pytest.raises(EngineError, match="No server answers at"):
+        with pytest.raises(EngineError, match=r"No server answers at|closed the connection"):
             await transcript(engine)
         await server.revive()
         assert (await transcript(engine)).text == HEARD
