@@ -536,7 +536,7 @@ def test_a_token_to_resume_with_is_shown_once_and_the_session_is_what_it_was() -
     shown = updated(voxtral_voice={"resume": {"seconds": 120}})
     nothing = asks("session.update", "e2", session={"type": "realtime"})
     check_both([*says(created()), wish, *says(given), nothing, *says(shown)])
-    with pytest.raises(AssertionError, match="rule 10: .* has changed voxtral_voice"):
+    with pytest.raises(AssertionError, match=r"rule 10: .* has changed voxtral_voice"):
         check_both([*says(created()), wish, *says(given), nothing, *says(updated(voxtral_voice={"resume": False}))])
 
 
