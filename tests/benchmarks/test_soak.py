@@ -200,7 +200,7 @@ def made(**changed: Any) -> dict[str, Any]:
             "before": {"tasks": 5, "files": 9},
             "after": {"tasks": 5, "files": 9},
             "slopes_per_hour": soak_judge.slopes(kept, 360),
-            "samples": [{"at_s": each.at_s, "memory_mb": each.memory_mb} for each in kept],
+            "samples": [{"at_s": each.at_s, "heap_used_mb": each.memory_mb} for each in kept],
         },
     }
     return whole | changed
@@ -243,9 +243,9 @@ def test_a_short_run_is_judged_by_what_it_can_tell() -> None:
     assert all(kept for kept, _ in verdict(short))
     assert not any("MB/h" in said or "p95" in said for _, said in verdict(short))
     grown = samples(500.0)
-    short["server"]["samples"] = [{"at_s": each.at_s, "memory_mb": each.memory_mb} for each in grown[:60]]
+    short["server"]["samples"] = [{"at_s": each.at_s, "heap_used_mb": each.memory_mb} for each in grown[:60]]
     assert [said for kept, said in verdict(short) if not kept] == [
-        "memory's floor has grown by 25.0 MB from the first minute after the warm-up to the last, may be 15"
+        "the heap in use has grown by 25.0 MB from the minute after the warm-up to the last, at its least; may be 15"
     ]
 
 
