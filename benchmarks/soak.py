@@ -20,7 +20,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +39,8 @@ SETTLE_S: Final = 70.0
 """After the last session has left, at most: a client that is gone is noticed after two pings."""
 REFUSED_EVERY_S: Final = 5.0
 MOST_VIOLATIONS: Final = 20
+MOST_MISSED: Final = 10
+"""Turns without an answer of which it is told what happened."""
 AFTER_BREAK_S: Final = 3.0
 """So long after an engine was broken its failure may still be felt: it is tried again after a second."""
 
@@ -206,6 +208,7 @@ async def soaked(minutes: float, sessions: int, seed: int) -> dict[str, Any]:
         "leaks": soak.leaks,
         "counts": dict(sorted(soak.counts.items())),
         "latency": {"windows": windows(turns, minutes), "late_p99_ms": clock.result()["late_p99_ms"]},
+        "missed": [asdict(turn) for turn in turns if turn.v2v_s is None and not turn.broken][:MOST_MISSED],
         "server": {
             "before": asdict(before),
             "after": asdict(after),
@@ -219,7 +222,7 @@ def _judged(turn: Turn, breaks: list[tuple[float, float]], began: float) -> Turn
     """Whether an engine was broken while it was spoken and answered."""
     spoken, heard = began + turn.at_s - 1.0, began + turn.at_s + (turn.v2v_s or 5.0)
     hit = any(spoken < to + AFTER_BREAK_S and heard > start for start, to in breaks)
-    return Turn(turn.at_s, turn.v2v_s, turn.broken or hit)
+    return replace(turn, broken=turn.broken or hit)
 
 
 # --- telling -----------------------------------------------------------------------------------------------------
@@ -241,6 +244,7 @@ def summary(made: dict[str, Any]) -> str:
         f"{seen['slopes_per_hour']}",
         *made["violations"][:5],
         *made["leaks"][:5],
+        *(line for turn in made["missed"] for line in (f"missed at {turn['at_s']:.1f} s:", *turn["last"])),
         *(f"{'kept  ' if kept else 'MISSED'}  {said}" for kept, said in verdict(made)),
     ]
     return "\n".join(lines)

@@ -42,6 +42,9 @@ LEAVE_S: Final = 1.5
 AUDIBLE: Final = 300
 """Of 32,767: -41 dBFS."""
 SILENCE_MS: Final = 300
+MOST_CHARS: Final = 200
+"""Of an event that is kept to tell why a turn was not answered."""
+NOBODY: Final = ("nobody was there to say it",)
 
 
 def _chunk(level: float) -> str:
@@ -74,6 +77,11 @@ class Clock(Caller):
     heard_at: float | None = None
     failed = False
 
+    def _note(self, line: str) -> None:
+        """Without the microphone: what is left are the events of this turn, and when they came."""
+        if line != "client append":
+            super()._note(f"{time.monotonic() - self.asked_at:+.3f} s: {line[:MOST_CHARS]}")
+
     def notice(self, event: dict[str, Any]) -> None:
         now = time.monotonic()
         if event["type"] == "response.output_audio.delta" and self.heard_at is None and now > self.asked_at:
@@ -91,7 +99,7 @@ async def keep_time(url: str, times: Times, share: float, seed: int) -> None:
     """All turns of one clock. share: where in TURN_S they begin."""
     rng, first = random.Random(f"clock {seed} {share}"), times.began + share * TURN_S
     number = max(0, int((time.monotonic() - first) / TURN_S) + 1)
-    while first + (number + 1) * TURN_S < times.ends:
+    while fits(number, first, times.ends):
         try:
             secret = new_secret(rng)
             async with calling(url, rng, times.counts, secret, voice="af_heart", kind=Clock) as caller:
@@ -106,11 +114,19 @@ async def keep_time(url: str, times: Times, share: float, seed: int) -> None:
             for error in leaves(group):
                 (times.leaks if isinstance(error, Leak) else times.violations).append(str(error))
             await asyncio.sleep(0.2)
-        missed = int((time.monotonic() - first) / TURN_S) + 1
-        times.turns += [
-            Turn(first + each * TURN_S + SPOKEN_S - times.began, None) for each in range(number, missed)
-        ]  # nobody was there to say them
-        number = max(number, missed)
+        unsaid = unsaid_turns(number, first, time.monotonic(), times.ends)
+        times.turns += [Turn(first + each * TURN_S + SPOKEN_S - times.began, None, last=NOBODY) for each in unsaid]
+        number += len(unsaid)
+
+
+def fits(number: int, first: float, ends: float) -> bool:
+    """This turn, and the time for its answer. first: when turn 0 is due."""
+    return first + (number + 1) * TURN_S < ends
+
+
+def unsaid_turns(number: int, first: float, now: float, ends: float) -> list[int]:
+    """From this one on those that were due before now, while there was no session to say them in."""
+    return [each for each in range(number, int((now - first) / TURN_S) + 1) if fits(each, first, ends)]
 
 
 def _detection() -> dict[str, Any]:
@@ -122,13 +138,15 @@ async def _turns(caller: Clock, times: Times, first: float, number: int) -> int:
     loop_began = time.monotonic()
     for each in range(number, number + TURNS):
         due = first + each * TURN_S
-        if due + TURN_S >= times.ends or caller.is_over:
+        if caller.is_over or not fits(each, first, times.ends):
             return each
         caller.heard_at, caller.failed, caller.asked_at = None, False, due + SPOKEN_S
-        last = each == number + TURNS - 1
-        loop_began = await _speak(caller, times, loop_began, due, TURN_S - LEAVE_S if last else TURN_S)
+        caller.last.clear()
+        lasts_s = TURN_S - LEAVE_S if each == number + TURNS - 1 else TURN_S
+        loop_began = await _speak(caller, times, loop_began, due, lasts_s)
         waited = None if caller.heard_at is None else caller.heard_at - caller.asked_at
-        times.turns.append(Turn(caller.asked_at - times.began, waited, caller.failed))
+        last = () if waited is not None else tuple(caller.last)
+        times.turns.append(Turn(caller.asked_at - times.began, waited, caller.failed, last))
     return number + TURNS
 
 

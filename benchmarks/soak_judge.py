@@ -60,11 +60,12 @@ class Sample:
 @dataclass(frozen=True, slots=True)
 class Turn:
     """at_s: its last voiced sample, since the soak began. v2v_s: None = no answer came. broken: an engine was, then;
-    or it was said that it failed."""
+    or it was said that it failed. last: of one without an answer, what was sent and told, and when."""
 
     at_s: float
     v2v_s: float | None
     broken: bool = False
+    last: Sequence[str] = ()
 
 
 # --- slopes ------------------------------------------------------------------------------------------------------

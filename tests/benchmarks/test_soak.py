@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ import pytest
 import soundfile
 from websockets.asyncio.client import ClientConnection
 
-from benchmarks import soak, soak_judge, soak_server
+from benchmarks import soak, soak_clock, soak_judge, soak_server
 from benchmarks.soak_callers import PARTS, VOICES, Caller, Leak, calling, leaves, loudest_hz, new_secret
 from benchmarks.soak_judge import Sample, Turn, verdict, windows
 from benchmarks.soak_server import Hears, Says, tone_hz
@@ -141,6 +142,29 @@ def test_silence_has_no_voice() -> None:
     assert loudest_hz(base64.b64encode(bytes(4800)).decode(), "audio/pcm") is None
 
 
+# --- the clocks --------------------------------------------------------------------------------------------------
+
+
+def test_a_turn_that_nobody_was_there_for_counts_only_if_it_had_its_time() -> None:
+    whole = 1800.0
+    assert soak_clock.unsaid_turns(3, 1.5, 12.0, whole) == []
+    assert soak_clock.unsaid_turns(3, 1.5, 19.4, whole) == []  # it is due at 19.5
+    assert soak_clock.unsaid_turns(3, 1.5, 25.6, whole) == [3, 4]
+    assert soak_clock.unsaid_turns(299, 0.0, 299 * 6 + 0.1, whole) == []  # the end is before the next
+    assert soak_clock.unsaid_turns(297, 0.0, 299 * 6 + 0.1, whole) == [297, 298]
+
+
+async def test_what_was_said_and_told_is_kept_with_its_time() -> None:
+    caller = soak_clock.Clock(cast(ClientConnection, None), random.Random(1), Counter(), "sesameaaaaaaaa", None)
+    caller.asked_at = time.monotonic() - 1.0
+    caller._note("client append")
+    caller._note(f"server {'x' * 500}")
+    [line] = caller.last
+    assert line.startswith("+1.")
+    assert f" s: server {'x' * 100}" in line
+    assert len(line) < 250
+
+
 # --- the judge ---------------------------------------------------------------------------------------------------
 
 
@@ -195,6 +219,7 @@ def made(**changed: Any) -> dict[str, Any]:
         "minutes": 30,
         "violations": [],
         "leaks": [],
+        "missed": [],
         "latency": {"windows": windows([Turn(1.5 * i, 0.4) for i in range(1200)], 30), "late_p99_ms": 2.0},
         "server": {
             "before": {"tasks": 5, "files": 9},
