@@ -341,18 +341,36 @@ async def test_a_connection_that_was_closed_while_idle_is_not_noticed() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 2, 3 * 1024 * 1024])
-async def test_a_request_is_sent_once(size: int) -> None:
-    """Whether it is tried again is decided in one place, and not here. A long body is one, too."""
+async def test_a_connection_that_is_closed_in_that_moment_is_not_noticed(size: int) -> None:
+    """A server closes what was idle; the request that comes over it has to find that out. Bodies are sent anew."""
+    asked = 0
+
+    async def respond(request: Request, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            writer.close()
+        else:
+            await json_answer({"a": 1})(request, writer)
+
+    async with odd_server(respond) as server, started(server) as client:
+        async with client.post("/work", b"x" * size) as answer:
+            assert await answer.json() == {"a": 1}
+        assert [request.body for request in server.requests] == [b"x" * size] * 2
+
+
+async def test_over_a_new_connection_a_request_is_sent_once() -> None:
+    """Whether it is tried again then is decided in one place, and not here."""
 
     async def respond(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
     async with odd_server(respond) as server, started(server) as client:
-        for connections in (1, 2):  # the first of them is the one by which it was asked for its models
+        for requests in (2, 3, 4):  # the first of all came over the connection by which the models were asked for
             with pytest.raises(EngineError, match="closed the connection without an answer"):
-                async with client.post("/work", b"x" * size):
+                async with client.post("/work", b"{}"):
                     pytest.fail("it was answered")
-            assert (len(server.requests), server.connections) == (connections, connections)
+            assert (len(server.requests), server.connections) == (requests, requests)
 
 
 async def test_no_more_connections_than_the_pool_has(monkeypatch: pytest.MonkeyPatch) -> None:

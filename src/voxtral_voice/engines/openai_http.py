@@ -2,10 +2,11 @@
 
 Knows: requests, keys, what can go wrong and how it is said. Does not know: what is asked for.
 
-Timeouts, but for that of making a connection, are the caller's (`server/asking.py`), and so is a second try: a request
-is sent once. Cancelling the awaiting task closes the connection at once, so that the server can stop its work. Every
-failure is an EngineError of the seam, one sentence with the URL in it; a RequestError when the server says that this
-one request is at fault. What clients are told of it has neither the URL nor a word of the server's.
+Timeouts, but for that of making a connection, are the caller's (`server/asking.py`), and so is a second try: over a new
+connection a request is sent once. Cancelling the awaiting task closes the connection at once, so that the server can
+stop its work. Every failure is an EngineError of the seam, one sentence with the URL in it; a RequestError when the
+server says that this one request is at fault. What clients are told of it has neither the URL nor a word of the
+server's.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
@@ -73,6 +75,7 @@ class OpenAIServer:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
             headers=self.headers,
             cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[_tracing()],
             auto_decompress=False,
         )
         started = False
@@ -125,7 +128,7 @@ class OpenAIServer:
             raise EngineError(self._seam, f"The {self._seam} is not running: await start() first.")
         url = self.url + path
         try:
-            async with client.request(method, url, data=_in_pieces(data), allow_redirects=False, **options) as response:
+            async with await _requested(client, method, url, data, **options) as response:
                 yield response
         except aiohttp.ClientConnectorError as error:
             raise self.error(
@@ -194,6 +197,40 @@ class OpenAIServer:
 
     def _told(self, did: str) -> str:
         return f"The {self._seam}'s server {did}."
+
+
+@dataclass(slots=True)
+class _Way:
+    """Of one request."""
+
+    reused: bool = False
+    """Over a connection that had been idle."""
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    async def noted(_: aiohttp.ClientSession, context: Any, __: aiohttp.TraceConnectionReuseconnParams) -> None:
+        context.trace_request_ctx.reused = True
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_connection_reuseconn.append(noted)
+    return tracing
+
+
+async def _requested(
+    client: aiohttp.ClientSession, method: str, url: str, data: bytes, **options: Any
+) -> aiohttp.ClientResponse:
+    """A server may close an idle connection in the moment in which a request comes over it (RFC 9112, section 9.3.1);
+    some do so after each answer without saying so. Then it has not been asked, and is, over the next connection: each
+    that breaks leaves the pool. None of these requests changes anything there, should it have been."""
+    while True:
+        way = _Way()
+        try:
+            return await client.request(
+                method, url, data=_in_pieces(data), allow_redirects=False, trace_request_ctx=way, **options
+            )
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            if not way.reused:
+                raise
 
 
 def _in_pieces(data: bytes) -> bytes | io.BytesIO | None:
