@@ -142,7 +142,7 @@ async def test_a_voice_is_heard_with_the_keyboard_and_stopped(
         await guest.page.keyboard.press("Space")
         await guest.until("voxtral.heard === null")
         await expect(hear(guest)).to_have_text("Hear it")
-        assert set(speaker.asked) == {"hf_alpha", "bf_emma", "af_heart"}  # the last one at the start, in the synthetic turn
+        assert set(speaker.asked) == {"hf_alpha", "bf_emma", "af_heart"}  # which is the synthetic turn's
         assert guest.complaints == []
 
 
