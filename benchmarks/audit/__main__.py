@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
+from unittest import mock
 
 from benchmarks.audit import entry, files, shapes, slow
 from benchmarks.audit.attack import ATTACKS, Attack, Kind, Row, Target
@@ -62,9 +63,8 @@ async def still_there(target: Target) -> Row:
 
 
 def audit_own(folder: Path, *, quick: bool) -> list[Row]:
-    with own_servers(folder, quick=quick) as servers:
-        if "tls" in servers:
-            os.environ["SSL_CERT_FILE"] = str(folder / "cert.pem")
+    trusted = {"SSL_CERT_FILE": str(folder / "cert.pem")}
+    with own_servers(folder, quick=quick) as servers, mock.patch.dict(os.environ, trusted if "tls" in servers else {}):
         targets: dict[Kind, Target] = {kind: own.target for kind, own in servers.items()}
         before = servers["keyed"].rss_mb
         rows = asyncio.run(_audit(targets))
