@@ -31,6 +31,7 @@ from voxtral_voice.errors import BenchError
 
 READY_S: Final = 180.0
 """speech-to-speech loads 20 s of models on an idle machine."""
+LOADING: Final = 503
 POLL_S: Final = 0.1
 STOP_S: Final = 15.0
 SILENCE_MS: Final = 500
@@ -128,15 +129,16 @@ async def _spawn(argv: list[str], log: Path, cpus: set[int] | None) -> asyncio.s
 
 
 async def _answers(process: asyncio.subprocess.Process, port: int, name: str, log: Path) -> None:
-    """Until HTTP is answered, with whatever status: a port may be open before the engines are ready."""
+    """Until HTTP is answered, with whatever status but 503, by which ours says that it loads: a port may be open before
+    the engines are ready."""
     ends_at = time.monotonic() + READY_S
     async with httpx.AsyncClient(trust_env=False) as client:
         while time.monotonic() < ends_at:
             if process.returncode is not None:
                 raise BenchError(f"{name} ended while it started (its last words: {_last_line(log)}).")
             with suppress(httpx.TransportError):
-                await client.get(f"http://127.0.0.1:{port}/")
-                return
+                if (await client.get(f"http://127.0.0.1:{port}/")).status_code != LOADING:
+                    return
             await asyncio.sleep(POLL_S)
     raise BenchError(f"{name} did not answer within {READY_S:g} s of its start (its last words: {_last_line(log)}).")
 
